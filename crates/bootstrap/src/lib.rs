@@ -1,0 +1,1 @@
+//! What each program does first: config, telemetry, signals, task tracking, clock.

@@ -1,0 +1,1 @@
+//! The controller: HTTP, use cases, SQL, reconcilers.

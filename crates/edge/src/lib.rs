@@ -1,0 +1,1 @@
+//! The edge node: sockets, stream hub, agent, playback.

@@ -1,0 +1,1 @@
+//! Codec parameters, timestamps, frames, FLV and fragmented MP4.

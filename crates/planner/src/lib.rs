@@ -1,0 +1,1 @@
+//! Pure placement: which node does which work, and why.

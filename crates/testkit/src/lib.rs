@@ -1,0 +1,1 @@
+//! Dev only: throw-away PostgreSQL, real cameras and players.

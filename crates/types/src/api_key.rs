@@ -1,0 +1,57 @@
+//! API keys: how programs sign in.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{ApiKeyId, ProjectId, Secret, Validate, Violations};
+
+/// A program's credential. Without grants it may do nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// The project it belongs to.
+    pub project_id: ProjectId,
+    /// What people call it.
+    pub name: String,
+    /// The public part of the key, to recognise it by: `hwak_<lookup>_…`.
+    pub lookup: String,
+    /// When it stops working, if ever.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A key to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeyCreate {
+    /// 1 to 128 characters.
+    pub name: String,
+    /// The project it belongs to; the caller's own if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub project_id: Option<ProjectId>,
+    /// When it stops working; never if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Validate for ApiKeyCreate {
+    fn validate(&self, found: &mut Violations) {
+        found.text("name", &self.name, 128);
+    }
+}
+
+/// A new key with its secret, which is shown this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiKeyCreated {
+    /// The key's record.
+    pub api_key: ApiKey,
+    /// `hwak_<lookup>_<secret>`: send it as `Authorization: Bearer …`.
+    pub secret: Secret,
+}

@@ -1,0 +1,93 @@
+//! Events: what happened, in order.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Something that happened. Events are written in the transaction that made them true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Its place in the order; also the page token.
+    pub id: i64,
+    /// What.
+    pub kind: EventKind,
+    /// The id of what it happened to.
+    pub subject: String,
+    /// The id of who did it, or `planner`.
+    pub actor: String,
+    /// What was said about it, in words.
+    pub message: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub enum EventKind {
+    /// A camera was created.
+    #[serde(rename = "camera.created")]
+    CameraCreated,
+    /// A camera was changed.
+    #[serde(rename = "camera.updated")]
+    CameraUpdated,
+    /// A camera was deleted.
+    #[serde(rename = "camera.deleted")]
+    CameraDeleted,
+    /// A camera's work was given to a node, or taken from it.
+    #[serde(rename = "camera.placed")]
+    CameraPlaced,
+    /// A user was created.
+    #[serde(rename = "user.created")]
+    UserCreated,
+    /// A user was changed.
+    #[serde(rename = "user.updated")]
+    UserUpdated,
+    /// A user was deleted.
+    #[serde(rename = "user.deleted")]
+    UserDeleted,
+    /// An API key was created.
+    #[serde(rename = "api_key.created")]
+    ApiKeyCreated,
+    /// An API key was revoked.
+    #[serde(rename = "api_key.revoked")]
+    ApiKeyRevoked,
+    /// A stream key was created.
+    #[serde(rename = "stream_key.created")]
+    StreamKeyCreated,
+    /// A stream key was exchanged for a new one.
+    #[serde(rename = "stream_key.rotated")]
+    StreamKeyRotated,
+    /// A stream key was revoked.
+    #[serde(rename = "stream_key.revoked")]
+    StreamKeyRevoked,
+    /// A grant was created.
+    #[serde(rename = "grant.created")]
+    GrantCreated,
+    /// A grant was deleted.
+    #[serde(rename = "grant.deleted")]
+    GrantDeleted,
+    /// A playback token was issued.
+    #[serde(rename = "playback_token.issued")]
+    PlaybackTokenIssued,
+    /// A project was created.
+    #[serde(rename = "project.created")]
+    ProjectCreated,
+    /// A project was changed.
+    #[serde(rename = "project.updated")]
+    ProjectUpdated,
+    /// A join token was created.
+    #[serde(rename = "join_token.created")]
+    JoinTokenCreated,
+    /// A join token was revoked.
+    #[serde(rename = "join_token.revoked")]
+    JoinTokenRevoked,
+    /// A node joined.
+    #[serde(rename = "node.joined")]
+    NodeJoined,
+    /// A node's lease ran out.
+    #[serde(rename = "node.died")]
+    NodeDied,
+    /// A node that was dead is back.
+    #[serde(rename = "node.returned")]
+    NodeReturned,
+}

@@ -1,0 +1,53 @@
+//! Ids, names, request and response types and problem codes of Headworks.
+//!
+//! Everything that crosses HTTP between the controller, the edges and their clients is defined
+//! here, once. The crate parses and validates; it does no I/O, reads no clock and draws no random
+//! numbers. Wire names are `snake_case`, times are RFC 3339 in UTC, ids are prefixed UUIDv7.
+
+mod api_key;
+mod camera;
+pub mod edge;
+mod event;
+mod grant;
+mod id;
+mod jwk;
+mod label;
+mod node;
+mod page;
+mod playback;
+mod problem;
+mod project;
+mod secret;
+mod stream;
+mod stream_key;
+mod user;
+mod validate;
+
+pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+pub use camera::{
+    Camera, CameraBulkCreate, CameraBulkItem, CameraBulkOutcome, CameraBulkResult, CameraCreate,
+    CameraSource, CameraState, CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
+    Transport,
+};
+pub use event::{Event, EventKind};
+pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
+pub use id::{
+    ApiKeyId, CameraId, GrantId, IdError, JoinTokenId, NodeId, ProjectId, StreamKeyId, UserId,
+};
+pub use jwk::{Jwk, Jwks};
+pub use label::{LabelFilter, Labels};
+pub use node::{
+    Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLoad, NodeState,
+};
+pub use page::{Page, PageQuery};
+pub use playback::{
+    PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera, PlaybackClaims,
+    PlaybackToken, PlaybackTokenCreate, PlaybackUrls,
+};
+pub use problem::{Problem, ProblemCode, ProblemField};
+pub use project::{Project, ProjectCreate, ProjectUpdate};
+pub use secret::Secret;
+pub use stream::{Codec, Track, TrackKind};
+pub use stream_key::{StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
+pub use user::{User, UserCreate, UserUpdate};
+pub use validate::{Validate, Violations};

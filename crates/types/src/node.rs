@@ -1,0 +1,128 @@
+//! Nodes: the running edges, and the tokens by which they join.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::{JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
+
+/// One running edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// What people call it; unique in the cluster.
+    pub name: String,
+    /// The place where it stands, near its cameras.
+    pub site: String,
+    /// The network area it belongs to; traffic inside a zone is cheap.
+    pub zone: String,
+    /// Labels.
+    pub labels: Labels,
+    /// How much work it takes, in units; pulling one camera costs one.
+    pub capacity: u32,
+    /// How many units are assigned to it.
+    pub used: u32,
+    /// How the cluster sees it.
+    pub state: NodeState,
+    /// The same for people.
+    pub message: String,
+    /// Where viewers reach it.
+    pub advertise: Advertise,
+    /// The software that it runs.
+    pub version: String,
+    /// What it said of itself last.
+    pub load: NodeLoad,
+    /// When it last renewed its lease.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// When it joined.
+    pub created_at: DateTime<Utc>,
+}
+
+/// How the cluster sees a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It renews its lease.
+    Ready,
+    /// It has missed renewals; nothing new is placed on it.
+    Suspect,
+    /// Its lease has run out; its work goes to others.
+    Dead,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct NodeLoad {
+    /// Processor time used by the edge, in cores (1.0 is one core).
+    pub cpu_cores: f64,
+    /// Resident memory, bytes.
+    pub memory_bytes: u64,
+    /// Streams that carry media now.
+    pub streams: u32,
+    /// Viewers now.
+    pub viewers: u32,
+    /// Media received since the start, bytes.
+    pub received_bytes: u64,
+    /// Media sent to viewers since the start, bytes.
+    pub sent_bytes: u64,
+}
+
+/// Where viewers reach a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Advertise {
+    /// Base URL of its HTTP playback, e.g. `http://edge-1.example.com:8081/`.
+    pub http: Url,
+}
+
+/// A token that lets edges join the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinToken {
+    /// Its id.
+    pub id: JoinTokenId,
+    /// What people call it.
+    pub name: String,
+    /// When it stops working.
+    pub expires_at: DateTime<Utc>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A join token to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinTokenCreate {
+    /// 1 to 128 characters.
+    pub name: String,
+    /// How long it works, in seconds: 60 to 2592000 (30 days). Default 3600.
+    #[serde(default = "hour")]
+    pub expires_in_seconds: u32,
+}
+
+impl Validate for JoinTokenCreate {
+    fn validate(&self, found: &mut Violations) {
+        found.text("name", &self.name, 128);
+        if !(60..=30 * 86_400).contains(&self.expires_in_seconds) {
+            found.report("expires_in_seconds", "must be 60 to 2592000 (30 days)");
+        }
+    }
+}
+
+/// A new join token with its secret, which is shown this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinTokenCreated {
+    /// The token's record.
+    pub join_token: JoinToken,
+    /// `hwjt_<lookup>_<secret>`: what the edge's configuration takes.
+    pub secret: Secret,
+}
+
+fn hour() -> u32 {
+    3600
+}

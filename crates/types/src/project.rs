@@ -1,0 +1,49 @@
+//! Projects: the tenants.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{ProjectId, Validate, Violations};
+
+/// A tenant. Cameras, users, keys and grants belong to one; nodes belong to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// What people call it; unique in the cluster.
+    pub name: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it was changed last.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A project to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectCreate {
+    /// 1 to 128 characters; unique in the cluster.
+    pub name: String,
+}
+
+impl Validate for ProjectCreate {
+    fn validate(&self, found: &mut Violations) {
+        found.text("name", &self.name, 128);
+    }
+}
+
+/// A change of a project; absent fields stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectUpdate {
+    /// 1 to 128 characters; unique in the cluster.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+}
+
+impl Validate for ProjectUpdate {
+    fn validate(&self, found: &mut Violations) {
+        found.optional_text("name", self.name.as_deref(), 128);
+    }
+}

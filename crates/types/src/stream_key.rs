@@ -1,0 +1,70 @@
+//! Stream keys: a publisher's secret for one camera.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{CameraId, Secret, StreamKeyId, Validate, Violations};
+
+/// A publisher's credential for one camera. A camera may have several at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StreamKey {
+    /// Its id.
+    pub id: StreamKeyId,
+    /// The camera that it may publish as.
+    pub camera_id: CameraId,
+    /// What people call it.
+    pub name: String,
+    /// The public part of the key, to recognise it by: `hwsk_<lookup>_…`.
+    pub lookup: String,
+    /// When it stops working, if ever.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A stream key to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamKeyCreate {
+    /// 1 to 128 characters.
+    pub name: String,
+    /// When it stops working; never if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Validate for StreamKeyCreate {
+    fn validate(&self, found: &mut Violations) {
+        found.text("name", &self.name, 128);
+    }
+}
+
+/// How to exchange a key for a new one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamKeyRotate {
+    /// How many seconds the old key goes on working, at most 604800 (a week). Default 0.
+    pub grace_seconds: u32,
+}
+
+impl Validate for StreamKeyRotate {
+    fn validate(&self, found: &mut Violations) {
+        if self.grace_seconds > 7 * 86_400 {
+            found.report("grace_seconds", "must be at most 604800 (a week)");
+        }
+    }
+}
+
+/// A new key with its secret, which is shown this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StreamKeyCreated {
+    /// The key's record.
+    pub stream_key: StreamKey,
+    /// `hwsk_<lookup>_<secret>`: what the encoder takes as stream key.
+    pub secret: Secret,
+}

@@ -1,0 +1,74 @@
+//! Checks of what a request says, reported all at once with JSON pointers (RFC 6901).
+
+use crate::ProblemField;
+
+/// A request body that can check itself.
+pub trait Validate {
+    /// Reports everything that is wrong.
+    fn validate(&self, found: &mut Violations);
+}
+
+/// Collects what is wrong with a request.
+#[derive(Debug, Default)]
+pub struct Violations {
+    at: String,
+    fields: Vec<ProblemField>,
+}
+
+impl Violations {
+    /// Reports `detail` about `field` of the present object; an empty `field` means the object.
+    pub fn report(&mut self, field: &str, detail: impl Into<String>) {
+        let pointer = if field.is_empty() { self.at.clone() } else { self.pointer(field) };
+        self.fields.push(ProblemField { pointer, detail: detail.into() });
+    }
+
+    /// Runs `check` with `field` of the present object as the present object.
+    pub fn within(&mut self, field: &str, check: impl FnOnce(&mut Self)) {
+        let outer = self.pointer(field);
+        let outer = std::mem::replace(&mut self.at, outer);
+        check(self);
+        self.at = outer;
+    }
+
+    /// A text of `1..=max` characters without control characters and outer white space.
+    pub fn text(&mut self, field: &str, text: &str, max: usize) {
+        if text.trim().is_empty() {
+            self.report(field, "must not be empty");
+        } else if text.chars().count() > max {
+            self.report(field, format!("must have at most {max} characters"));
+        } else if text.chars().any(char::is_control) || text.trim() != text {
+            self.report(field, "must have no control characters and no white space at its ends");
+        }
+    }
+
+    /// As [`Violations::text`], where the field may be absent.
+    pub fn optional_text(&mut self, field: &str, text: Option<&str>, max: usize) {
+        if let Some(text) = text {
+            self.text(field, text, max);
+        }
+    }
+
+    /// What was found; empty means that the request is good.
+    #[must_use]
+    pub fn into_fields(self) -> Vec<ProblemField> {
+        self.fields
+    }
+
+    fn pointer(&self, field: &str) -> String {
+        format!("{}/{}", self.at, field.replace('~', "~0").replace('/', "~1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_nest_and_escape() {
+        let mut found = Violations::default();
+        found.within("labels", |found| found.report("a/b~c", "bad"));
+        found.text("name", "", 10);
+        let pointers: Vec<_> = found.into_fields().into_iter().map(|f| f.pointer).collect();
+        assert_eq!(pointers, ["/labels/a~1b~0c", "/name"]);
+    }
+}
