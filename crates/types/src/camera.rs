@@ -5,9 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{
-    CameraId, Labels, NodeId, Problem, ProjectId, Secret, Track, Validate, Violations,
-};
+use crate::{CameraId, Labels, NodeId, Problem, ProjectId, Secret, Track, Validate, Violations};
 
 /// A named live source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -33,7 +31,7 @@ pub struct Camera {
     pub start: StartMode,
     /// Which nodes may do its work.
     pub placement: Placement,
-    /// How it does.
+    /// How it is doing.
     pub status: CameraStatus,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -116,7 +114,7 @@ impl Validate for Placement {
     }
 }
 
-/// How a camera does.
+/// How a camera is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CameraStatus {
     /// For programs to switch on.
@@ -142,7 +140,7 @@ pub struct CameraStatus {
     pub viewers: u32,
 }
 
-/// How a camera does, for programs.
+/// How a camera is doing, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CameraState {
@@ -201,7 +199,10 @@ impl Validate for CameraCreate {
             found.within("credentials", |found| credentials.validate(found));
         }
         if self.credentials.is_some() && self.source == CameraSource::Publish {
-            found.report("credentials", "only a pulled camera has them; publishers use stream keys");
+            found.report(
+                "credentials",
+                "only a pulled camera has them; publishers use stream keys",
+            );
         }
     }
 }
@@ -210,13 +211,19 @@ impl Validate for CameraSource {
     fn validate(&self, found: &mut Violations) {
         let Self::Pull { url, .. } = self else { return };
         if url.scheme() != "rtsp" {
-            found.report("url", format!("`{}` is not supported; use rtsp://", url.scheme()));
+            found.report(
+                "url",
+                format!("`{}` is not supported; use rtsp://", url.scheme()),
+            );
         }
         if url.host_str().is_none_or(str::is_empty) {
             found.report("url", "has no host");
         }
         if !url.username().is_empty() || url.password().is_some() {
-            found.report("url", "must have no user name and password; put them into `credentials`");
+            found.report(
+                "url",
+                "must have no user name and password; put them into `credentials`",
+            );
         }
         if url.as_str().len() > 2048 {
             found.report("url", "must have at most 2048 characters");
@@ -283,16 +290,14 @@ impl Validate for CameraUpdate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CameraBulkCreate {
-    /// 1 to 1000 cameras.
-    #[schema(min_items = 1, max_items = 1000)]
-    pub items: Vec<CameraBulkItem>,
+    /// 1 to 1000 cameras, each a `CameraCreate`. Each is parsed and checked by itself, so that a
+    /// bad one does not spoil the others.
+    #[schema(value_type = Vec<CameraCreate>, min_items = 1, max_items = 1000)]
+    pub items: Vec<serde_json::Value>,
     /// Only say what would happen.
     #[serde(default)]
     pub dry_run: bool,
 }
-
-/// One item of a bulk request: checked by itself, so that a bad one does not spoil the others.
-pub type CameraBulkItem = serde_json::Value;
 
 /// What became of the items, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -350,12 +355,16 @@ mod tests {
         }))
         .validate(&mut found);
         let pointers: Vec<_> = found.into_fields().into_iter().map(|f| f.pointer).collect();
-        assert_eq!(pointers, ["/name", "/labels/a b", "/source/url", "/source/url"]);
+        assert_eq!(
+            pointers,
+            ["/name", "/labels/a b", "/source/url", "/source/url"]
+        );
     }
 
     #[test]
     fn null_clears_and_absent_leaves_alone() {
-        let update: CameraUpdate = serde_json::from_str(r#"{"external_id": null}"#).expect("parses");
+        let update: CameraUpdate =
+            serde_json::from_str(r#"{"external_id": null}"#).expect("parses");
         assert_eq!(update.external_id, Some(None));
         assert_eq!(update.credentials, None);
     }

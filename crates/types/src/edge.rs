@@ -45,7 +45,9 @@ impl Validate for NodeSpec {
             found.report("capacity", "must be at most 100000");
         }
         if !matches!(self.advertise.http.scheme(), "http" | "https") {
-            found.within("advertise", |found| found.report("http", "must be http:// or https://"));
+            found.within("advertise", |found| {
+                found.report("http", "must be http:// or https://")
+            });
         }
     }
 }
@@ -115,7 +117,13 @@ pub struct SlotKey {
 
 impl fmt::Display for SlotKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.camera_id, self.role.as_str(), self.ordinal)
+        write!(
+            f,
+            "{}/{}/{}",
+            self.camera_id,
+            self.role.as_str(),
+            self.ordinal
+        )
     }
 }
 

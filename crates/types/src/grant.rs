@@ -114,7 +114,7 @@ pub struct Grant {
     pub created_at: DateTime<Utc>,
 }
 
-/// A grant to be. Nobody can grant what he may not do himself.
+/// A grant to be. Nobody can grant what they may not do themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantCreate {
@@ -130,7 +130,10 @@ pub struct GrantCreate {
 impl Validate for GrantCreate {
     fn validate(&self, found: &mut Violations) {
         if self.actions.is_empty() {
-            found.report("actions", "must name at least one action; empty never means all");
+            found.report(
+                "actions",
+                "must name at least one action; empty never means all",
+            );
         }
         for (index, action) in self.actions.iter().enumerate() {
             let name = action.as_str();

@@ -24,7 +24,10 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
         .strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('_'))
         .filter(|digits| {
-            digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            digits.len() == 32
+                && digits
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         })
         .ok_or(IdError { prefix })?;
     Uuid::try_parse(digits).map_err(|_| IdError { prefix })
@@ -172,7 +175,15 @@ mod tests {
     fn an_id_of_another_noun_is_refused() {
         let user = UserId::from(Uuid::from_u128(7)).to_string();
         assert!(user.parse::<CameraId>().is_err());
-        assert!("cam_0190F3C2A1B27C3D8E4F5A6B7C8D9E0F".parse::<CameraId>().is_err());
-        assert!("cam_0190f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e0f".parse::<CameraId>().is_err());
+        assert!(
+            "cam_0190F3C2A1B27C3D8E4F5A6B7C8D9E0F"
+                .parse::<CameraId>()
+                .is_err()
+        );
+        assert!(
+            "cam_0190f3c2-a1b2-7c3d-8e4f-5a6b7c8d9e0f"
+                .parse::<CameraId>()
+                .is_err()
+        );
     }
 }

@@ -21,7 +21,10 @@ impl Labels {
     /// True if every label of `wanted` is here with the same value.
     #[must_use]
     pub fn include(&self, wanted: &Self) -> bool {
-        wanted.0.iter().all(|(key, value)| self.0.get(key) == Some(value))
+        wanted
+            .0
+            .iter()
+            .all(|(key, value)| self.0.get(key) == Some(value))
     }
 }
 
@@ -32,7 +35,10 @@ impl Validate for Labels {
         }
         for (key, value) in &self.0 {
             if !is_key(key) {
-                found.report(key, format!("a label key has 1 to {MAX_KEY} of A-Z a-z 0-9 . _ / -"));
+                found.report(
+                    key,
+                    format!("a label key has 1 to {MAX_KEY} of A-Z a-z 0-9 . _ / -"),
+                );
             }
             found.text(key, value, MAX_VALUE);
             if value.contains(',') {
@@ -66,7 +72,9 @@ impl FromStr for LabelFilter {
 
 fn is_key(key: &str) -> bool {
     (1..=MAX_KEY).contains(&key.len())
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-'))
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-'))
 }
 
 #[cfg(test)]
@@ -77,7 +85,10 @@ mod tests {
     fn filters_parse_or_say_what_is_wrong() {
         let filter: LabelFilter = "site=lyon,floor=2".parse().expect("parses");
         assert_eq!(filter.0.0.len(), 2);
-        assert_eq!("site".parse::<LabelFilter>(), Err("`site` is not `key=value`".to_owned()));
+        assert_eq!(
+            "site".parse::<LabelFilter>(),
+            Err("`site` is not `key=value`".to_owned())
+        );
         assert!("a=1,a=2".parse::<LabelFilter>().is_err());
         assert_eq!("".parse::<LabelFilter>(), Ok(LabelFilter::default()));
     }

@@ -25,9 +25,8 @@ mod validate;
 
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use camera::{
-    Camera, CameraBulkCreate, CameraBulkItem, CameraBulkOutcome, CameraBulkResult, CameraCreate,
-    CameraSource, CameraState, CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
-    Transport,
+    Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraSource,
+    CameraState, CameraStatus, CameraUpdate, Credentials, Placement, StartMode, Transport,
 };
 pub use event::{Event, EventKind};
 pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};

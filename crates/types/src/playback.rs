@@ -73,7 +73,10 @@ impl Validate for PlaybackTokenCreate {
             found.report("expires_in_seconds", "must be 1 to 600");
         }
         if !(self.expires_in_seconds..=43_200).contains(&self.watch_seconds) {
-            found.report("watch_seconds", "must be `expires_in_seconds` to 43200 (12 hours)");
+            found.report(
+                "watch_seconds",
+                "must be `expires_in_seconds` to 43200 (12 hours)",
+            );
         }
     }
 }
@@ -122,12 +125,17 @@ impl PlaybackUrls {
         let at = |file: &str| {
             let mut url = base.clone();
             if let Ok(mut path) = url.path_segments_mut() {
-                path.pop_if_empty().extend(["live", &camera.to_string(), file]);
+                path.pop_if_empty()
+                    .extend(["live", &camera.to_string(), file]);
             }
             url.query_pairs_mut().append_pair("token", token.expose());
             url
         };
-        Self { page: at("watch"), hls: at("index.m3u8"), flv: at("stream.flv") }
+        Self {
+            page: at("watch"),
+            hls: at("index.m3u8"),
+            flv: at("stream.flv"),
+        }
     }
 }
 
@@ -148,7 +156,11 @@ mod tests {
     #[test]
     fn urls_stand_below_the_advertised_base() {
         let camera = CameraId::from(Uuid::from_u128(1));
-        for base in ["http://edge:8081", "http://edge:8081/", "http://edge:8081/video/"] {
+        for base in [
+            "http://edge:8081",
+            "http://edge:8081/",
+            "http://edge:8081/video/",
+        ] {
             let base: Url = base.parse().expect("parses");
             let urls = PlaybackUrls::new(&base, camera, &Secret::new("a.b"));
             let path = format!("live/{camera}/index.m3u8?token=a.b");

@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 
 use crate::{Labels, ProjectId, UserId, Validate, Violations, camera::nullable};
 
-/// A person. Grants say what he may do; playback tokens are issued for him.
+/// A person. Grants say what they may do; playback tokens are issued for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct User {
     /// Its id.
     pub id: UserId,
     /// The project it belongs to.
     pub project_id: ProjectId,
-    /// What people call him.
+    /// What people call the user.
     pub name: String,
     /// The caller's own name for the user; unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -72,7 +72,11 @@ pub struct UserUpdate {
 impl Validate for UserUpdate {
     fn validate(&self, found: &mut Violations) {
         found.optional_text("name", self.name.as_deref(), 128);
-        found.optional_text("external_id", self.external_id.as_ref().and_then(Option::as_deref), 128);
+        found.optional_text(
+            "external_id",
+            self.external_id.as_ref().and_then(Option::as_deref),
+            128,
+        );
         if let Some(labels) = &self.labels {
             found.within("labels", |found| labels.validate(found));
         }

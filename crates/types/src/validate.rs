@@ -18,8 +18,15 @@ pub struct Violations {
 impl Violations {
     /// Reports `detail` about `field` of the present object; an empty `field` means the object.
     pub fn report(&mut self, field: &str, detail: impl Into<String>) {
-        let pointer = if field.is_empty() { self.at.clone() } else { self.pointer(field) };
-        self.fields.push(ProblemField { pointer, detail: detail.into() });
+        let pointer = if field.is_empty() {
+            self.at.clone()
+        } else {
+            self.pointer(field)
+        };
+        self.fields.push(ProblemField {
+            pointer,
+            detail: detail.into(),
+        });
     }
 
     /// Runs `check` with `field` of the present object as the present object.
@@ -37,7 +44,10 @@ impl Violations {
         } else if text.chars().count() > max {
             self.report(field, format!("must have at most {max} characters"));
         } else if text.chars().any(char::is_control) || text.trim() != text {
-            self.report(field, "must have no control characters and no white space at its ends");
+            self.report(
+                field,
+                "must have no control characters and no white space at its ends",
+            );
         }
     }
 
@@ -55,7 +65,11 @@ impl Violations {
     }
 
     fn pointer(&self, field: &str) -> String {
-        format!("{}/{}", self.at, field.replace('~', "~0").replace('/', "~1"))
+        format!(
+            "{}/{}",
+            self.at,
+            field.replace('~', "~0").replace('/', "~1")
+        )
     }
 }
 
