@@ -1,1 +1,13 @@
 //! What each program does first: config, telemetry, signals, task tracking, clock.
+//!
+//! Nothing here knows of cameras. Main functions call [`config::load`], [`telemetry::init`] and
+//! [`signal::Signals::listen`] in this order, make one [`Clock`] and one [`Tasks`], and hand them down.
+
+mod clock;
+pub mod config;
+pub mod signal;
+mod tasks;
+pub mod telemetry;
+
+pub use clock::Clock;
+pub use tasks::Tasks;

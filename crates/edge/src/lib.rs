@@ -1,1 +1,17 @@
-//! The edge node: sockets, stream hub, agent, playback.
+//! The edge node: pulls the cameras that the controller gives it, keeps each stream in a hub and
+//! serves it to viewers whose playback tokens it checks by itself.
+//!
+//! Once joined, an edge needs the controller only to learn of changes: desired state, epochs and
+//! token keys are on disk, and nothing here asks the controller per packet or per viewer.
+
+mod access;
+mod agent;
+mod config;
+mod http;
+mod hub;
+mod ingest;
+mod metrics;
+mod service;
+
+pub use config::Config;
+pub use service::Service;

@@ -1,0 +1,95 @@
+//! The only reader of clocks, so that tests decide what time it is.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+/// Tells the time. Clones of a manual clock move together.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System,
+    Manual {
+        wall: DateTime<Utc>,
+        monotonic: Instant,
+        passed: Arc<Mutex<Duration>>,
+    },
+}
+
+impl Clock {
+    /// The machine's clocks. [`Clock::monotonic`] follows tokio's time, also where a test paused it.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock for tests: it shows `start` and stands still until [`Clock::advance`].
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn manual(start: DateTime<Utc>) -> Self {
+        Self(Source::Manual {
+            wall: start,
+            monotonic: Instant::now(),
+            passed: Arc::default(),
+        })
+    }
+
+    /// The time of day. It may jump when somebody sets the machine's clock.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn now(&self) -> DateTime<Utc> {
+        match &self.0 {
+            Source::System => Utc::now(),
+            Source::Manual { wall, passed, .. } => *wall + *lock(passed),
+        }
+    }
+
+    /// For measuring how long something takes; never jumps.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn monotonic(&self) -> Instant {
+        match &self.0 {
+            Source::System => Instant::now(),
+            Source::Manual {
+                monotonic, passed, ..
+            } => *monotonic + *lock(passed),
+        }
+    }
+
+    /// Moves a manual clock forward.
+    ///
+    /// # Panics
+    /// On the system clock, which nobody can move.
+    pub fn advance(&self, by: Duration) {
+        match &self.0 {
+            Source::System => panic!("the system clock cannot be moved"),
+            Source::Manual { passed, .. } => *lock(passed) += by,
+        }
+    }
+}
+
+fn lock(passed: &Mutex<Duration>) -> std::sync::MutexGuard<'_, Duration> {
+    passed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(DateTime::UNIX_EPOCH);
+        let other = clock.clone();
+        let before = other.monotonic();
+        assert_eq!(clock.now(), DateTime::UNIX_EPOCH);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(other.now().timestamp(), 60);
+        assert_eq!(other.monotonic() - before, Duration::from_secs(60));
+    }
+}

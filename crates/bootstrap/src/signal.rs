@@ -1,0 +1,43 @@
+//! Signals that end a program.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens for `SIGINT` and `SIGTERM` from its making on; none is lost between two calls.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Starts to listen. From now on these signals do not end the process by themselves.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The name of the next signal.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Waits for the first `SIGINT` or `SIGTERM` from now on.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub async fn shutdown() -> io::Result<()> {
+    let signal = Signals::listen()?.next().await;
+    tracing::info!(signal, "shutting down");
+    Ok(())
+}
