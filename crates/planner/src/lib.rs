@@ -1,1 +1,26 @@
 //! Pure placement: which node does which work, and why.
+//!
+//! [`plan`] looks at a [`Fleet`] and says what to change. It has no clock, no randomness and no
+//! I/O, so the same fleet always gives the same plan. The wanted properties stand in the crate's
+//! README; each is a property test.
+
+mod board;
+mod class;
+mod fleet;
+mod reason;
+mod room;
+mod score;
+
+pub use fleet::{Fleet, Move, Node, Plan, Policy, Refusal, Release, Slot, Wanted};
+
+/// Says what to change so that every wanted slot has a living node that fits it.
+///
+/// Node ids and slot keys must be unique in the fleet.
+#[must_use]
+pub fn plan(fleet: &Fleet, policy: &Policy) -> Plan {
+    let mut board = board::Board::new(fleet);
+    board.keep();
+    board.place();
+    board.make_room(policy);
+    board.into_plan()
+}

@@ -1,0 +1,311 @@
+//! The wanted properties of `README.md`, over generated fleets.
+
+use std::{collections::BTreeMap, num::NonZeroU32};
+
+use headworks_planner::{Fleet, Node, Plan, Policy, Slot, Wanted, plan};
+use headworks_types::{
+    CameraId, Labels, NodeId, NodeState, Placement,
+    edge::{Role, SlotKey},
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+use uuid::Uuid;
+
+const SITES: [&str; 3] = ["lyon", "paris", "berlin"];
+
+fn node_id(number: usize) -> NodeId {
+    NodeId::from(Uuid::from_u128(number as u128 + 1))
+}
+
+fn key(number: usize) -> SlotKey {
+    SlotKey {
+        camera_id: CameraId::from(Uuid::from_u128((number as u128 + 1) << 8)),
+        role: Role::Ingest,
+        ordinal: 0,
+    }
+}
+
+fn labels(ssd: bool) -> Labels {
+    let disk = ssd.then(|| ("disk".to_owned(), "ssd".to_owned()));
+    Labels(disk.into_iter().collect())
+}
+
+prop_compose! {
+    fn node()(
+        site in select(&SITES[..]),
+        ssd: bool,
+        alloc in 0..8_u32,
+        state in prop_oneof![
+            4 => Just(NodeState::Ready),
+            1 => Just(NodeState::Suspect),
+            1 => Just(NodeState::Dead),
+        ],
+    ) -> Node {
+        Node {
+            id: node_id(0),
+            name: String::new(),
+            site: site.to_owned(),
+            labels: labels(ssd),
+            alloc,
+            state,
+        }
+    }
+}
+
+prop_compose! {
+    /// The node is chosen from the first nine, of which some may not exist.
+    fn slot(max_cost: u32)(
+        node in prop_oneof![1 => Just(None), 2 => (0..9_usize).prop_map(Some)],
+        wanted in prop_oneof![6 => Just(Wanted::Yes), 1 => Just(Wanted::No("it is disabled"))],
+        site in proptest::option::of(select(&SITES[..])),
+        ssd in prop_oneof![4 => Just(false), 1 => Just(true)],
+        cost in 1..=max_cost,
+    ) -> Slot {
+        Slot {
+            key: key(0),
+            node: node.map(node_id),
+            wanted,
+            placement: Placement { site: site.map(str::to_owned), labels: labels(ssd) },
+            cost: NonZeroU32::new(cost).expect("at least 1"),
+        }
+    }
+}
+
+prop_compose! {
+    fn fleet(max_cost: u32)(
+        mut nodes in vec(node(), 0..8),
+        mut slots in vec(slot(max_cost), 0..40),
+    ) -> Fleet {
+        for (number, node) in nodes.iter_mut().enumerate() {
+            node.id = node_id(number);
+            node.name = format!("edge-{number}");
+        }
+        for (number, slot) in slots.iter_mut().enumerate() {
+            slot.key = key(number);
+        }
+        Fleet { nodes, slots }
+    }
+}
+
+/// Ready nodes and slots that have no place yet.
+fn empty_fleet() -> impl Strategy<Value = Fleet> {
+    fleet(1).prop_map(|mut fleet| {
+        for node in &mut fleet.nodes {
+            node.state = NodeState::Ready;
+        }
+        for slot in &mut fleet.slots {
+            slot.node = None;
+            slot.wanted = Wanted::Yes;
+        }
+        fleet
+    })
+}
+
+fn apply(fleet: &Fleet, plan: &Plan) -> Fleet {
+    let mut fleet = fleet.clone();
+    let mut slots: BTreeMap<SlotKey, &mut Slot> = fleet
+        .slots
+        .iter_mut()
+        .map(|slot| (slot.key, slot))
+        .collect();
+    for step in &plan.moves {
+        let slot = slots.get_mut(&step.slot).expect("a slot of the fleet");
+        assert_eq!(slot.node, step.from);
+        assert_eq!(slot.cost, step.cost);
+        slot.node = Some(step.to);
+    }
+    for release in &plan.releases {
+        let slot = slots.get_mut(&release.slot).expect("a slot of the fleet");
+        assert_eq!(slot.node, Some(release.from));
+        slot.node = None;
+    }
+    fleet
+}
+
+fn used(fleet: &Fleet, node: &Node) -> u32 {
+    let there = fleet.slots.iter().filter(|slot| slot.node == Some(node.id));
+    there.map(|slot| slot.cost.get()).sum()
+}
+
+fn fits(slot: &Slot, node: &Node) -> bool {
+    let site = slot.placement.site.as_ref();
+    site.is_none_or(|site| *site == node.site) && node.labels.include(&slot.placement.labels)
+}
+
+fn node_of<'a>(fleet: &'a Fleet, slot: &Slot) -> Option<&'a Node> {
+    fleet.nodes.iter().find(|node| slot.node == Some(node.id))
+}
+
+/// How many unit slots can be placed on ready nodes beside what suspect nodes keep: a maximum flow
+/// by the textbook, with one search for each slot.
+fn most_placeable(fleet: &Fleet) -> usize {
+    let ready = |node: &Node| node.state == NodeState::Ready;
+    let free: Vec<&Slot> = fleet
+        .slots
+        .iter()
+        .filter(|slot| slot.wanted == Wanted::Yes)
+        .filter(|slot| {
+            node_of(fleet, slot)
+                .is_none_or(|node| node.state != NodeState::Suspect || !fits(slot, node))
+        })
+        .collect();
+    let mut held: Vec<Vec<usize>> = vec![Vec::new(); fleet.nodes.len()];
+    fn seat(
+        slot: usize,
+        free: &[&Slot],
+        fleet: &Fleet,
+        ready: &dyn Fn(&Node) -> bool,
+        held: &mut [Vec<usize>],
+        seen: &mut [bool],
+    ) -> bool {
+        for (index, node) in fleet.nodes.iter().enumerate() {
+            if seen[index] || !ready(node) || !fits(free[slot], node) {
+                continue;
+            }
+            seen[index] = true;
+            if held[index].len() < node.alloc as usize {
+                held[index].push(slot);
+                return true;
+            }
+            for place in 0..held[index].len() {
+                if seat(held[index][place], free, fleet, ready, held, seen) {
+                    held[index][place] = slot;
+                    return true;
+                }
+            }
+        }
+        false
+    }
+    let seated = (0..free.len()).filter(|slot| {
+        let mut seen = vec![false; fleet.nodes.len()];
+        seat(*slot, &free, fleet, &ready, &mut held, &mut seen)
+    });
+    seated.count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn capacity_is_never_exceeded(fleet in fleet(3)) {
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for node in after.nodes.iter().filter(|node| node.state != NodeState::Dead) {
+            prop_assert!(used(&after, node) <= node.alloc);
+        }
+    }
+
+    #[test]
+    fn selectors_are_respected(fleet in fleet(3)) {
+        let plan = plan(&fleet, &Policy::default());
+        let after = apply(&fleet, &plan);
+        for slot in &after.slots {
+            if let Some(node) = node_of(&after, slot) {
+                prop_assert!(fits(slot, node) || node.state == NodeState::Dead);
+            }
+        }
+        for step in &plan.moves {
+            let to = after.nodes.iter().find(|node| node.id == step.to).expect("a node");
+            prop_assert_eq!(to.state, NodeState::Ready);
+        }
+    }
+
+    #[test]
+    fn planning_what_was_planned_changes_nothing(fleet in fleet(3), make_room: bool) {
+        let policy = Policy { make_room };
+        let first = plan(&fleet, &policy);
+        let after = apply(&fleet, &first);
+        let second = plan(&after, &policy);
+        prop_assert_eq!(&second.moves, &[]);
+        prop_assert_eq!(&second.releases, &[]);
+        prop_assert_eq!(apply(&after, &second), after);
+        for refusal in &first.refusals {
+            prop_assert!(second.refusals.contains(refusal));
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_input_does_not_matter(
+        (fleet, shuffled) in fleet(3).prop_flat_map(|fleet| {
+            let shuffled = (Just(fleet.nodes.clone()).prop_shuffle(), Just(fleet.slots.clone()).prop_shuffle())
+                .prop_map(|(nodes, slots)| Fleet { nodes, slots });
+            (Just(fleet), shuffled)
+        })
+    ) {
+        let policy = Policy::default();
+        prop_assert_eq!(plan(&fleet, &policy), plan(&shuffled, &policy));
+    }
+
+    #[test]
+    fn nothing_moves_needlessly(fleet in fleet(3)) {
+        let calm = plan(&fleet, &Policy { make_room: false });
+        let busy = plan(&fleet, &Policy { make_room: true });
+        let may_stay = |key: SlotKey| {
+            let slot = fleet.slots.iter().find(|slot| slot.key == key).expect("a slot");
+            node_of(&fleet, slot).is_some_and(|node| {
+                node.state != NodeState::Dead
+                    && fits(slot, node)
+                    && used(&fleet, node) <= node.alloc
+            })
+        };
+        for step in &calm.moves {
+            prop_assert!(!may_stay(step.slot), "{step:?}");
+        }
+        for step in &busy.moves {
+            prop_assert!(!may_stay(step.slot) || step.reason.contains("to make room for"), "{step:?}");
+        }
+        let refused = |plan: &Plan| {
+            plan.refusals.len()
+                + plan.releases.iter().filter(|release| release.reason != "it is disabled").count()
+        };
+        if refused(&calm) == 0 {
+            prop_assert_eq!(calm, busy);
+        } else {
+            prop_assert!(refused(&busy) <= refused(&calm));
+        }
+    }
+
+    #[test]
+    fn as_much_is_placed_as_can_be(fleet in fleet(1)) {
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        let placed = after.slots.iter().filter(|slot| {
+            node_of(&after, slot).is_some_and(|node| node.state == NodeState::Ready)
+        });
+        // What a suspect node has to give up because it became too small may go elsewhere.
+        let suspects = fleet.nodes.iter().filter(|node| node.state == NodeState::Suspect);
+        prop_assume!(suspects.clone().all(|node| used(&fleet, node) <= node.alloc));
+        prop_assert_eq!(placed.count(), most_placeable(&fleet));
+    }
+
+    #[test]
+    fn load_is_balanced(fleet in empty_fleet()) {
+        let mut fleet = fleet;
+        for slot in &mut fleet.slots {
+            slot.placement = Placement::default();
+        }
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for fuller in &after.nodes {
+            for other in &after.nodes {
+                let (used_there, used_here) = (used(&after, fuller), used(&after, other));
+                if used_there > 0 && used_here < other.alloc {
+                    prop_assert!(used_there * other.alloc <= (used_here + 1) * fuller.alloc);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_slot_is_accounted_for(fleet in fleet(3)) {
+        let plan = plan(&fleet, &Policy::default());
+        for slot in &fleet.slots {
+            let moves = plan.moves.iter().filter(|step| step.slot == slot.key).count();
+            let releases = plan.releases.iter().filter(|release| release.slot == slot.key).count();
+            let refusals = plan.refusals.iter().filter(|refusal| refusal.slot == slot.key).count();
+            let mentioned = moves + releases + refusals;
+            match (slot.wanted, slot.node) {
+                (Wanted::Yes, None) => prop_assert_eq!((moves + refusals, releases), (1, 0)),
+                (Wanted::Yes, Some(_)) => prop_assert!(mentioned <= 1),
+                (Wanted::No(_), Some(_)) => prop_assert_eq!((mentioned, releases), (1, 1)),
+                (Wanted::No(_), None) => prop_assert_eq!(mentioned, 0),
+            }
+        }
+    }
+}
