@@ -1,0 +1,39 @@
+//! Cameras.
+
+use headworks_types::{
+    Camera, CameraBulkCreate, CameraBulkResult, CameraCreate, CameraId, CameraUpdate, Page,
+};
+
+use crate::{Call, Change, Client, Create};
+
+impl Client {
+    /// `GET /v1/cameras`
+    pub fn camera_list(&self) -> Call<Page<Camera>> {
+        self.get(&["v1", "cameras"])
+    }
+
+    /// `POST /v1/cameras`
+    pub fn camera_create(&self, camera: &CameraCreate) -> Call<Camera, Create> {
+        self.post(&["v1", "cameras"], camera)
+    }
+
+    /// `POST /v1/cameras:bulk_create`
+    pub fn camera_bulk_create(&self, cameras: &CameraBulkCreate) -> Call<CameraBulkResult, Create> {
+        self.post(&["v1", "cameras:bulk_create"], cameras)
+    }
+
+    /// `GET /v1/cameras/{camera_id}`
+    pub fn camera_view(&self, id: CameraId) -> Call<Camera> {
+        self.get(&["v1", "cameras", &id.to_string()])
+    }
+
+    /// `PATCH /v1/cameras/{camera_id}`
+    pub fn camera_update(&self, id: CameraId, change: &CameraUpdate) -> Call<Camera, Change> {
+        self.patch(&["v1", "cameras", &id.to_string()], change)
+    }
+
+    /// `DELETE /v1/cameras/{camera_id}`
+    pub fn camera_delete(&self, id: CameraId) -> Call<(), Change> {
+        self.delete(&["v1", "cameras", &id.to_string()])
+    }
+}

@@ -1,0 +1,23 @@
+//! What edges ask controllers: joining, saying what they are, renewing the lease.
+
+use headworks_types::edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec};
+use reqwest::Method;
+
+use crate::{Call, Change, Client, Create};
+
+impl Client {
+    /// `POST /edge/v1/join`
+    pub fn node_join(&self, request: &JoinRequest) -> Call<JoinResponse, Create> {
+        self.post(&["edge", "v1", "join"], request)
+    }
+
+    /// `PUT /edge/v1/node`
+    pub fn node_announce(&self, node: &NodeSpec) -> Call<(), Change> {
+        Call::new(self, Method::PUT, &["edge", "v1", "node"]).body(node)
+    }
+
+    /// `POST /edge/v1/lease`
+    pub fn lease_renew(&self, renewal: &LeaseRenewal) -> Call<LeaseGrant, Create> {
+        self.post(&["edge", "v1", "lease"], renewal)
+    }
+}

@@ -1,0 +1,17 @@
+//! Playback tokens and the keys that sign them.
+
+use headworks_types::{Jwks, PlaybackToken, PlaybackTokenCreate};
+
+use crate::{Call, Client, Create};
+
+impl Client {
+    /// `POST /v1/playback_tokens`
+    pub fn playback_token_issue(&self, token: &PlaybackTokenCreate) -> Call<PlaybackToken, Create> {
+        self.post(&["v1", "playback_tokens"], token)
+    }
+
+    /// `GET /.well-known/jwks.json`
+    pub fn jwks_view(&self) -> Call<Jwks> {
+        self.get(&[".well-known", "jwks.json"])
+    }
+}

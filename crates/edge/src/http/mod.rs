@@ -1,0 +1,1 @@
+//! Serves viewers over HTTP.
