@@ -1,1 +1,28 @@
-//! Dev only: throw-away PostgreSQL, real cameras and players.
+//! Dev only: what tests, `cargo xtask demo` and the benchmarks run Headworks against.
+//!
+//! * [`Postgres`]: a throw-away database server.
+//! * [`Camera`]: a real IP camera (GStreamer's RTSP server) that can be killed, frozen, restarted.
+//! * [`Player`], [`judge`]: foreign decoders (two versions of FFmpeg) that say what they could
+//!   decode. An output is judged by these, never by our own parsers alone.
+//! * [`Headworks`]: the built binary as a process.
+//! * [`http`]: a minimal client, for what a typed one would not send.
+//!
+//! Everything blocks, everything has a deadline, and no child outlives the process. An
+//! asynchronous test needs `#[tokio::test(flavor = "multi_thread")]` if what it blocks on is
+//! served by the same runtime.
+
+mod camera;
+mod deadline;
+mod headworks;
+pub mod http;
+pub mod judge;
+mod player;
+mod process;
+pub mod tool;
+
+pub use camera::{Audio, Camera, CameraOptions, Login, Scheme, Video};
+pub use deadline::{Deadline, Stopwatch, wait_until};
+pub use headworks::{Headworks, Launch, binary};
+pub use headworks_postgres::Server as Postgres;
+pub use player::{Player, Seen, TrackSeen};
+pub use process::{Process, Signal, Stream};

@@ -1,0 +1,124 @@
+"""An IP camera: a GStreamer RTSP server on loopback. Started by `camera.rs`.
+
+Takes its options as one JSON object in argv[1]. Prints one JSON object a line on standard output:
+{"port": …} when it is ready, then {"playing": …, "plays": …} whenever a client starts or ends
+playing: how many play now, and how many have started since the process began.
+"""
+
+import json
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+
+ROLE = "viewer"
+
+
+def say(what):
+    print(json.dumps(what), flush=True)
+
+
+def video(o):
+    picture = (
+        f"videotestsrc is-live=true pattern={o['pattern']} "
+        f"! video/x-raw,width={o['width']},height={o['height']},framerate={o['fps']}/1,format=I420"
+    )
+    b_frames, gop, kbit = o["b_frames"], o["key_frame_every"], o["bitrate_kbit"]
+    if o["video"] == "h264":
+        tune = f"bframes={b_frames} b-adapt=false" if b_frames else "tune=zerolatency"
+        profile = "main" if b_frames else "constrained-baseline"
+        coder = (
+            f"x264enc {tune} speed-preset=ultrafast threads=1 key-int-max={gop} bitrate={kbit} "
+            f"option-string=scenecut=0 ! video/x-h264,profile={profile} "
+            "! rtph264pay name=pay0 pt=96 config-interval=-1"
+        )
+    elif o["video"] == "h265":
+        tune = "" if b_frames else "tune=zerolatency"
+        coder = (
+            f"x265enc {tune} speed-preset=ultrafast log-level=none key-int-max={gop} "
+            f"bitrate={kbit} option-string=bframes={b_frames}:scenecut=0:pools=none:frame-threads=1 "
+            "! h265parse ! rtph265pay name=pay0 pt=96 config-interval=-1"
+        )
+    else:
+        coder = "jpegenc ! rtpjpegpay name=pay0 pt=26"
+    return f"{picture} ! {coder}"
+
+
+def audio(o):
+    coder = {
+        "aac": "audio/x-raw,rate=16000,channels=1 ! voaacenc bitrate=32000 ! rtpmp4gpay pt=97",
+        "g711a": "audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay pt=8",
+        "g711u": "audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay pt=0",
+    }.get(o["audio"])
+    if coder is None:
+        return ""
+    return f"audiotestsrc is-live=true volume=0.1 ! {coder} name=pay1"
+
+
+def guard(server, factory, o):
+    if o["auth"] is None:
+        return
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, ROLE)
+    name, password = o["username"], o["password"]
+    if o["auth"] == "digest":
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(name, password, token)
+    else:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(name, password), token)
+    server.set_auth(auth)
+    factory.add_role_from_structure(
+        Gst.Structure.new_from_string(
+            f"{ROLE}, media.factory.access=(boolean)true, media.factory.construct=(boolean)true"
+        )
+    )
+
+
+def count(server):
+    playing, plays = set(), 0
+
+    def play(client, _context):
+        nonlocal plays
+        if client not in playing:
+            playing.add(client)
+            plays += 1
+            say({"playing": len(playing), "plays": plays})
+
+    def closed(client):
+        if client in playing:
+            playing.discard(client)
+            say({"playing": len(playing), "plays": plays})
+
+    def connected(_server, client):
+        client.connect("play-request", play)
+        client.connect("closed", closed)
+
+    server.connect("client-connected", connected)
+
+
+def main():
+    o = json.loads(sys.argv[1])
+    Gst.init(None)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(f"( {video(o)} {audio(o)} )")
+    factory.set_shared(True)
+    factory.set_latency(0)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(str(o["port"]))
+    server.get_mount_points().add_factory(o["path"], factory)
+    guard(server, factory, o)
+    count(server)
+    if server.attach(None) == 0:
+        sys.exit(f"cannot listen on port {o['port']}")
+    say({"port": server.get_bound_port()})
+    GLib.MainLoop().run()
+
+
+main()
