@@ -11,7 +11,8 @@ CREATE TABLE event (
     message text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX event_project ON event (project_id, id);
+CREATE INDEX event_order ON event (xact, id);
+CREATE INDEX event_project ON event (project_id, xact, id);
 
 -- Answers of POST requests that carried an Idempotency-Key.
 CREATE TABLE idempotency (
@@ -19,8 +20,7 @@ CREATE TABLE idempotency (
     key text NOT NULL,
     -- SHA-256 of method, path and body.
     fingerprint bytea NOT NULL,
-    status smallint NOT NULL,
-    -- Sealed, since it may hold a secret that is shown once.
+    -- The answer. Sealed, since it may hold a secret that is shown once.
     body bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (api_key_id, key)

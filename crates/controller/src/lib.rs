@@ -1,1 +1,19 @@
 //! The controller: HTTP, use cases, SQL, reconcilers.
+//!
+//! `http` parses and answers, `app` decides and writes, `db` holds the SQL, `reconcile` makes the
+//! database's observed state follow its desired state. Committed rows are the only side effect: a
+//! controller never calls an edge. Any number of controllers may run on one database.
+
+mod app;
+mod config;
+mod credential;
+mod db;
+mod http;
+mod keys;
+mod reconcile;
+mod service;
+mod state;
+
+pub use config::Config;
+pub use http::{edge_openapi, openapi};
+pub use service::Service;

@@ -1,0 +1,87 @@
+//! What can go wrong in a use case, without a word about HTTP.
+
+use headworks_types::ProblemField;
+
+/// The result of a use case.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// Why a use case did not do what it was asked. The text is for the client; a source is for the
+/// log only.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The credential is missing or not good.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// The caller may not do this with what he may see.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It does not exist, or the caller may not know that it does.
+    #[error("{0}")]
+    NotFound(String),
+    /// Something that is there stands against it.
+    #[error("{0}")]
+    Conflict(String),
+    /// The request parses, but what it says is not allowed.
+    #[error("the request is not valid")]
+    Invalid(Vec<ProblemField>),
+    /// It has changed since the caller looked.
+    #[error("it has changed in the meantime: it is at version {current} now")]
+    Changed {
+        /// Its present version.
+        current: i64,
+    },
+    /// The idempotency key was used with another request.
+    #[error("this Idempotency-Key was used with another request within the last 24 hours")]
+    KeyReused,
+    /// The database is away or overloaded. It may work later.
+    #[error("the database is not available; try again")]
+    Unavailable(#[source] sqlx::Error),
+    /// A bug or an unforeseen state.
+    #[error("something went wrong here; the logs say more")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl Error {
+    /// One field of the request is not allowed.
+    pub(crate) fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![ProblemField {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }])
+    }
+
+    /// There is no such thing, as far as the caller may know.
+    pub(crate) fn not_found(id: impl std::fmt::Display) -> Self {
+        Self::NotFound(format!("there is no {id}"))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_outage(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Internal(error.into())
+        }
+    }
+}
+
+/// True if the database is to blame, not the query: it cannot be reached, shuts down, starts up,
+/// has no connection left, is read-only for the moment, or chose this transaction to end a
+/// deadlock.
+pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "53", "57P", "40", "25006"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,25 @@
+//! Use cases: each authorises, changes rows and appends the event in one transaction, commits, and
+//! wakes who has to act on it.
+
+pub(crate) mod api_key;
+pub(crate) mod bootstrap;
+pub(crate) mod caller;
+pub(crate) mod camera;
+pub(crate) mod camera_bulk;
+pub(crate) mod edge;
+mod error;
+mod expected;
+pub(crate) mod grant;
+pub(crate) mod join_token;
+pub(crate) mod node;
+pub(crate) mod once;
+pub(crate) mod playback_token;
+pub(crate) mod project;
+pub(crate) mod signing_key;
+pub(crate) mod stream_key;
+pub(crate) mod user;
+
+pub(crate) use caller::{Caller, Reach, Scope, Sight};
+pub(crate) use error::{Error, Result};
+pub(crate) use expected::Expected;
+pub(crate) use once::{Begun, Once, Write};

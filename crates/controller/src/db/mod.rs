@@ -1,0 +1,60 @@
+//! SQL, one file per noun. Functions take a connection, so that the caller decides what is one
+//! transaction; they return `sqlx::Result` and `None` for what is not there.
+
+pub(crate) mod api_key;
+pub(crate) mod camera;
+pub(crate) mod event;
+pub(crate) mod grant;
+pub(crate) mod idempotency;
+pub(crate) mod join_token;
+pub(crate) mod lease;
+pub(crate) mod node;
+pub(crate) mod planner_lease;
+pub(crate) mod project;
+pub(crate) mod schema;
+pub(crate) mod signing_key;
+pub(crate) mod slot;
+pub(crate) mod stream_key;
+pub(crate) mod user;
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::postgres::PgQueryResult;
+
+/// An error if the statement did not change exactly one row.
+pub(crate) fn ensure_one_row(result: &PgQueryResult) -> sqlx::Result<()> {
+    match result.rows_affected() {
+        1 => Ok(()),
+        0 => Err(sqlx::Error::RowNotFound),
+        many => Err(sqlx::Error::Protocol(format!("{many} rows changed instead of one"))),
+    }
+}
+
+/// Gives the violation of a named constraint its meaning.
+pub(crate) trait OnConstraint<T> {
+    /// `meaning` if this constraint was violated; other errors pass.
+    fn on_constraint<E>(self, name: &str, meaning: impl FnOnce() -> E) -> Result<T, E>
+    where
+        E: From<sqlx::Error>;
+}
+
+impl<T> OnConstraint<T> for sqlx::Result<T> {
+    fn on_constraint<E>(self, name: &str, meaning: impl FnOnce() -> E) -> Result<T, E>
+    where
+        E: From<sqlx::Error>,
+    {
+        self.map_err(|error| match &error {
+            sqlx::Error::Database(violation) if violation.constraint() == Some(name) => meaning(),
+            _ => error.into(),
+        })
+    }
+}
+
+/// A value for a `jsonb` column.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> sqlx::Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// The value of a `jsonb` column.
+pub(crate) fn from_json<T: DeserializeOwned>(json: serde_json::Value) -> sqlx::Result<T> {
+    serde_json::from_value(json).map_err(|error| sqlx::Error::Decode(error.into()))
+}

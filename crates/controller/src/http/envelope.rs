@@ -1,0 +1,125 @@
+//! What every request goes through: a request id in and out, a span, a deadline, a net for panics,
+//! and the writing of problems.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use headworks_types::{Problem, ProblemCode};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::error::Refusal;
+use crate::state::State;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Runs the request inside its envelope.
+pub(crate) async fn envelope(
+    axum::extract::State(state): axum::extract::State<State>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(&state, &request);
+    // Without the query: nothing secret belongs there, but people put it there.
+    let span = tracing::info_span!(
+        "request",
+        request.id = id,
+        http.method = %request.method(),
+        http.path = request.uri().path(),
+    );
+    let started = state.clock.monotonic();
+    let mut response = in_time(next.run(request), state.config.request_timeout)
+        .instrument(span.clone())
+        .await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        write(&mut response, problem, &id);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let took = state.clock.monotonic() - started;
+    span.in_scope(|| {
+        tracing::debug!(
+            http.status = response.status().as_u16(),
+            took_ms = took.as_secs_f64() * 1000.0,
+            "request done"
+        );
+    });
+    response
+}
+
+/// The answer to a request whose handler panicked. The panic hook has logged it already.
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(message, "request handler panicked");
+    Refusal::new(
+        ProblemCode::Internal,
+        "something went wrong here; the logs say more",
+    )
+    .into_response()
+}
+
+/// The answer where no route is.
+pub(crate) async fn no_route(request: Request) -> Refusal {
+    Refusal::new(
+        ProblemCode::NotFound,
+        format!("there is nothing at {}", request.uri().path()),
+    )
+}
+
+/// The answer where a route has no such method.
+pub(crate) async fn no_method(request: Request) -> Refusal {
+    Refusal::new(
+        ProblemCode::MethodNotAllowed,
+        format!("{} is not allowed on {}", request.method(), request.uri().path()),
+    )
+}
+
+async fn in_time(answer: impl Future<Output = Response>, limit: Duration) -> Response {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+        tracing::warn!(?limit, "request took too long and was given up");
+        Refusal::new(ProblemCode::Unavailable, "this took too long; try again").into_response()
+    })
+}
+
+/// The client's id if it is a sane one, else a new one.
+fn request_id(state: &State, request: &Request) -> String {
+    request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=128).contains(&id.len()))
+        .filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)))
+        .map_or_else(
+            || state.ids.next::<Uuid>().as_simple().to_string(),
+            str::to_owned,
+        )
+}
+
+fn write(response: &mut Response, mut problem: Problem, id: &str) {
+    problem.request_id = Some(id.to_owned());
+    match serde_json::to_vec(&problem) {
+        Ok(json) => {
+            let headers = response.headers_mut();
+            let kind = HeaderValue::from_static("application/problem+json");
+            headers.insert(header::CONTENT_TYPE, kind);
+            headers.remove(header::CONTENT_LENGTH);
+            *response.body_mut() = Body::from(json);
+        }
+        Err(error) => {
+            tracing::error!(%error, "problem cannot be written");
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+    }
+}
