@@ -1,1 +1,62 @@
-//! Codec parameters, timestamps, frames, FLV and fragmented MP4.
+//! Frames, codec parameters, timestamps, and the two containers that viewers get: FLV and
+//! fragmented MP4.
+//!
+//! Time has one unit per track and never milliseconds: video counts in 90 kHz
+//! ([`VIDEO_CLOCK`]), audio in its own sample clock. Payloads are [`bytes::Bytes`] and shared, so
+//! that a frame is stored once however many read it. The crate does no I/O, starts no threads and
+//! reads no clock; whatever it parses comes from cameras and may be garbage, so no parser panics.
+
+mod aac;
+mod audio_clock;
+pub mod flv;
+pub mod fmp4;
+mod frame;
+mod h264;
+mod h265;
+mod parameters;
+mod reorder;
+mod timeline;
+
+pub use aac::AudioSpecificConfig;
+pub use audio_clock::AudioClock;
+pub use frame::{Frame, TrackKind, VIDEO_CLOCK, rescale};
+pub use parameters::{AudioParameters, G711Law, Tracks, VideoCodec, VideoParameters};
+pub use reorder::Reorder;
+pub use timeline::{Stamp, Timeline};
+
+/// Why codec parameters or a container cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A parameter set does not parse.
+    #[error("bad {set} of {length} bytes: {reason}")]
+    ParameterSet {
+        /// `SPS`, `PPS`, …
+        set: &'static str,
+        /// How long it is.
+        length: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The container has no way to carry this.
+    #[error("{container} cannot carry {what}")]
+    Unsupported {
+        /// Which container.
+        container: &'static str,
+        /// What it should have carried.
+        what: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn parameter_set(
+        set: &'static str,
+        bytes: &[u8],
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::ParameterSet {
+            set,
+            length: bytes.len(),
+            reason: reason.into(),
+        }
+    }
+}
