@@ -1,0 +1,153 @@
+//! Who this edge is in the cluster: given once by joining, then kept on disk.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::Context as _;
+use headworks_types::{
+    Advertise, NodeId, Secret,
+    edge::{JoinResponse, NodeSpec},
+};
+use serde::{Deserialize, Serialize};
+use tokio::net::UdpSocket;
+use url::{Host, Url};
+
+use crate::{Config, disk};
+
+/// The node's id and credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) node_id: NodeId,
+    pub(crate) key: Secret,
+}
+
+impl Identity {
+    /// Reads it; none if this edge has never joined.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(bytes) = disk::read(path)? else {
+            return Ok(None);
+        };
+        let identity = serde_json::from_slice(&bytes).with_context(|| {
+            let path = path.display();
+            format!("{path} is damaged; delete it and start with a new join token")
+        })?;
+        Ok(Some(identity))
+    }
+
+    /// Keeps it for ever.
+    pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
+        disk::write(path, &serde_json::to_vec(self)?)
+    }
+}
+
+impl From<JoinResponse> for Identity {
+    fn from(response: JoinResponse) -> Self {
+        Self {
+            node_id: response.node_id,
+            key: response.key,
+        }
+    }
+}
+
+/// How this edge describes itself now.
+pub(crate) async fn describe(
+    config: &Config,
+    controller: &Url,
+    bound: SocketAddr,
+) -> anyhow::Result<NodeSpec> {
+    let http = match &config.http_advertise {
+        Some(url) => url.clone(),
+        None => advertised(controller, bound).await?,
+    };
+    Ok(NodeSpec {
+        name: config.name.clone().unwrap_or_else(host_name),
+        site: config.site.clone(),
+        zone: config.zone.clone(),
+        labels: config.labels.clone(),
+        capacity: config.capacity,
+        advertise: Advertise { http },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// The address that we listen on; if that is all of them, the one that the system would use
+/// towards the controller.
+async fn advertised(controller: &Url, bound: SocketAddr) -> anyhow::Result<Url> {
+    let mut address = bound;
+    if bound.ip().is_unspecified() {
+        let target = resolve(controller).await?;
+        let any: SocketAddr = if target.is_ipv4() {
+            ([0, 0, 0, 0], 0).into()
+        } else {
+            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        // Connecting a UDP socket sends nothing; it only asks for a route.
+        let socket = UdpSocket::bind(any).await?;
+        socket
+            .connect(target)
+            .await
+            .context("find a route to the controller")?;
+        address.set_ip(socket.local_addr()?.ip());
+    }
+    format!("http://{address}/")
+        .parse()
+        .context("edge.http_advertise")
+}
+
+async fn resolve(url: &Url) -> anyhow::Result<SocketAddr> {
+    let port = url.port_or_known_default().unwrap_or(80);
+    match url.host() {
+        Some(Host::Ipv4(ip)) => Ok((ip, port).into()),
+        Some(Host::Ipv6(ip)) => Ok((ip, port).into()),
+        Some(Host::Domain(name)) => tokio::net::lookup_host((name, port))
+            .await
+            .with_context(|| format!("find the address of {name}"))?
+            .next()
+            .with_context(|| format!("{name} has no address")),
+        None => anyhow::bail!("edge.controller_url: `{url}` has no host"),
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty() && name.len() <= 63)
+        .unwrap_or_else(|| "edge".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_survives_a_restart() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("identity.json");
+        assert_eq!(Identity::load(&path).expect("reads"), None);
+        let identity = Identity {
+            node_id: NodeId::from(uuid::Uuid::from_u128(1)),
+            key: Secret::new("hwnk_a_b"),
+        };
+        identity.save(&path).expect("saves");
+        assert_eq!(Identity::load(&path).expect("reads"), Some(identity));
+        std::fs::write(&path, "{").expect("writes");
+        let error = Identity::load(&path).expect_err("is damaged");
+        assert!(error.to_string().contains("new join token"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn viewers_are_sent_to_an_address_that_exists() {
+        let controller: Url = "http://127.0.0.1:8080".parse().expect("parses");
+        let cases = [
+            ("[::]:8081", "http://127.0.0.1:8081/"),
+            ("0.0.0.0:9", "http://127.0.0.1:9/"),
+            ("192.0.2.7:8081", "http://192.0.2.7:8081/"),
+            ("[2001:db8::1]:8081", "http://[2001:db8::1]:8081/"),
+        ];
+        for (bound, expected) in cases {
+            let bound = bound.parse().expect("parses");
+            let url = advertised(&controller, bound).await.expect("has a route");
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+}

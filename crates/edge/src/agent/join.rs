@@ -1,0 +1,127 @@
+//! Becoming a node of the cluster, and telling it at each start what this node is now.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use headworks_client::Error;
+use headworks_types::{
+    ProblemCode,
+    edge::{JoinRequest, NodeSpec},
+};
+
+use super::{Agent, backoff::Backoff, identity, identity::Identity};
+
+/// Waits between attempts while no controller answers.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const MOST_WAIT: Duration = Duration::from_secs(30);
+
+impl Agent {
+    /// Joins with the join token. Waits for a controller as long as it takes; fails where the
+    /// answer is no.
+    pub(super) async fn join(&self) -> anyhow::Result<Identity> {
+        let token = self.config.join_token.clone().context(
+            "this edge has not joined a cluster yet, and edge.join_token is missing; make one with \
+             `headworks join-token create`",
+        )?;
+        let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
+        loop {
+            let node = self.describe(&mut backoff).await;
+            let name = node.name.clone();
+            let request = JoinRequest {
+                token: token.clone(),
+                node,
+            };
+            match self.client.node_join(&request).await {
+                Ok(response) => {
+                    let identity = Identity::from(response);
+                    identity.save(&self.identity_path)?;
+                    tracing::info!(node.id = %identity.node_id, node.name = name, "joined the cluster");
+                    return Ok(identity);
+                }
+                Err(error) if error.is_temporary() => {
+                    pause(&mut backoff, "cannot join the cluster yet", &error).await;
+                }
+                Err(error) => return Err(refusal(&error, &name)),
+            }
+        }
+    }
+
+    /// Tells the cluster what this node is now. A node whose key is not known any more joins again
+    /// if there is a join token.
+    pub(super) async fn announce(&self, identity: Identity) -> Identity {
+        let client = self.client.clone().with_credential(identity.key.clone());
+        let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
+        loop {
+            let node = self.describe(&mut backoff).await;
+            match client.node_announce(&node).await {
+                Ok(()) => return identity,
+                Err(error) if error.is_temporary() => {
+                    let what = "cannot reach the cluster; working from the saved state";
+                    pause(&mut backoff, what, &error).await;
+                }
+                Err(error) if error.code() == Some(ProblemCode::Unauthenticated) => {
+                    return self.join_again(identity).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the cluster does not take this node's description");
+                    return identity;
+                }
+            }
+        }
+    }
+
+    async fn join_again(&self, identity: Identity) -> Identity {
+        if self.config.join_token.is_none() {
+            // The lease finds out the same, more carefully, and acts.
+            return identity;
+        }
+        tracing::warn!(
+            node.id = %identity.node_id,
+            "the cluster does not know this node any more; joining again"
+        );
+        match self.join().await {
+            Ok(joined) => joined,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "cannot join again");
+                identity
+            }
+        }
+    }
+
+    /// What this node is now; waits until its own address is known.
+    async fn describe(&self, backoff: &mut Backoff) -> NodeSpec {
+        loop {
+            match identity::describe(&self.config, &self.controller, self.bound).await {
+                Ok(node) => return node,
+                Err(error) => {
+                    let wait = backoff.next();
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        retry_in = ?wait,
+                        "cannot find out where viewers reach this edge; set edge.http_advertise"
+                    );
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+}
+
+async fn pause(backoff: &mut Backoff, what: &'static str, error: &Error) {
+    let wait = backoff.next();
+    tracing::warn!(%error, retry_in = ?wait, "{what}");
+    tokio::time::sleep(wait).await;
+}
+
+fn refusal(error: &Error, name: &str) -> anyhow::Error {
+    match error.code() {
+        Some(ProblemCode::Unauthenticated) => anyhow!(
+            "the controller refused the join token: it is unknown, expired or revoked; make \
+             another with `headworks join-token create`"
+        ),
+        Some(ProblemCode::Conflict) => anyhow!(
+            "the name `{name}` belongs to another node of the cluster; choose another with edge.name"
+        ),
+        _ => anyhow!("the controller does not take this edge: {error}"),
+    }
+}

@@ -1,0 +1,159 @@
+//! Renews the node's lease and reports what the edge observes.
+
+use std::{sync::Arc, time::Duration};
+
+use headworks_bootstrap::Clock;
+use headworks_client::{Client, Error};
+use headworks_types::{
+    NodeLoad, ProblemCode,
+    edge::{LeaseGrant, LeaseRenewal},
+};
+use tokio::sync::watch::Sender;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Status,
+    load::{ProcessLoad, memory_bytes},
+};
+use crate::ingest::Pulls;
+
+/// Until a grant says how often to renew, and at most between attempts while no controller answers.
+const RETRY: Duration = Duration::from_secs(1);
+/// What a server may ask for.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+const MOST_INTERVAL: Duration = Duration::from_secs(60);
+/// How long one renewal may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// How long the last one may hold up the stop.
+const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
+/// So many refusals in a row mean that the node was removed.
+const REFUSALS: u32 = 3;
+/// A removed node asks so many times less often whether it was a mistake.
+const REFUSED_SLOWER: u32 = 15;
+
+/// The loop and what it remembers.
+pub(super) struct LeaseLoop {
+    client: Client,
+    status: Arc<Sender<Status>>,
+    pulls: Pulls,
+    clock: Clock,
+    instance: Uuid,
+    process: ProcessLoad,
+    refusals: u32,
+    interval: Duration,
+}
+
+impl LeaseLoop {
+    pub(super) fn new(
+        client: Client,
+        status: Arc<Sender<Status>>,
+        pulls: Pulls,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            client,
+            status,
+            pulls,
+            clock,
+            instance: Uuid::new_v4(),
+            process: ProcessLoad::default(),
+            refusals: 0,
+            interval: RETRY,
+        }
+    }
+
+    /// Renews until `token` is cancelled, and then says goodbye.
+    pub(super) async fn run(mut self, token: &CancellationToken) {
+        loop {
+            let turn = async {
+                let wait = self.renew().await;
+                tokio::time::sleep(wait).await;
+            };
+            if token.run_until_cancelled(turn).await.is_none() {
+                break;
+            }
+        }
+        let renewal = self.renewal(true);
+        let goodbye = self.client.lease_renew(&renewal);
+        if let Err(error) = goodbye.deadline(GOODBYE_DEADLINE).await {
+            tracing::info!(%error, "could not say goodbye; the lease will run out");
+        }
+    }
+
+    /// Renews once; says how long to wait until the next time.
+    async fn renew(&mut self) -> Duration {
+        let renewal = self.renewal(false);
+        match self.client.lease_renew(&renewal).deadline(DEADLINE).await {
+            Ok(grant) => self.granted(grant),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn granted(&mut self, grant: LeaseGrant) -> Duration {
+        self.refusals = 0;
+        self.change(|status| {
+            if !status.connected {
+                tracing::info!("the lease is renewed");
+            }
+            status.connected = true;
+            status.refused = false;
+        });
+        let interval = Duration::from_millis(grant.renew_in_ms.into());
+        self.interval = interval.clamp(LEAST_INTERVAL, MOST_INTERVAL);
+        self.interval.mul_f64(rand::random_range(0.9..=1.0))
+    }
+
+    fn failed(&mut self, error: &Error) -> Duration {
+        if error.code() == Some(ProblemCode::Unauthenticated) {
+            self.refusals += 1;
+        } else {
+            self.refusals = 0;
+        }
+        let refused = self.refusals >= REFUSALS;
+        self.change(|status| {
+            if refused && !status.refused {
+                tracing::error!(
+                    "the cluster refuses this node's key: the node was removed; all work stops. \
+                     To join again, delete identity.json in the edge's data directory and start \
+                     with a new join token"
+                );
+            } else if status.connected {
+                tracing::warn!(%error, "the lease is not renewed; going on with what is known");
+            }
+            status.connected = false;
+            status.refused |= refused;
+        });
+        if refused {
+            self.interval * REFUSED_SLOWER
+        } else {
+            self.interval.min(RETRY)
+        }
+    }
+
+    /// Wakes those who watch the status only if it is another.
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_if_modified(|status| {
+            let before = status.clone();
+            change(status);
+            *status != before
+        });
+    }
+
+    fn renewal(&mut self, goodbye: bool) -> LeaseRenewal {
+        let media = self.pulls.load();
+        let status = self.status.borrow().clone();
+        LeaseRenewal {
+            instance: self.instance,
+            revision: status.revision,
+            apply_error: status.apply_error,
+            slots: self.pulls.reports(),
+            load: NodeLoad {
+                cpu_cores: self.process.cpu_cores(self.clock.monotonic()),
+                memory_bytes: memory_bytes(),
+                ..media
+            },
+            goodbye,
+        }
+    }
+}

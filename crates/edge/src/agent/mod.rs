@@ -1,0 +1,134 @@
+//! The edge's side of the control loop: joins, renews the lease, watches what to do, and does it.
+//!
+//! * What was told last is on disk and is applied before anybody is asked, so an edge starts and
+//!   goes on without a controller.
+//! * [`lease`] and [`watch`] are two loops that share only a [`Status`]. Each retries for ever.
+//! * A node key that is refused several times in a row means that the node was removed: the edge
+//!   stops its work and says so, and keeps asking slowly in case it was a mistake.
+
+mod apply;
+mod backoff;
+mod desired;
+mod identity;
+mod join;
+mod lease;
+mod load;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use headworks_bootstrap::{Clock, Tasks};
+use headworks_client::Client;
+use tokio::sync::watch::{Receiver, Sender};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{Config, access::Access, ingest::Pulls};
+
+use identity::Identity;
+use lease::LeaseLoop;
+use watch::WatchLoop;
+
+/// How the agent is doing; the lease reports it, and readiness is read from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// True once it is known what to do, from disk or from a controller.
+    pub(crate) ready: bool,
+    /// The revision that is applied.
+    pub(crate) revision: i64,
+    /// What could not be applied or saved.
+    pub(crate) apply_error: Option<String>,
+    /// True while controllers answer.
+    pub(crate) connected: bool,
+    /// True if the node key is refused: the node was removed.
+    pub(crate) refused: bool,
+}
+
+/// What the agent works with.
+pub(crate) struct Agent {
+    config: Arc<Config>,
+    bound: SocketAddr,
+    controller: Url,
+    client: Client,
+    identity_path: PathBuf,
+    status: Arc<Sender<Status>>,
+    watch: WatchLoop,
+    pulls: Pulls,
+    clock: Clock,
+}
+
+impl Agent {
+    /// Starts the work that is known from disk.
+    pub(crate) fn load(
+        config: &Arc<Config>,
+        data: &Path,
+        bound: SocketAddr,
+        pulls: Pulls,
+        access: Access,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let controller = config
+            .controller_url
+            .clone()
+            .context("edge.controller_url is missing")?;
+        let status = Arc::new(Sender::new(Status::default()));
+        let watch = WatchLoop::load(
+            data.join("state.json"),
+            pulls.clone(),
+            access,
+            Arc::clone(&status),
+        )?;
+        Ok(Self {
+            config: Arc::clone(config),
+            bound,
+            client: Client::new(controller.clone())?,
+            controller,
+            identity_path: data.join("identity.json"),
+            status,
+            watch,
+            pulls,
+            clock,
+        })
+    }
+
+    /// For readiness and metrics.
+    pub(crate) fn status(&self) -> Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Makes sure that this edge is a node of the cluster, which takes a controller only the first
+    /// time; then starts the loops. Ends early, without an error, when `tasks` shuts down.
+    ///
+    /// # Errors
+    /// When the cluster does not take this edge: trying again would not help.
+    pub(crate) async fn start(self, tasks: &Tasks) -> anyhow::Result<()> {
+        let token = tasks.token();
+        let identity = match Identity::load(&self.identity_path)? {
+            Some(identity) => identity,
+            None => match token.run_until_cancelled(self.join()).await {
+                Some(joined) => joined?,
+                None => return Ok(()),
+            },
+        };
+        tasks.spawn("agent", self.run(identity, token));
+        Ok(())
+    }
+
+    async fn run(mut self, identity: Identity, token: CancellationToken) {
+        let Some(identity) = token.run_until_cancelled(self.announce(identity)).await else {
+            return;
+        };
+        tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
+        let client = self.client.clone().with_credential(identity.key);
+        self.watch.connect(client.clone());
+        let lease = LeaseLoop::new(client, self.status, self.pulls, self.clock);
+        tokio::join!(lease.run(&token), self.watch.run(&token));
+    }
+}

@@ -1,0 +1,487 @@
+//! The agent against a scripted controller over real HTTP.
+
+use std::{path::Path, sync::Mutex, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use futures::StreamExt as _;
+use headworks_types::{
+    CameraId, CameraSource, NodeId, Problem, ProblemCode, ProjectId, Secret, StartMode,
+    edge::{
+        DesiredSlot, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, Role, SlotKey,
+        WatchMessage,
+    },
+};
+use proptest::prelude::*;
+use serde::Deserialize;
+use tokio::{net::TcpListener, sync::mpsc};
+use uuid::Uuid;
+
+use super::{apply::Slots, *};
+use crate::access::sign::Issuer;
+
+/// Work for camera `camera`: on demand, so that nothing is connected to.
+pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
+    DesiredSlot {
+        key: SlotKey {
+            camera_id: CameraId::from(Uuid::from_u128(camera.into())),
+            role: Role::Ingest,
+            ordinal: 0,
+        },
+        epoch,
+        project_id: ProjectId::from(Uuid::nil()),
+        camera_name: format!("camera {camera}"),
+        source: CameraSource::Pull {
+            url: "rtsp://127.0.0.1:1/".parse().expect("parses"),
+            transport: headworks_types::Transport::Tcp,
+        },
+        credentials: None,
+        start: StartMode::OnDemand,
+    }
+}
+
+/// Some work of some cameras under some epochs.
+pub(super) fn slots() -> impl Strategy<Value = Slots> {
+    proptest::collection::vec((0_u8..6, 0_i64..4), 0..6).prop_map(|slots| {
+        let slots = slots.into_iter().map(|(camera, epoch)| slot(camera, epoch));
+        slots.map(|slot| (slot.key, slot)).collect()
+    })
+}
+
+/// A controller that answers as the test says.
+#[derive(Clone)]
+struct Controller(Arc<Script>);
+
+struct Script {
+    url: Url,
+    /// What the next joins get; then they succeed.
+    refuse_join: Mutex<Vec<ProblemCode>>,
+    /// What leases get.
+    refuse_lease: Mutex<Option<ProblemCode>>,
+    /// What each watch starts with.
+    first: Mutex<Vec<WatchMessage>>,
+    /// The open watch; dropping it ends the watch.
+    open: Mutex<Option<mpsc::Sender<WatchMessage>>>,
+    joins: Sender<Vec<JoinRequest>>,
+    announced: Sender<Vec<NodeSpec>>,
+    renewals: Sender<Vec<LeaseRenewal>>,
+    watched: Sender<Vec<i64>>,
+}
+
+impl Controller {
+    async fn start(tasks: &Tasks) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let controller = Self(Arc::new(Script {
+            url: format!("http://{address}/").parse().expect("parses"),
+            refuse_join: Mutex::default(),
+            refuse_lease: Mutex::default(),
+            first: Mutex::default(),
+            open: Mutex::default(),
+            joins: Sender::default(),
+            announced: Sender::default(),
+            renewals: Sender::default(),
+            watched: Sender::default(),
+        }));
+        let router = Router::new()
+            .route("/edge/v1/join", post(join))
+            .route("/edge/v1/node", put(announce))
+            .route("/edge/v1/lease", post(renew))
+            .route("/edge/v1/watch", get(watch))
+            .with_state(controller.clone());
+        tasks.spawn(
+            "controller",
+            async move { axum::serve(listener, router).await },
+        );
+        controller
+    }
+
+    fn refuse_lease(&self, code: Option<ProblemCode>) {
+        *self.0.refuse_lease.lock().expect("not poisoned") = code;
+    }
+
+    fn first(&self, messages: Vec<WatchMessage>) {
+        *self.0.first.lock().expect("not poisoned") = messages;
+    }
+
+    async fn say(&self, message: WatchMessage) {
+        let open = self.0.open.lock().expect("not poisoned").clone();
+        let open = open.expect("a watch is open");
+        open.send(message).await.expect("the watch is open");
+    }
+
+    fn hang_up(&self) {
+        self.0.open.lock().expect("not poisoned").take();
+    }
+
+    async fn renewal(&self, wanted: impl Fn(&LeaseRenewal) -> bool) -> LeaseRenewal {
+        let after = self.0.renewals.borrow().len();
+        let found = |all: &Vec<LeaseRenewal>| all.iter().skip(after).find(|r| wanted(r)).cloned();
+        let mut renewals = self.0.renewals.subscribe();
+        let all = soon(renewals.wait_for(|all| found(all).is_some())).await;
+        found(&all.expect("the controller lives")).expect("was found")
+    }
+}
+
+fn refused(code: ProblemCode) -> Response {
+    let status = StatusCode::from_u16(code.status()).expect("is one");
+    (status, Json(Problem::new(code))).into_response()
+}
+
+async fn join(
+    State(Controller(script)): State<Controller>,
+    Json(body): Json<JoinRequest>,
+) -> Response {
+    script.joins.send_modify(|all| all.push(body));
+    match script.refuse_join.lock().expect("not poisoned").pop() {
+        Some(code) => refused(code),
+        None => Json(JoinResponse {
+            node_id: NodeId::from(Uuid::from_u128(7)),
+            key: Secret::new("hwnk_a_b"),
+        })
+        .into_response(),
+    }
+}
+
+async fn announce(
+    State(Controller(script)): State<Controller>,
+    headers: HeaderMap,
+    Json(body): Json<NodeSpec>,
+) -> Response {
+    if headers["authorization"] != "Bearer hwnk_a_b" {
+        return refused(ProblemCode::Unauthenticated);
+    }
+    script.announced.send_modify(|all| all.push(body));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn renew(
+    State(Controller(script)): State<Controller>,
+    Json(body): Json<LeaseRenewal>,
+) -> Response {
+    let revision = body.revision;
+    script.renewals.send_modify(|all| all.push(body));
+    match *script.refuse_lease.lock().expect("not poisoned") {
+        Some(code) => refused(code),
+        None => Json(LeaseGrant {
+            renew_in_ms: 20,
+            expires_in_ms: 10_000,
+            revision,
+        })
+        .into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct From {
+    revision: i64,
+}
+
+async fn watch(State(Controller(script)): State<Controller>, Query(from): Query<From>) -> Response {
+    let (sender, receiver) = mpsc::channel(8);
+    *script.open.lock().expect("not poisoned") = Some(sender);
+    let first = script.first.lock().expect("not poisoned").clone();
+    let later = futures::stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    });
+    let lines = futures::stream::iter(first).chain(later).map(|message| {
+        let mut line = serde_json::to_vec(&message)?;
+        line.push(b'\n');
+        Ok::<_, serde_json::Error>(line)
+    });
+    script.watched.send_modify(|all| all.push(from.revision));
+    Body::from_stream(lines).into_response()
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("happens soon")
+}
+
+struct Edge {
+    directory: tempfile::TempDir,
+    config: Config,
+}
+
+impl Edge {
+    fn new(controller: &Url) -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut config = crate::config::testing();
+        config.data = Some(directory.path().to_owned());
+        config.controller_url = Some(controller.clone());
+        config.join_token = Some(Secret::new("hwjt_a_b"));
+        config.name = Some("edge-1".to_owned());
+        Self { directory, config }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The agent and what it works on.
+    fn load(&self, tasks: &Tasks) -> (Agent, Pulls, Access) {
+        let clock = Clock::system();
+        let access = Issuer::new("none").access(clock.clone());
+        let pulls = crate::ingest::testing(clock.clone(), tasks.clone());
+        let agent = Agent::load(
+            &Arc::new(self.config.clone()),
+            self.path(),
+            ([127, 0, 0, 1], 8081).into(),
+            pulls.clone(),
+            access.clone(),
+            clock,
+        );
+        (agent.expect("loads"), pulls, access)
+    }
+
+    async fn start(&self, tasks: &Tasks) -> (Receiver<Status>, Pulls) {
+        let (agent, pulls, _) = self.load(tasks);
+        let status = agent.status();
+        soon(agent.start(tasks)).await.expect("starts");
+        (status, pulls)
+    }
+}
+
+fn snapshot(revision: i64, slots: Vec<DesiredSlot>) -> WatchMessage {
+    WatchMessage::Snapshot { revision, slots }
+}
+
+async fn stop(tasks: &Tasks) {
+    tasks.shutdown(Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn joins_once_and_does_what_it_is_told() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![slot(1, 1), slot(2, 5)])]);
+    let edge = Edge::new(&controller.0.url);
+
+    let first = tasks.child();
+    edge.start(&first).await;
+    let renewal = controller.renewal(|renewal| renewal.revision == 4).await;
+    assert_eq!(renewal.slots.len(), 2);
+    assert!(!renewal.goodbye);
+    let spec = controller.0.announced.borrow()[0].clone();
+    assert_eq!(spec.advertise.http.as_str(), "http://127.0.0.1:8081/");
+    assert_eq!(spec.name, "edge-1");
+
+    controller
+        .say(WatchMessage::Delta {
+            revision: 5,
+            upsert: vec![slot(3, 1)],
+            remove: vec![slot(1, 1).key],
+        })
+        .await;
+    let renewal = controller.renewal(|renewal| renewal.revision == 5).await;
+    let mut cameras: Vec<_> = renewal.slots.iter().map(|slot| slot.key).collect();
+    cameras.sort();
+    assert_eq!(cameras, [slot(2, 5).key, slot(3, 1).key]);
+    stop(&first).await;
+    assert!(
+        controller
+            .0
+            .renewals
+            .borrow()
+            .last()
+            .is_some_and(|last| last.goodbye)
+    );
+
+    // The second start is the same node, and asks for what has changed since.
+    controller.first(vec![]);
+    edge.start(&tasks.child()).await;
+    let renewal = controller.renewal(|renewal| renewal.revision == 5).await;
+    assert_eq!(renewal.slots.len(), 2);
+    let mut watched = controller.0.watched.subscribe();
+    soon(watched.wait_for(|watched| *watched == [0, 5]))
+        .await
+        .expect("lives");
+    assert_eq!(controller.0.joins.borrow().len(), 1);
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn says_why_the_cluster_does_not_take_it() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    let mut edge = Edge::new(&controller.0.url);
+    for (code, words) in [
+        (ProblemCode::Unauthenticated, "refused the join token"),
+        (ProblemCode::Conflict, "`edge-1` belongs to another node"),
+    ] {
+        controller
+            .0
+            .refuse_join
+            .lock()
+            .expect("not poisoned")
+            .push(code);
+        let (agent, ..) = edge.load(&tasks);
+        let error = soon(agent.start(&tasks)).await.expect_err("is refused");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    edge.config.join_token = None;
+    let (agent, ..) = edge.load(&tasks);
+    let error = soon(agent.start(&tasks)).await.expect_err("has no token");
+    assert!(
+        error.to_string().contains("edge.join_token is missing"),
+        "{error}"
+    );
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn waits_for_a_controller_that_is_away() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    let away = ProblemCode::Unavailable;
+    controller
+        .0
+        .refuse_join
+        .lock()
+        .expect("not poisoned")
+        .push(away);
+    let edge = Edge::new(&controller.0.url);
+    edge.start(&tasks).await;
+    assert_eq!(controller.0.joins.borrow().len(), 2);
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_wait_for_a_controller() {
+    let tasks = Tasks::new();
+    let edge = Edge::new(&"http://127.0.0.1:1/".parse().expect("parses"));
+    let (agent, ..) = edge.load(&tasks);
+    let token = tasks.token();
+    let (started, ()) =
+        soon(async { tokio::join!(agent.start(&tasks), async { token.cancel() }) }).await;
+    assert!(started.is_ok());
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn works_without_a_controller() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    let issuer = Issuer::new("2026-11");
+    let bundle = headworks_types::edge::Bundle {
+        jwks: issuer.jwks(),
+    };
+    controller.first(vec![
+        WatchMessage::Bundle(bundle),
+        snapshot(4, vec![slot(1, 1)]),
+    ]);
+    let mut edge = Edge::new(&controller.0.url);
+    edge.start(&tasks).await;
+    controller.renewal(|renewal| renewal.revision == 4).await;
+    stop(&tasks).await;
+
+    // Nobody listens there any more.
+    edge.config.controller_url = Some("http://127.0.0.1:1/".parse().expect("parses"));
+    let tasks = Tasks::new();
+    let (agent, pulls, access) = edge.load(&tasks);
+    let status = agent.status();
+    soon(agent.start(&tasks)).await.expect("starts");
+    assert!(status.borrow().ready);
+    assert_eq!(pulls.reports().len(), 1);
+    let camera = slot(1, 1).key.camera_id;
+    let token = issuer.token(camera, Clock::system().now());
+    let view = headworks_types::Action::CameraViewLive;
+    assert!(access.open(Some(&token), camera, view).is_ok());
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn a_removed_node_stops_its_work_and_comes_back_when_it_is_let() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![slot(1, 1)])]);
+    let edge = Edge::new(&controller.0.url);
+    let (mut status, pulls) = edge.start(&tasks).await;
+    controller.renewal(|renewal| renewal.slots.len() == 1).await;
+
+    controller.refuse_lease(Some(ProblemCode::Unauthenticated));
+    controller.renewal(|renewal| renewal.slots.is_empty()).await;
+    soon(status.wait_for(|status| status.refused))
+        .await
+        .expect("lives");
+    assert_eq!(pulls.reports(), vec![]);
+
+    controller.refuse_lease(None);
+    controller.renewal(|renewal| renewal.slots.len() == 1).await;
+    assert_eq!(
+        controller.0.watched.borrow().last(),
+        Some(&0),
+        "asks for everything"
+    );
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn one_refusal_is_not_yet_a_removal() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![slot(1, 1)])]);
+    let edge = Edge::new(&controller.0.url);
+    let (status, _) = edge.start(&tasks).await;
+    controller.renewal(|renewal| renewal.revision == 4).await;
+    controller.refuse_lease(Some(ProblemCode::Internal));
+    for _ in 0..5 {
+        let renewal = controller.renewal(|_| true).await;
+        assert_eq!(renewal.slots.len(), 1);
+    }
+    assert!(!status.borrow().refused);
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn a_broken_watch_goes_on_where_it_was() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![slot(1, 1)])]);
+    let edge = Edge::new(&controller.0.url);
+    edge.start(&tasks).await;
+    controller.renewal(|renewal| renewal.revision == 4).await;
+    controller.first(vec![]);
+    controller.hang_up();
+    let mut watched = controller.0.watched.subscribe();
+    soon(watched.wait_for(|watched| watched.len() == 2))
+        .await
+        .expect("lives");
+    // A bookmark from after a change that we never got makes it connect again …
+    controller.say(WatchMessage::Bookmark { revision: 9 }).await;
+    soon(watched.wait_for(|watched| watched.len() == 3))
+        .await
+        .expect("lives");
+    // … and one from before what we have makes it ask for everything.
+    controller.say(WatchMessage::Bookmark { revision: 2 }).await;
+    soon(watched.wait_for(|watched| *watched == [0, 4, 4, 0]))
+        .await
+        .expect("lives");
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn an_older_assignment_is_reported_not_applied() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![slot(1, 3)])]);
+    let edge = Edge::new(&controller.0.url);
+    edge.start(&tasks).await;
+    controller.renewal(|renewal| renewal.revision == 4).await;
+    controller
+        .say(snapshot(5, vec![slot(1, 2), slot(2, 1)]))
+        .await;
+    let renewal = controller.renewal(|renewal| renewal.revision == 5).await;
+    let error = renewal.apply_error.expect("says so");
+    assert!(error.contains("assignment 2 is older than 3"), "{error}");
+    assert_eq!(renewal.slots.len(), 2);
+    assert!(renewal.slots.iter().any(|slot| slot.epoch == 3));
+    stop(&tasks).await;
+}

@@ -1,0 +1,101 @@
+//! The section `[edge]` of the configuration. What each knob means, and its default, stands in
+//! `config.default.toml`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use headworks_types::{Labels, Secret, Validate as _, Violations};
+use serde::Deserialize;
+use url::Url;
+
+/// What the edge is told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Directory of everything that the edge keeps.
+    #[serde(default)]
+    pub data: Option<PathBuf>,
+    /// Base URL of the controller, or of the load balancer before several.
+    #[serde(default)]
+    pub controller_url: Option<Url>,
+    /// Lets the edge join the cluster at its first start.
+    #[serde(default)]
+    pub join_token: Option<Secret>,
+    /// What people call the node; the host's name if absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The place where it stands, near its cameras.
+    pub site: String,
+    /// The network area it belongs to.
+    pub zone: String,
+    /// Labels of the node.
+    #[serde(default)]
+    pub labels: Labels,
+    /// How much work it takes, in units; pulling one camera costs one.
+    pub capacity: u32,
+    /// Where playback listens: `address:port`; port 0 takes a free one.
+    pub http_listen: SocketAddr,
+    /// Where viewers reach it; found out if absent.
+    #[serde(default)]
+    pub http_advertise: Option<Url>,
+    /// How long a stop waits for work that is under way.
+    #[serde(with = "humantime_serde")]
+    pub stop_deadline: Duration,
+}
+
+impl Config {
+    /// Everything that is wrong with it, each in words that name the key.
+    #[must_use]
+    pub fn validate(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.data.is_none() {
+            found.push(
+                "edge.data: is missing; it names the directory of the edge's state".to_owned(),
+            );
+        }
+        match &self.controller_url {
+            None => found.push(
+                "edge.controller_url: is missing; for example http://controller:8080".to_owned(),
+            ),
+            Some(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+                found.push("edge.controller_url: must be http://… or https://…".to_owned());
+            }
+            Some(_) => {}
+        }
+        if let Some(url) = &self.http_advertise
+            && (!matches!(url.scheme(), "http" | "https") || !url.has_host())
+        {
+            found.push("edge.http_advertise: must be http://… or https://…".to_owned());
+        }
+        let mut violations = Violations::default();
+        violations.optional_text("name", self.name.as_deref(), 63);
+        violations.text("site", &self.site, 63);
+        violations.text("zone", &self.zone, 63);
+        violations.within("labels", |found| self.labels.validate(found));
+        if self.capacity > 100_000 {
+            violations.report("capacity", "must be at most 100000");
+        }
+        for field in violations.into_fields() {
+            let key = field.pointer.replace('/', ".");
+            found.push(format!("edge{key}: {}", field.detail));
+        }
+        found
+    }
+}
+
+/// For tests: a small edge on a free loopback port.
+#[cfg(test)]
+pub(crate) fn testing() -> Config {
+    Config {
+        data: None,
+        controller_url: None,
+        join_token: None,
+        name: None,
+        site: "default".to_owned(),
+        zone: "default".to_owned(),
+        labels: Labels::default(),
+        capacity: 10,
+        http_listen: ([127, 0, 0, 1], 0).into(),
+        http_advertise: None,
+        stop_deadline: Duration::from_secs(5),
+    }
+}

@@ -1,0 +1,140 @@
+//! What Prometheus reads at `/metrics`. Cameras are no labels: their number has no bound.
+
+use std::fmt;
+
+use headworks_types::edge::SlotState;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::{
+        counter::ConstCounter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
+    registry::Registry,
+};
+use tokio::sync::watch::Receiver;
+
+use crate::{access::Access, agent::Status, ingest::Pulls};
+
+/// The media type of [`Metrics::encode`]'s text.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The metrics of one edge.
+pub(crate) struct Metrics(Registry);
+
+impl Metrics {
+    pub(crate) fn new(pulls: Pulls, access: &Access, status: Receiver<Status>) -> Self {
+        let mut registry = Registry::with_prefix("headworks_edge");
+        let counters = access.counters();
+        registry.register(
+            "sessions_opened",
+            "Viewers whose token was accepted",
+            counters.opened.clone(),
+        );
+        registry.register(
+            "denied",
+            "Requests to watch that were refused, by reason",
+            counters.denied.clone(),
+        );
+        registry.register_collector(Box::new(Scrape { pulls, status }));
+        Self(registry)
+    }
+
+    /// All of them as OpenMetrics text.
+    pub(crate) fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+}
+
+/// Looks at the parts when it is asked, so that they need not keep gauges up to date.
+struct Scrape {
+    pulls: Pulls,
+    status: Receiver<Status>,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let status = self.status.borrow().clone();
+        let load = self.pulls.load();
+        let gauges = [
+            (
+                "streams",
+                "Streams that carry media",
+                i64::from(load.streams),
+            ),
+            ("viewers", "Viewers now", i64::from(load.viewers)),
+            (
+                "revision",
+                "Revision of the desired state that is applied",
+                status.revision,
+            ),
+            (
+                "connected",
+                "1 while the lease is renewed",
+                i64::from(status.connected),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            put(&mut encoder, name, help, &ConstGauge::new(value))?;
+        }
+        let counters = [
+            (
+                "received_bytes",
+                "Media received from cameras",
+                load.received_bytes,
+            ),
+            ("sent_bytes", "Media sent to viewers", load.sent_bytes),
+            (
+                "jumps",
+                "Times that a slow viewer jumped to a key frame",
+                self.pulls.jumps(),
+            ),
+        ];
+        for (name, help, value) in counters {
+            put(&mut encoder, name, help, &ConstCounter::new(value))?;
+        }
+        put(
+            &mut encoder,
+            "pulls",
+            "Cameras placed here, by state",
+            &self.states(),
+        )
+    }
+}
+
+impl Scrape {
+    fn states(&self) -> Family<[(&'static str, &'static str); 1], Gauge> {
+        let states = Family::<[(&str, &str); 1], Gauge>::default();
+        for state in [
+            SlotState::Idle,
+            SlotState::Connecting,
+            SlotState::Live,
+            SlotState::Failed,
+        ] {
+            states.get_or_create(&[("state", state.as_str())]).set(0);
+        }
+        for report in self.pulls.reports() {
+            let labels = [("state", report.state.as_str())];
+            states.get_or_create(&labels).inc();
+        }
+        states
+    }
+}
+
+fn put(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+}
