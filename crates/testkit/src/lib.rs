@@ -25,4 +25,4 @@ pub use deadline::{Deadline, Stopwatch, wait_until};
 pub use headworks::{Headworks, Launch, binary};
 pub use headworks_postgres::Server as Postgres;
 pub use player::{Player, Seen, TrackSeen};
-pub use process::{Process, Signal, Stream};
+pub use process::{Interrupt, Process, Signal, Stream};

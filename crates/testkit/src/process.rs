@@ -217,3 +217,50 @@ fn read_lines<F: FnMut(Stream, &str) + Send + 'static>(
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Ctrl-C and its like, held back so that a tool can clean up first.
+#[derive(Debug)]
+pub struct Interrupt {
+    signals: libc::sigset_t,
+}
+
+impl Interrupt {
+    /// Holds back SIGINT, SIGTERM and SIGHUP from now on. To be called while there is but one
+    /// thread: the others inherit it. Children do not.
+    pub fn hold() -> io::Result<Self> {
+        let mut signals = std::mem::MaybeUninit::uninit();
+        // SAFETY: sigemptyset initializes the set that the other calls then use; all pointers
+        // are to live values of this function.
+        unsafe {
+            libc::sigemptyset(signals.as_mut_ptr());
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::sigaddset(signals.as_mut_ptr(), signal);
+            }
+            let result =
+                libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), std::ptr::null_mut());
+            if result != 0 {
+                return Err(io::Error::from_raw_os_error(result));
+            }
+            Ok(Self {
+                signals: signals.assume_init(),
+            })
+        }
+    }
+
+    /// Waits for one of the signals; false if none has come within `limit`.
+    #[must_use]
+    pub fn wait(&self, limit: Duration) -> bool {
+        let limit = libc::timespec {
+            tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        };
+        // SAFETY: both pointers are to live values; the null one means that nobody wants details.
+        unsafe {
+            libc::sigtimedwait(
+                &raw const self.signals,
+                std::ptr::null_mut(),
+                &raw const limit,
+            ) > 0
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Installs what the demo and the tests need beside Rust. What is there already is left alone.
+
+use std::{env, fs, process::Command};
+
+use anyhow::{Context, bail};
+use headworks_testkit::tool;
+
+use crate::cargo;
+
+/// Debian's packages, with what each is for.
+const PACKAGES: [(&str, &str); 9] = [
+    ("postgresql", "the database that headworks embeds"),
+    ("python3-gi", "the test cameras"),
+    ("gir1.2-gst-rtsp-server-1.0", "their RTSP server"),
+    ("gstreamer1.0-plugins-base", "their test picture and tone"),
+    ("gstreamer1.0-plugins-good", "their RTP, G.711 and JPEG"),
+    ("gstreamer1.0-plugins-bad", "their H.265 and AAC"),
+    ("gstreamer1.0-plugins-ugly", "their H.264"),
+    ("ffmpeg", "a player that judges what headworks serves"),
+    (
+        "python3-pip",
+        "installs a newer FFmpeg, which also knows H.265 in FLV",
+    ),
+];
+
+/// Set this where there is no Debian, or no packages shall be installed.
+const SKIP: &str = "HEADWORKS_SETUP_SKIP";
+const DENY_VERSION: &str = "0.20.2";
+const FFMPEG: &str = include_str!("setup/ffmpeg.txt");
+
+/// What the demo and the tests need.
+pub(crate) fn everything() -> anyhow::Result<()> {
+    packages()?;
+    modern_ffmpeg()?;
+    println!("setup: everything is there");
+    Ok(())
+}
+
+/// The packages that are missing, by apt-get.
+pub(crate) fn packages() -> anyhow::Result<()> {
+    if env::var_os(SKIP).is_some() {
+        return Ok(());
+    }
+    let missing = missing()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("setup: these Debian packages are missing:");
+    for (package, reason) in &missing {
+        println!("  {package:<28} {reason}");
+    }
+    let names: Vec<_> = missing.iter().map(|(package, _)| *package).collect();
+    let install = ["install", "--yes", "--no-install-recommends"];
+    println!("setup: apt-get {} {}", install.join(" "), names.join(" "));
+    apt_get(&["update", "--quiet=2"])?;
+    apt_get(&[&install[..], &["--quiet=2"], &names].concat())
+}
+
+fn missing() -> anyhow::Result<Vec<(&'static str, &'static str)>> {
+    let names = PACKAGES.map(|(package, _)| package);
+    let Ok(known) = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${Package} ${db:Status-Status}\n"])
+        .args(names)
+        .output()
+    else {
+        bail!(
+            "this is not a Debian system; install what these packages have, then set {SKIP}=1:\n  {}",
+            PACKAGES
+                .map(|(package, reason)| format!("{package}: {reason}"))
+                .join("\n  ")
+        );
+    };
+    let known = String::from_utf8_lossy(&known.stdout);
+    Ok(PACKAGES
+        .into_iter()
+        .filter(|(package, _)| {
+            !known
+                .lines()
+                .any(|line| line == format!("{package} installed"))
+        })
+        .collect())
+}
+
+fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
+    let is_root =
+        fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    let mut command = if is_root {
+        Command::new("env")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.arg("env");
+        sudo
+    };
+    command
+        .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+        .args(arguments);
+    cargo::run(&mut command)
+        .with_context(|| format!("as root, run: apt-get {}", arguments.join(" ")))
+}
+
+/// The newer FFmpeg, pinned by hash, in the target directory.
+pub(crate) fn modern_ffmpeg() -> anyhow::Result<()> {
+    let directory = tool::directory().join("ffmpeg");
+    let stamp = directory.join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == FFMPEG) {
+        return Ok(());
+    }
+    println!("setup: a newer FFmpeg (70 MB), to judge H.265 in FLV");
+    fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+    let requirements = directory.join("requirements.txt");
+    fs::write(&requirements, FFMPEG)?;
+    cargo::run(
+        Command::new("/usr/bin/python3")
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .args([
+                "--root-user-action=ignore",
+                "--no-deps",
+                "--require-hashes",
+                "--upgrade",
+            ])
+            .arg("--target")
+            .arg(&directory)
+            .arg("--requirement")
+            .arg(&requirements),
+    )?;
+    // Last, so that an interrupted installation is begun anew.
+    fs::write(&stamp, FFMPEG)?;
+    Ok(())
+}
+
+/// The licence and dependency checker, for `ci` only: it takes minutes to build.
+pub(crate) fn cargo_deny() -> anyhow::Result<std::path::PathBuf> {
+    let root = tool::directory();
+    let binary = root.join("bin/cargo-deny");
+    let is_there = Command::new(&binary)
+        .arg("--version")
+        .output()
+        .is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(DENY_VERSION));
+    if !is_there {
+        println!("setup: cargo-deny {DENY_VERSION}");
+        cargo::run(
+            cargo::cargo(&[
+                "install",
+                "--quiet",
+                "--locked",
+                "--no-default-features",
+                "--force",
+            ])
+            .args(["--version", DENY_VERSION, "cargo-deny", "--root"])
+            .arg(&root),
+        )?;
+    }
+    Ok(binary)
+}
