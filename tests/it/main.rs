@@ -1,1 +1,9 @@
-//! x
+//! Headworks as its users have it: the real binary on a real PostgreSQL, with real cameras and
+//! foreign players. A test that could be a unit test does not belong here.
+
+mod camera;
+mod cluster;
+mod database;
+mod lifecycle;
+mod playback;
+mod scene;

@@ -1,1 +1,1 @@
-//! End to end tests live in `it/`.
+//! The end-to-end tests are in `it/`; `cargo xtask test` runs them.

@@ -1,0 +1,138 @@
+//! The parts as processes of their own: one controller, several edges.
+
+use std::{ffi::OsString, path::Path};
+
+use headworks_testkit::{Headworks, Launch, Player, Postgres, wait_until};
+use headworks_types::{CameraState, JoinTokenCreate, NodeState};
+
+use crate::scene::{Api, SOON, camera, directory};
+
+/// A controller with short leases, on a database of its own.
+struct Cluster {
+    api: Api,
+    url: String,
+    directory: tempfile::TempDir,
+    _controller: Headworks,
+    _database: Postgres,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let database = Postgres::throw_away().expect("starts");
+        let launch = Launch::default()
+            .env("HEADWORKS__CONTROLLER__LISTEN", "127.0.0.1:0")
+            .env("HEADWORKS__CONTROLLER__DATABASE_URL", database.url())
+            .env("HEADWORKS__CONTROLLER__MASTER_KEY", MASTER_KEY)
+            .env("HEADWORKS__CONTROLLER__LEASE_RENEW", "200ms")
+            .env("HEADWORKS__CONTROLLER__LEASE_SUSPECT", "1s")
+            .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "2s");
+        let arguments: Vec<OsString> = ["controller", "--json"].map(Into::into).into();
+        let mut controller = Headworks::run(&arguments, &launch).expect("runs");
+        let ready = controller.wait_until_ready().expect("is ready").clone();
+        let key = ready.admin_key.expect("the database is new");
+        let url = controller.api().to_owned();
+        Self {
+            api: Api::new(&url, &key),
+            url,
+            directory: directory(),
+            _controller: controller,
+            _database: database,
+        }
+    }
+
+    /// Starts an edge; the first start of a name joins it.
+    fn edge(&self, name: &str) -> Headworks {
+        let token = self
+            .api
+            .call(self.api.client.join_token_create(&JoinTokenCreate {
+                name: name.to_owned(),
+                expires_in_seconds: 60,
+            }));
+        let launch = Launch::default()
+            .env("HEADWORKS__EDGE__CONTROLLER_URL", &self.url)
+            .env("HEADWORKS__EDGE__JOIN_TOKEN", token.secret.expose())
+            .env("HEADWORKS__EDGE__NAME", name)
+            .env("HEADWORKS__EDGE__HTTP_LISTEN", "127.0.0.1:0")
+            .env(
+                "HEADWORKS__EDGE__DATA",
+                text(&self.directory.path().join(name)),
+            );
+        let mut edge = Headworks::run(&["edge".into(), "--json".into()], &launch).expect("runs");
+        edge.wait_until_ready().expect("is ready");
+        edge
+    }
+
+    fn wait_until_ready(&self, edges: usize) {
+        wait_until("the edges are ready", SOON, || {
+            let nodes = self.api.attempt(self.api.client.node_list()).ok()?.items;
+            let ready = nodes.iter().filter(|node| node.state == NodeState::Ready);
+            (ready.count() == edges).then_some(())
+        })
+        .expect("they are");
+    }
+}
+
+/// 32 bytes, known to everybody.
+const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("is text")
+}
+
+#[test]
+fn a_killed_edge_comes_back_with_its_camera() {
+    let camera = camera();
+    let cluster = Cluster::start();
+    let mut edge = cluster.edge("edge-1");
+    let id = cluster.api.add_live(&camera);
+    let node = cluster.api.view(id).status.node_id;
+
+    edge.kill();
+    let _edge = cluster.edge("edge-1");
+    let record = cluster.api.wait_for(id, "live again", |record| {
+        record.status.state == CameraState::Live && camera.playing() == 1
+    });
+    assert_eq!(record.status.node_id, node, "it is the same node");
+    let nodes = cluster.api.call(cluster.api.client.node_list()).items;
+    assert_eq!(nodes.len(), 1, "{nodes:?}");
+    let mut viewer = Player::start(cluster.api.urls(id).flv.as_str()).expect("starts");
+    viewer.wait_for_pictures(15, SOON).expect("plays");
+}
+
+#[test]
+fn the_cameras_of_a_killed_edge_move_to_another() {
+    let camera = camera();
+    let cluster = Cluster::start();
+    let mut edges = ["edge-1", "edge-2"].map(|name| (name, cluster.edge(name)));
+    cluster.wait_until_ready(2);
+    let id = cluster.api.add_live(&camera);
+    let before = cluster.api.view(id).status;
+    let holder = before.node_name.expect("is placed");
+
+    let (_, holding) = edges
+        .iter_mut()
+        .find(|(name, _)| *name == holder)
+        .expect("it is one of them");
+    holding.kill();
+    let after = cluster.api.wait_for(id, "live elsewhere", |record| {
+        let status = &record.status;
+        status.state == CameraState::Live && status.node_name.as_ref() != Some(&holder)
+    });
+    assert!(after.status.epoch > before.epoch, "{after:?}");
+    let mut viewer = Player::start(cluster.api.urls(id).flv.as_str()).expect("starts");
+    viewer.wait_for_pictures(15, SOON).expect("plays");
+}
+
+#[test]
+fn a_join_token_that_is_wrong_is_refused_in_words() {
+    let cluster = Cluster::start();
+    let launch = Launch::default()
+        .env("HEADWORKS__EDGE__CONTROLLER_URL", &cluster.url)
+        .env("HEADWORKS__EDGE__JOIN_TOKEN", "hwjt_nobody_knows")
+        .env("HEADWORKS__EDGE__HTTP_LISTEN", "127.0.0.1:0")
+        .env("HEADWORKS__EDGE__DATA", text(cluster.directory.path()));
+    let mut edge = Headworks::run(&["edge".into()], &launch).expect("runs");
+    let status = edge.wait(SOON).expect("ends");
+    assert_eq!(status.code(), Some(1));
+    assert!(edge.log().contains("join token"), "{}", edge.log());
+}
