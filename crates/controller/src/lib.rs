@@ -7,9 +7,11 @@
 mod app;
 mod config;
 mod credential;
+mod database;
 mod db;
 mod http;
 mod keys;
+mod pointer;
 mod reconcile;
 mod service;
 mod state;

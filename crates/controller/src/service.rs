@@ -1,32 +1,104 @@
 //! The running controller.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use headworks_bootstrap::Tasks;
+use anyhow::Context;
+use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::Secret;
+use tokio::net::TcpListener;
 
-use crate::Config;
+use crate::{
+    Config, app, database, http,
+    keys::Keys,
+    reconcile,
+    state::{Ids, State, Wake},
+};
 
-/// A running controller.
-pub struct Service {}
+/// A running controller. It runs on the tasks that it was started with, until they are shut down.
+pub struct Service {
+    state: State,
+    local_addr: SocketAddr,
+    admin_key: Option<Secret>,
+}
 
 impl Service {
-    /// Starts it.
-    pub async fn start(_config: Config, _tasks: Tasks) -> anyhow::Result<Self> {
-        anyhow::bail!("being written")
+    /// Waits for the database, brings its schema up to date, listens, and sets up an empty
+    /// database.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the configuration, the database or the address.
+    pub async fn start(config: Config, tasks: Tasks) -> anyhow::Result<Self> {
+        headworks_bootstrap::config::check(&config.validate())?;
+        let master = config
+            .master_key
+            .as_ref()
+            .context("controller.master_key is missing")?;
+        let keys = Keys::new(master).context("controller.master_key")?;
+        let clock = Clock::system();
+        let pool = database::open(&config, &clock).await?;
+        // Before the database is set up: the admin key must not be lost to an address in use.
+        let listener = listen(&config.listen).await?;
+        let local_addr = listener.local_addr()?;
+        let state = State {
+            pool,
+            keys: Arc::new(keys),
+            config: Arc::new(config),
+            wake: Wake::default(),
+            tasks: tasks.clone(),
+            ids: Ids::new(clock.clone()),
+            edges: app::edge::Edges::default(),
+            clock,
+        };
+        let admin_key = app::bootstrap::set_up(&state).await?;
+        reconcile::spawn(&state, &tasks);
+        let router = http::router(state.clone());
+        let stop = tasks.token();
+        tasks.spawn("http", async move {
+            let served = axum::serve(listener, router)
+                .with_graceful_shutdown(async move { stop.cancelled().await })
+                .await;
+            if let Err(error) = served {
+                tracing::error!(%error, "http server stopped");
+            }
+        });
+        tracing::info!(%local_addr, "controller listens");
+        Ok(Self {
+            state,
+            local_addr,
+            admin_key,
+        })
     }
-    /// Its address.
+
+    /// Where the API listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        SocketAddr::from(([0, 0, 0, 0], 0))
+        self.local_addr
     }
-    /// Admin key.
+
+    /// The first admin key, if this start has created it. It is stored nowhere.
     #[must_use]
     pub fn admin_key(&self) -> Option<Secret> {
-        None
+        self.admin_key.clone()
     }
-    /// Join token.
+
+    /// A join token that works for a short time, for an edge of the same process.
+    ///
+    /// # Errors
+    ///
+    /// If the database is away.
     pub async fn join_token(&self) -> anyhow::Result<Secret> {
-        anyhow::bail!("being written")
+        app::bootstrap::join_token(&self.state)
+            .await
+            .context("make a join token")
     }
+}
+
+async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "listen on {address}; if another program has it, set controller.listen \
+             (HEADWORKS__CONTROLLER__LISTEN) to another address or to port 0"
+        )
+    })
 }

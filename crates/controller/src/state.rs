@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use crate::{Config, keys::Keys};
+use crate::{Config, app::edge::Edges, keys::Keys};
 
 /// Shared parts. Clones are cheap.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub(crate) struct State {
     pub(crate) tasks: Tasks,
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
+    pub(crate) edges: Edges,
 }
 
 /// Tells the loops of this process that there is something to do. Only a hint: each loop also has

@@ -299,6 +299,14 @@ pub struct CameraBulkCreate {
     pub dry_run: bool,
 }
 
+impl Validate for CameraBulkCreate {
+    fn validate(&self, found: &mut Violations) {
+        if !(1..=1000).contains(&self.items.len()) {
+            found.report("items", "must have 1 to 1000 cameras");
+        }
+    }
+}
+
 /// What became of the items, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CameraBulkResult {

@@ -1,1 +1,142 @@
-//! Being written.
+//! API keys: how programs sign in.
+
+use headworks_types::{Action, ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyId, EventKind, Grant};
+use sqlx::PgConnection;
+
+use super::{Begun, Caller, Error, Once, Reach, Result, grant::require_own};
+use crate::{
+    credential::{Kind, generate},
+    db::{
+        self,
+        event::{NewEvent, event_insert},
+        grant::grant_list_wide,
+    },
+    state::State,
+};
+
+/// Creates a key. It may do nothing until it is granted something.
+pub(crate) async fn api_key_create(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    new: ApiKeyCreate,
+) -> Result<ApiKeyCreated> {
+    let project = new.project_id.unwrap_or(caller.project_id);
+    let reach = caller.reach(Action::UserManage)?;
+    if !reach.covers(project) {
+        return Err(Error::not_found(project));
+    }
+    if new.expires_at.is_some_and(|at| at <= state.clock.now()) {
+        return Err(Error::invalid("/expires_at", "must be in the future"));
+    }
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(created) => return Ok(created),
+    };
+    let conn = write.conn();
+    db::project::project_get(conn, &reach, project)
+        .await?
+        .ok_or_else(|| Error::not_found(project))?;
+    let credential = generate(&state.keys, Kind::ApiKey);
+    let (id, expires_at) = (state.ids.next(), new.expires_at);
+    let api_key =
+        db::api_key::api_key_insert(conn, project, id, &new.name, expires_at, &credential).await?;
+    announce(
+        conn,
+        caller,
+        &api_key,
+        EventKind::ApiKeyCreated,
+        "was created",
+    )
+    .await?;
+    let created = ApiKeyCreated {
+        api_key,
+        secret: credential.secret,
+    };
+    write.commit(&created).await?;
+    Ok(created)
+}
+
+/// Revokes a key: it works no more. A key may always revoke itself. Nobody can revoke a key that
+/// may do more than he, nor the last one that can manage the cluster's keys.
+pub(crate) async fn api_key_revoke(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    id: ApiKeyId,
+) -> Result<ApiKey> {
+    let own = id == caller.api_key_id;
+    let reach = if own {
+        Reach::own(caller)
+    } else {
+        caller.reach(Action::UserManage)?
+    };
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(api_key) => return Ok(api_key),
+    };
+    let conn = write.conn();
+    let found = db::api_key::api_key_get(conn, &reach, id)
+        .await?
+        .ok_or_else(|| Error::not_found(id))?;
+    let grants = grant_list_wide(conn, id).await?;
+    if !own {
+        for grant in &grants {
+            require_own(caller, grant)?;
+        }
+    }
+    keep_an_administrator(conn, id, &grants).await?;
+    let api_key = db::api_key::api_key_revoke(conn, found.project_id, id).await?;
+    if found.revoked_at.is_none() {
+        announce(
+            conn,
+            caller,
+            &api_key,
+            EventKind::ApiKeyRevoked,
+            "was revoked",
+        )
+        .await?;
+    }
+    write.commit(&api_key).await?;
+    Ok(api_key)
+}
+
+/// Refuses to take these grants from the key if nobody could manage the cluster's keys then.
+pub(crate) async fn keep_an_administrator(
+    conn: &mut PgConnection,
+    id: ApiKeyId,
+    grants: &[Grant],
+) -> Result<()> {
+    let administers = |grant: &Grant| {
+        grant.object == headworks_types::GrantObject::Cluster
+            && grant.actions.contains(&Action::UserManage)
+    };
+    if !grants.iter().any(administers) {
+        return Ok(());
+    }
+    let administrators = db::api_key::api_key_lock_administrators(conn).await?;
+    if administrators.contains(&id) && administrators.iter().all(|&other| other == id) {
+        return Err(Error::Conflict(format!(
+            "{id} is the last key that may manage keys in the whole cluster; nobody could make \
+             another one"
+        )));
+    }
+    Ok(())
+}
+
+async fn announce(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    key: &ApiKey,
+    kind: EventKind,
+    what: &str,
+) -> Result<()> {
+    let event = NewEvent {
+        project_id: Some(key.project_id),
+        kind,
+        subject: key.id.to_string(),
+        actor: &caller.api_key_id.to_string(),
+        message: format!("API key `{}` {what}", key.name),
+    };
+    Ok(event_insert(conn, event).await?)
+}

@@ -66,6 +66,11 @@ pub(crate) enum Scope {
 pub(crate) struct Reach(Option<Vec<Uuid>>);
 
 impl Reach {
+    /// The caller's own project, for what needs no right.
+    pub(crate) fn own(caller: &Caller) -> Self {
+        Self(Some(vec![caller.project_id.uuid()]))
+    }
+
     /// The ids for SQL; `None` means every project.
     pub(crate) fn projects(&self) -> Option<&[Uuid]> {
         self.0.as_deref()
@@ -87,6 +92,8 @@ pub(crate) struct Sight {
     pub(crate) seen: Reach,
     /// All of these projects' cameras may be managed.
     pub(crate) managed: Reach,
+    /// All of these projects' cameras may be watched.
+    pub(crate) watched: Reach,
     /// Whose grants on single cameras count.
     pub(crate) api_key_id: ApiKeyId,
 }
@@ -107,7 +114,9 @@ impl Caller {
             let actions: Actions = row.actions.iter().flatten().collect();
             match (row.on_cluster, row.object_project_id) {
                 (Some(true), _) => caller.cluster |= actions,
-                (_, Some(project)) => *caller.projects.entry(project.into()).or_default() |= actions,
+                (_, Some(project)) => {
+                    *caller.projects.entry(project.into()).or_default() |= actions;
+                }
                 _ => caller.cameras |= actions,
             }
         }
@@ -165,7 +174,9 @@ impl Caller {
         }
         let ids: Vec<_> = self.projects.keys().map(|id| id.uuid()).collect();
         if ids.is_empty() {
-            return Err(Error::Forbidden("this key has rights on no project".to_owned()));
+            return Err(Error::Forbidden(
+                "this key has rights on no project".to_owned(),
+            ));
         }
         Ok(Reach(Some(ids)))
     }
@@ -176,6 +187,7 @@ impl Caller {
         let sight = Sight {
             seen: self.reach_any(&shows),
             managed: self.reach_any(&[Action::CameraManage]),
+            watched: self.reach_any(&[Action::CameraViewLive]),
             api_key_id: self.api_key_id,
         };
         let nothing = sight.seen.projects().is_some_and(<[_]>::is_empty);

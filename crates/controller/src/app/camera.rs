@@ -1,1 +1,243 @@
-//! Being written.
+//! Cameras: named live sources.
+
+use headworks_types::{
+    Action, Camera, CameraCreate, CameraId, CameraSource, CameraUpdate, Credentials, EventKind,
+    ProjectId,
+};
+use sqlx::PgConnection;
+
+use super::{Begun, Caller, Error, Expected, Once, Result, Scope, Sight, Versioned};
+use crate::{
+    db::{
+        self, OnConstraint,
+        camera::{NewCamera, camera_get, camera_list_access, camera_lock},
+        event::{NewEvent, event_insert},
+        slot::{slot_insert, slot_release_all, slot_touch},
+    },
+    keys::{Keys, Row},
+    state::State,
+};
+
+/// Creates a camera in the caller's project.
+pub(crate) async fn camera_create(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    new: CameraCreate,
+) -> Result<Camera> {
+    let project = caller.project_id;
+    caller.require(Action::CameraManage, Scope::Project(project))?;
+    let sight = caller.sight()?;
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(camera) => return Ok(camera),
+    };
+    let conn = write.conn();
+    let new = prepare(state, new)?;
+    if db::camera::camera_insert(conn, project, std::slice::from_ref(&new))
+        .await?
+        .is_empty()
+    {
+        return Err(external_id_taken(new.external_id.as_deref()));
+    }
+    slot_insert(conn, new.id).await?;
+    let camera = camera_get(conn, &sight, state.config.lease_suspect, new.id)
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?
+        .thing;
+    announce(
+        conn,
+        caller,
+        &camera,
+        EventKind::CameraCreated,
+        "was created",
+    )
+    .await?;
+    write.commit(&camera).await?;
+    state.wake.planner();
+    Ok(camera)
+}
+
+/// Changes a camera (JSON merge patch).
+pub(crate) async fn camera_update(
+    state: &State,
+    caller: &Caller,
+    id: CameraId,
+    expected: Expected,
+    change: CameraUpdate,
+) -> Result<Versioned<Camera>> {
+    let sight = caller.sight()?;
+    let mut tx = state.pool.begin().await?;
+    let mut camera = get_locked(state, &mut tx, &sight, id, &expected).await?;
+    let credentials = apply(&mut camera, change)?
+        .map(|change| change.map(|new| seal(&state.keys, id, &new)).transpose())
+        .transpose()?;
+    db::camera::camera_update(&mut tx, &camera, credentials)
+        .await
+        .on_constraint("camera_external_id_key", || {
+            external_id_taken(camera.external_id.as_deref())
+        })?;
+    slot_touch(&mut tx, id).await?;
+    let changed = camera_get(&mut tx, &sight, state.config.lease_suspect, id)
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?;
+    announce(
+        &mut tx,
+        caller,
+        &changed.thing,
+        EventKind::CameraUpdated,
+        "was changed",
+    )
+    .await?;
+    tx.commit().await?;
+    state.wake.planner();
+    Ok(changed)
+}
+
+/// Deletes a camera with its stream keys and the grants on it.
+pub(crate) async fn camera_delete(
+    state: &State,
+    caller: &Caller,
+    id: CameraId,
+    expected: Expected,
+) -> Result<()> {
+    let sight = caller.sight()?;
+    let mut tx = state.pool.begin().await?;
+    let camera = get_locked(state, &mut tx, &sight, id, &expected).await?;
+    slot_release_all(&mut tx, id).await?;
+    db::camera::camera_delete(&mut tx, camera.project_id, id).await?;
+    announce(
+        &mut tx,
+        caller,
+        &camera,
+        EventKind::CameraDeleted,
+        "was deleted",
+    )
+    .await?;
+    tx.commit().await?;
+    state.wake.planner();
+    Ok(())
+}
+
+/// The camera's project, if the caller may manage the camera.
+pub(crate) async fn require_managed(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    id: CameraId,
+) -> Result<ProjectId> {
+    let access = camera_list_access(conn, sight, &[id]).await?;
+    let access = access.first().ok_or_else(|| Error::not_found(id))?;
+    if !access.manages {
+        return Err(Error::Forbidden(format!(
+            "this key has no camera.manage on {id}"
+        )));
+    }
+    Ok(access.project_id.into())
+}
+
+/// What the database takes of a new camera.
+pub(crate) fn prepare(state: &State, new: CameraCreate) -> Result<NewCamera> {
+    let id = state.ids.next();
+    let credentials = new.credentials.as_ref();
+    Ok(NewCamera {
+        id,
+        credentials: credentials
+            .map(|credentials| seal(&state.keys, id, credentials))
+            .transpose()?,
+        name: new.name,
+        external_id: new.external_id,
+        labels: new.labels,
+        source: new.source,
+        enabled: new.enabled,
+        start: new.start,
+        placement: new.placement,
+    })
+}
+
+/// Says that there is such a camera already.
+pub(crate) fn external_id_taken(external_id: Option<&str>) -> Error {
+    let external_id = external_id.unwrap_or_default();
+    Error::Conflict(format!(
+        "there is a camera with external_id `{external_id}` in the project already"
+    ))
+}
+
+async fn get_locked(
+    state: &State,
+    conn: &mut PgConnection,
+    sight: &Sight,
+    id: CameraId,
+    expected: &Expected,
+) -> Result<Camera> {
+    camera_lock(conn, id).await?;
+    require_managed(conn, sight, id).await?;
+    let found = camera_get(conn, sight, state.config.lease_suspect, id)
+        .await?
+        .ok_or_else(|| Error::not_found(id))?;
+    expected.check(found.version)?;
+    Ok(found.thing)
+}
+
+/// Applies the change; returns what to do with the stored credentials.
+fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Credentials>>> {
+    let CameraUpdate {
+        name,
+        external_id,
+        labels,
+        source,
+        credentials,
+        enabled,
+        start,
+        placement,
+    } = change;
+    camera.enabled = enabled.unwrap_or(camera.enabled);
+    camera.start = start.unwrap_or(camera.start);
+    if let Some(name) = name {
+        camera.name = name;
+    }
+    if let Some(external_id) = external_id {
+        camera.external_id = external_id;
+    }
+    if let Some(labels) = labels {
+        camera.labels = labels;
+    }
+    if let Some(source) = source {
+        camera.source = source;
+    }
+    if let Some(placement) = placement {
+        camera.placement = placement;
+    }
+    let has_credentials = match &credentials {
+        Some(new) => new.is_some(),
+        None => camera.has_credentials,
+    };
+    if has_credentials && camera.source == CameraSource::Publish {
+        return Err(Error::invalid(
+            "/credentials",
+            "only a pulled camera has them; set them to null",
+        ));
+    }
+    Ok(credentials)
+}
+
+fn seal(keys: &Keys, id: CameraId, credentials: &Credentials) -> Result<Vec<u8>> {
+    let json = serde_json::to_vec(credentials).map_err(|error| Error::Internal(error.into()))?;
+    Ok(keys.seal(&Row::camera_credentials(id), &json))
+}
+
+async fn announce(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    camera: &Camera,
+    kind: EventKind,
+    what: &str,
+) -> Result<()> {
+    let event = NewEvent {
+        project_id: Some(camera.project_id),
+        kind,
+        subject: camera.id.to_string(),
+        actor: &caller.api_key_id.to_string(),
+        message: format!("camera `{}` {what}", camera.name),
+    };
+    Ok(event_insert(conn, event).await?)
+}

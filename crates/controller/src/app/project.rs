@@ -1,1 +1,81 @@
-//! Being written.
+//! Projects: the tenants. The cluster's administrators create them.
+
+use headworks_types::{Action, EventKind, Project, ProjectCreate, ProjectId, ProjectUpdate};
+
+use super::{Begun, Caller, Error, Expected, Once, Result, Scope, Versioned};
+use crate::{
+    db::{
+        OnConstraint,
+        event::{NewEvent, event_insert},
+        project::{self, project_get, project_insert, project_lock},
+    },
+    state::State,
+};
+
+/// Creates a project.
+pub(crate) async fn project_create(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    new: ProjectCreate,
+) -> Result<Project> {
+    caller.require(Action::ProjectManage, Scope::Cluster)?;
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(project) => return Ok(project),
+    };
+    let project = project_insert(write.conn(), state.ids.next(), &new.name)
+        .await
+        .on_constraint("project_name_key", || name_taken(&new.name))?;
+    let event = NewEvent {
+        project_id: Some(project.id),
+        kind: EventKind::ProjectCreated,
+        subject: project.id.to_string(),
+        actor: &caller.api_key_id.to_string(),
+        message: format!("project `{}` was created", project.name),
+    };
+    event_insert(write.conn(), event).await?;
+    write.commit(&project).await?;
+    Ok(project)
+}
+
+/// Renames a project.
+pub(crate) async fn project_update(
+    state: &State,
+    caller: &Caller,
+    id: ProjectId,
+    expected: Expected,
+    change: ProjectUpdate,
+) -> Result<Versioned<Project>> {
+    let known = caller.known_projects()?;
+    if !known.covers(id) {
+        return Err(Error::not_found(id));
+    }
+    caller.require(Action::ProjectManage, Scope::Project(id))?;
+    let mut tx = state.pool.begin().await?;
+    project_lock(&mut tx, id).await?;
+    let found = project_get(&mut tx, &known, id)
+        .await?
+        .ok_or_else(|| Error::not_found(id))?;
+    expected.check(found.version)?;
+    let Some(name) = change.name else {
+        return Ok(found);
+    };
+    let renamed = project::project_update(&mut tx, id, &name)
+        .await
+        .on_constraint("project_name_key", || name_taken(&name))?;
+    let event = NewEvent {
+        project_id: Some(id),
+        kind: EventKind::ProjectUpdated,
+        subject: id.to_string(),
+        actor: &caller.api_key_id.to_string(),
+        message: format!("project `{}` is called `{name}` now", found.thing.name),
+    };
+    event_insert(&mut tx, event).await?;
+    tx.commit().await?;
+    Ok(renamed)
+}
+
+fn name_taken(name: &str) -> Error {
+    Error::Conflict(format!("there is a project `{name}` already"))
+}

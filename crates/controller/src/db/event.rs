@@ -66,7 +66,11 @@ pub(crate) async fn event_insert_many(
 }
 
 /// True if there is, or was, an event of this id: readers may go on from it.
-pub(crate) async fn event_exists(conn: &mut PgConnection, reach: &Reach, id: i64) -> sqlx::Result<bool> {
+pub(crate) async fn event_exists(
+    conn: &mut PgConnection,
+    reach: &Reach,
+    id: i64,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM event WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))
@@ -175,6 +179,28 @@ impl TryFrom<Row> for Event {
 fn kind_to_text(kind: EventKind) -> sqlx::Result<String> {
     match to_json(&kind)? {
         serde_json::Value::String(text) => Ok(text),
-        other => Err(sqlx::Error::Encode(format!("{other} is no event kind").into())),
+        other => Err(sqlx::Error::Encode(
+            format!("{other} is no event kind").into(),
+        )),
     }
+}
+
+/// Deletes those of the first `limit` events that are older than `days`. Ids rise with time, so
+/// nothing old hides behind them.
+pub(crate) async fn event_sweep(
+    conn: &mut PgConnection,
+    days: i32,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"DELETE FROM event WHERE id IN (
+               SELECT id FROM (SELECT id, at FROM event ORDER BY id LIMIT $2) AS oldest
+               WHERE at < clock_timestamp() - make_interval(days => $1)
+           )"#,
+        days,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
 }

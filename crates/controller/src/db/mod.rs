@@ -4,6 +4,8 @@
 pub(crate) mod api_key;
 pub(crate) mod camera;
 pub(crate) mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod grant;
 pub(crate) mod idempotency;
 pub(crate) mod join_token;
@@ -17,6 +19,7 @@ pub(crate) mod slot;
 pub(crate) mod stream_key;
 pub(crate) mod user;
 
+use headworks_types::Labels;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::postgres::PgQueryResult;
 
@@ -25,7 +28,9 @@ pub(crate) fn ensure_one_row(result: &PgQueryResult) -> sqlx::Result<()> {
     match result.rows_affected() {
         1 => Ok(()),
         0 => Err(sqlx::Error::RowNotFound),
-        many => Err(sqlx::Error::Protocol(format!("{many} rows changed instead of one"))),
+        many => Err(sqlx::Error::Protocol(format!(
+            "{many} rows changed instead of one"
+        ))),
     }
 }
 
@@ -57,4 +62,12 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> sqlx::Result<serde_json::Value
 /// The value of a `jsonb` column.
 pub(crate) fn from_json<T: DeserializeOwned>(json: serde_json::Value) -> sqlx::Result<T> {
     serde_json::from_value(json).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// A label filter for `labels @> …`; `None` if it asks for nothing.
+pub(crate) fn filter_to_json(labels: &Labels) -> sqlx::Result<Option<serde_json::Value>> {
+    if labels.0.is_empty() {
+        return Ok(None);
+    }
+    to_json(labels).map(Some)
 }

@@ -1,1 +1,182 @@
-//! Being written.
+//! Users: rows of `"user"`.
+
+use chrono::{DateTime, Utc};
+use headworks_types::{Labels, ProjectId, User, UserId};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{ensure_one_row, from_json, to_json};
+use crate::app::{Reach, Versioned};
+
+struct Row {
+    id: Uuid,
+    project_id: Uuid,
+    name: String,
+    external_id: Option<String>,
+    labels: Value,
+    enabled: bool,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// What a list is narrowed to.
+#[derive(Debug, Default)]
+pub(crate) struct UserFilter {
+    pub(crate) labels: Labels,
+    pub(crate) external_id: Option<String>,
+}
+
+/// The users of the projects within reach.
+pub(crate) async fn user_list(
+    conn: &mut PgConnection,
+    reach: &Reach,
+    filter: &UserFilter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<User>> {
+    let labels = super::filter_to_json(&filter.labels)?;
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, project_id, name, external_id, labels, enabled, version, created_at, updated_at
+           FROM "user"
+           WHERE ($1::uuid[] IS NULL OR project_id = ANY($1))
+             AND ($2::jsonb IS NULL OR labels @> $2)
+             AND ($3::text IS NULL OR external_id = $3)
+             AND ($4::uuid IS NULL OR id > $4)
+           ORDER BY id
+           LIMIT $5"#,
+        reach.projects(),
+        labels,
+        filter.external_id,
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    let users = rows.into_iter().map(Row::into_user);
+    users.map(|user| Ok(user?.thing)).collect()
+}
+
+/// The user, if its project is within reach.
+pub(crate) async fn user_get(
+    conn: &mut PgConnection,
+    reach: &Reach,
+    id: UserId,
+) -> sqlx::Result<Option<Versioned<User>>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, project_id, name, external_id, labels, enabled, version, created_at, updated_at
+           FROM "user"
+           WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))"#,
+        id.uuid(),
+        reach.projects()
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Row::into_user).transpose()
+}
+
+/// Keeps others from changing the user until the transaction ends.
+pub(crate) async fn user_lock(
+    conn: &mut PgConnection,
+    reach: &Reach,
+    id: UserId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"SELECT id FROM "user"
+           WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))
+           FOR UPDATE"#,
+        id.uuid(),
+        reach.projects()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// A new user, enabled.
+pub(crate) async fn user_insert(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    id: UserId,
+    name: &str,
+    external_id: Option<&str>,
+    labels: &Labels,
+) -> sqlx::Result<User> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"INSERT INTO "user" (id, project_id, name, external_id, labels)
+           VALUES ($1, $2, $3, $4, $5)
+           RETURNING id, project_id, name, external_id, labels, enabled, version, created_at,
+                     updated_at"#,
+        id.uuid(),
+        project.uuid(),
+        name,
+        external_id,
+        to_json(labels)?
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(row.into_user()?.thing)
+}
+
+/// Writes everything that may change; the version rises.
+pub(crate) async fn user_update(
+    conn: &mut PgConnection,
+    user: &User,
+) -> sqlx::Result<Versioned<User>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"UPDATE "user"
+           SET name = $3, external_id = $4, labels = $5, enabled = $6, version = version + 1,
+               updated_at = clock_timestamp()
+           WHERE id = $1 AND project_id = $2
+           RETURNING id, project_id, name, external_id, labels, enabled, version, created_at,
+                     updated_at"#,
+        user.id.uuid(),
+        user.project_id.uuid(),
+        user.name,
+        user.external_id,
+        to_json(&user.labels)?,
+        user.enabled
+    )
+    .fetch_one(conn)
+    .await?;
+    row.into_user()
+}
+
+/// Deletes the user with its grants.
+pub(crate) async fn user_delete(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    id: UserId,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        r#"DELETE FROM "user" WHERE id = $1 AND project_id = $2"#,
+        id.uuid(),
+        project.uuid()
+    )
+    .execute(conn)
+    .await?;
+    ensure_one_row(&result)
+}
+
+impl Row {
+    fn into_user(self) -> sqlx::Result<Versioned<User>> {
+        Ok(Versioned {
+            version: self.version,
+            thing: User {
+                id: self.id.into(),
+                project_id: self.project_id.into(),
+                name: self.name,
+                external_id: self.external_id,
+                labels: from_json(self.labels)?,
+                enabled: self.enabled,
+                created_at: self.created_at,
+                updated_at: self.updated_at,
+            },
+        })
+    }
+}

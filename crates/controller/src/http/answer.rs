@@ -7,6 +7,8 @@ use axum::{
 };
 use serde::Serialize;
 
+use crate::app::Versioned;
+
 /// 201 with the new thing.
 pub(crate) struct Created<T>(pub(crate) T);
 
@@ -16,16 +18,13 @@ impl<T: Serialize> IntoResponse for Created<T> {
     }
 }
 
-/// A thing and its version, which goes into `ETag`.
-pub(crate) struct Tagged<T>(pub(crate) i64, pub(crate) T);
-
-impl<T: Serialize> IntoResponse for Tagged<T> {
+/// The version goes into `ETag`.
+impl<T: Serialize> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
-        let Self(version, thing) = self;
         let mut headers = HeaderMap::new();
-        if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", self.version)) {
             headers.insert(header::ETAG, tag);
         }
-        (headers, Json(thing)).into_response()
+        (headers, Json(self.thing)).into_response()
     }
 }

@@ -14,7 +14,7 @@ use crate::app;
 
 /// A request is refused.
 #[derive(Debug)]
-pub(crate) struct Refusal(Problem);
+pub(crate) struct Refusal(Box<Problem>);
 
 /// The result of a handler.
 pub(crate) type Result<T> = std::result::Result<T, Refusal>;
@@ -22,7 +22,7 @@ pub(crate) type Result<T> = std::result::Result<T, Refusal>;
 impl Refusal {
     /// Refuses with this code and these words.
     pub(crate) fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self(Problem::new(code).with_detail(detail))
+        Problem::new(code).with_detail(detail).into()
     }
 
     /// A query parameter is not understood.
@@ -34,20 +34,22 @@ impl Refusal {
         }];
         let problem = Problem::new(ProblemCode::Malformed)
             .with_detail(format!("query parameter `{name}`: {detail}"));
-        Self(problem.with_errors(errors))
+        problem.with_errors(errors).into()
     }
 
     /// The body is not JSON of the expected shape at `pointer`.
     pub(crate) fn body(pointer: String, detail: String) -> Self {
         let problem = Problem::new(ProblemCode::Malformed)
             .with_detail("the body is not JSON of the expected shape");
-        Self(problem.with_errors(vec![ProblemField { pointer, detail }]))
+        problem
+            .with_errors(vec![ProblemField { pointer, detail }])
+            .into()
     }
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self(Box::new(problem))
     }
 }
 
@@ -63,7 +65,7 @@ impl From<app::Error> for Refusal {
                 _ => tracing::error!(error = cause, "request failed"),
             }
         }
-        Self(problem)
+        problem.into()
     }
 }
 
@@ -108,7 +110,7 @@ impl IntoResponse for Refusal {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
-        response.extensions_mut().insert(problem);
+        response.extensions_mut().insert(*problem);
         response
     }
 }

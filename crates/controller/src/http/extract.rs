@@ -14,11 +14,19 @@ use axum::{
 };
 use headworks_types::{Problem, ProblemCode, Validate, Violations};
 use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::{
+    IntoParams, PartialSchema,
+    openapi::{
+        Required,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 use super::error::Refusal;
 use crate::{
-    app::{Caller, Once},
+    app::{Caller, Expected, Once},
     keys::fingerprint,
+    pointer::pointer,
     state::State,
 };
 
@@ -128,7 +136,22 @@ impl Validate for Nothing {
 
 /// Which versions the caller wants to change, from `If-Match`.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct IfMatch(pub(crate) crate::app::Expected);
+pub(crate) struct IfMatch(pub(crate) Expected);
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let parameter = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "The `ETag` of what the client has seen: refused with 412 if it has changed since.",
+            ))
+            .schema(Some(String::schema()))
+            .build();
+        vec![parameter]
+    }
+}
 
 impl FromRequestParts<State> for IfMatch {
     type Rejection = Refusal;
@@ -150,7 +173,7 @@ impl FromRequestParts<State> for IfMatch {
             }
         }
         let asked = parts.headers.contains_key(header::IF_MATCH);
-        Ok(Self(crate::app::Expected(asked.then_some(tags))))
+        Ok(Self(Expected(asked.then_some(tags))))
     }
 }
 
@@ -236,19 +259,6 @@ fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Refusal> {
     }
     let problem = Problem::new(ProblemCode::Invalid).with_detail("the request is not valid");
     Err(problem.with_errors(fields).into())
-}
-
-/// A path of `serde_path_to_error` as JSON pointer (RFC 6901).
-pub(crate) fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter()
-        .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(index.to_string()),
-            Segment::Map { key } => Some(key.clone()),
-            Segment::Enum { .. } | Segment::Unknown => None,
-        })
-        .map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1")))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,15 +1,27 @@
 //! The API: every route, and the description that is made of the routes.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes them for parameter types"
+)]
 
 mod answer;
+mod api_key;
+mod camera;
 mod edge;
 mod envelope;
-pub(crate) mod error;
-pub(crate) mod extract;
+mod error;
+mod event;
+mod extract;
+mod grant;
 mod health;
 mod join_token;
 mod node;
 mod page;
+mod playback_token;
+mod project;
 mod spec;
+mod stream_key;
+mod user;
 mod verb;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
@@ -26,7 +38,47 @@ const BULK_BODY_LIMIT: usize = 8 << 20;
 
 /// The API for operators and programs.
 fn api() -> OpenApiRouter<State> {
+    // The only operation with a larger body.
+    let bulk = OpenApiRouter::new()
+        .routes(routes!(camera::camera_bulk_create))
+        .layer(DefaultBodyLimit::max(BULK_BODY_LIMIT));
     OpenApiRouter::new()
+        .routes(routes!(project::project_list, project::project_create))
+        .routes(routes!(project::project_view, project::project_update))
+        .routes(routes!(user::user_list, user::user_create))
+        .routes(routes!(
+            user::user_view,
+            user::user_update,
+            user::user_delete
+        ))
+        .routes(routes!(api_key::api_key_list, api_key::api_key_create))
+        .routes(routes!(api_key::api_key_view))
+        .routes(routes!(api_key::api_key_revoke))
+        .routes(routes!(grant::grant_list, grant::grant_create))
+        .routes(routes!(grant::grant_view, grant::grant_delete))
+        .routes(routes!(camera::camera_list, camera::camera_create))
+        .routes(routes!(
+            camera::camera_view,
+            camera::camera_update,
+            camera::camera_delete
+        ))
+        .merge(bulk)
+        .routes(routes!(
+            stream_key::stream_key_list,
+            stream_key::stream_key_create
+        ))
+        .routes(routes!(stream_key::stream_key_rotate))
+        .routes(routes!(stream_key::stream_key_revoke))
+        .routes(routes!(playback_token::playback_token_issue))
+        .routes(routes!(playback_token::jwks_view))
+        .routes(routes!(event::event_list))
+        .routes(routes!(node::node_list))
+        .routes(routes!(node::node_view))
+        .routes(routes!(
+            join_token::join_token_list,
+            join_token::join_token_create
+        ))
+        .routes(routes!(join_token::join_token_revoke))
 }
 
 /// The description of the API for operators and programs.

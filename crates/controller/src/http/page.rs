@@ -4,7 +4,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use headworks_types::{Page, PageQuery};
+use headworks_types::{LabelFilter, Labels, Page, PageQuery};
 use uuid::Uuid;
 
 use super::error::{Refusal, Result};
@@ -41,16 +41,22 @@ impl<Id: FromStr + Into<Uuid> + Copy> Cursor<Id> {
     }
 
     /// Makes the page of the rows that were found.
-    pub(crate) fn page<T, I: Display>(&self, mut items: Vec<T>, id: impl Fn(&T) -> I) -> Page<T> {
-        let limit = self.limit as usize;
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let last = items.last().filter(|_| more);
-        let next_page_token = last.map(|item| URL_SAFE_NO_PAD.encode(id(item).to_string()));
-        Page {
-            items,
-            next_page_token,
-        }
+    pub(crate) fn page<T, I: Display>(&self, items: Vec<T>, id: impl Fn(&T) -> I) -> Page<T> {
+        truncate(items, self.limit, |item| {
+            URL_SAFE_NO_PAD.encode(id(item).to_string())
+        })
+    }
+}
+
+/// Makes a page of at most `limit` of the items; a token only if there are more.
+pub(crate) fn truncate<T>(mut items: Vec<T>, limit: u32, token: impl Fn(&T) -> String) -> Page<T> {
+    let limit = limit as usize;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_page_token = items.last().filter(|_| more).map(token);
+    Page {
+        items,
+        next_page_token,
     }
 }
 
@@ -60,8 +66,19 @@ pub(crate) fn limit(limit: Option<u32>) -> Result<u32> {
     if (1..=MAX_LIMIT).contains(&limit) {
         Ok(limit)
     } else {
-        Err(Refusal::parameter("limit", format!("must be 1 to {MAX_LIMIT}")))
+        Err(Refusal::parameter(
+            "limit",
+            format!("must be 1 to {MAX_LIMIT}"),
+        ))
     }
+}
+
+/// The label filter that the client asks for.
+pub(crate) fn label_filter(text: Option<&str>) -> Result<Labels> {
+    text.unwrap_or_default()
+        .parse()
+        .map(|LabelFilter(labels)| labels)
+        .map_err(|detail| Refusal::parameter("labels", detail))
 }
 
 /// The refusal of a page token that we did not make, or made for another list.
@@ -90,14 +107,21 @@ mod tests {
     #[test]
     fn a_token_leads_on_in_its_own_list_only() {
         let cursor = Cursor::<CameraId>::new(&query(Some(2), None)).expect("is good");
-        let ids: Vec<_> = (1..=3).map(|n| CameraId::from(Uuid::from_u128(n))).collect();
+        let ids: Vec<_> = (1..=3)
+            .map(|n| CameraId::from(Uuid::from_u128(n)))
+            .collect();
         let page = cursor.page(ids.clone(), |id| *id);
         assert_eq!(page.items, ids[..2]);
         let token = page.next_page_token.expect("there is more");
         let next = Cursor::<CameraId>::new(&query(None, Some(&token))).expect("is good");
         assert_eq!(next.after(), Some(ids[1].uuid()));
         assert!(Cursor::<UserId>::new(&query(None, Some(&token))).is_err());
-        assert!(cursor.page(ids[..2].to_vec(), |id| *id).next_page_token.is_none());
+        assert!(
+            cursor
+                .page(ids[..2].to_vec(), |id| *id)
+                .next_page_token
+                .is_none()
+        );
     }
 
     #[test]
@@ -106,7 +130,10 @@ mod tests {
             assert!(Cursor::<CameraId>::new(&query(Some(limit), None)).is_err());
         }
         for token in ["", "x", "====", "Y2FtXzE"] {
-            assert!(Cursor::<CameraId>::new(&query(None, Some(token))).is_err(), "{token}");
+            assert!(
+                Cursor::<CameraId>::new(&query(None, Some(token))).is_err(),
+                "{token}"
+            );
         }
     }
 }

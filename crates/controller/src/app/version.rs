@@ -1,6 +1,13 @@
-//! Changes that are made only to the version that the caller has seen.
+//! Versions of things that people change, so that two of them do not undo each other's work.
 
 use super::{Error, Result};
+
+/// A thing as of one version.
+#[derive(Debug)]
+pub(crate) struct Versioned<T> {
+    pub(crate) version: i64,
+    pub(crate) thing: T,
+}
 
 /// The versions that the caller is willing to change; `None` means whichever is there.
 #[derive(Debug, Clone, Default)]
