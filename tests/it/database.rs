@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use headworks_postgres::{Options, Server};
-use headworks_testkit::{Headworks, Launch, Player, http};
+use headworks_testkit::{Headworks, Launch, Player, Postgres, PostgresOptions, http};
 use headworks_types::{CameraState, ProblemCode};
 
 use crate::scene::{Api, SOON, Scene, camera, directory};
 
 /// A server that can be stopped and started again at the same address.
 struct Database {
-    options: Options,
-    server: Option<Server>,
+    options: PostgresOptions,
+    server: Option<Postgres>,
     url: String,
     _directory: tempfile::TempDir,
 }
@@ -19,9 +18,9 @@ struct Database {
 impl Database {
     fn start() -> Self {
         let directory = directory();
-        let mut options = Options::new(directory.path().join("data"));
+        let mut options = PostgresOptions::new(directory.path().join("data"));
         options.durable = false;
-        let server = Server::start(&options).expect("starts");
+        let server = Postgres::start(&options).expect("starts");
         Self {
             url: server.url(),
             options,
@@ -35,8 +34,8 @@ impl Database {
     }
 
     fn restore(&mut self) {
-        self.server = Some(Server::start(&self.options).expect("starts again"));
-        let url = self.server.as_ref().map(Server::url);
+        self.server = Some(Postgres::start(&self.options).expect("starts again"));
+        let url = self.server.as_ref().map(Postgres::url);
         assert_eq!(url.as_ref(), Some(&self.url));
     }
 

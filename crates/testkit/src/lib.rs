@@ -23,6 +23,6 @@ pub mod tool;
 pub use camera::{Audio, Camera, CameraOptions, Login, Scheme, Video};
 pub use deadline::{Deadline, Stopwatch, wait_until};
 pub use headworks::{Headworks, Launch, binary};
-pub use headworks_postgres::Server as Postgres;
+pub use headworks_postgres::{Options as PostgresOptions, Server as Postgres};
 pub use player::{Player, Seen, TrackSeen};
 pub use process::{Interrupt, Process, Signal, Stream};
