@@ -1,1 +1,135 @@
-//! The stream hub.
+//! The stream hub: frames in from one source per camera, wire bytes out to any number of viewers.
+//!
+//! A [`Stream`] keeps a bounded [`Ring`] of frames. Each output format turns a frame into wire
+//! bytes once, when the first viewer needs it. FLV viewers are spread over a few [`Shards`], each
+//! one task that owns their sockets and writes with one system call per viewer whatever is due.
+//! HLS is cut by one task per stream that runs while somebody watches. The source never waits for
+//! a viewer: one that falls behind jumps to a key frame, is counted, and is closed when that
+//! happens too often.
+//!
+//! The hub knows nothing of RTSP, tokens or HTTP: `ingest` publishes, `http` brings viewers.
+
+mod config;
+mod counters;
+mod hls;
+mod publisher;
+mod ring;
+mod shard;
+mod status;
+mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod viewer;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use headworks_bootstrap::{Clock, Tasks};
+use headworks_types::CameraId;
+
+pub(crate) use config::Config;
+pub(crate) use counters::Counters;
+pub(crate) use publisher::Publisher;
+pub(crate) use status::Status;
+pub(crate) use stream::{NoPicture, Stream, ViewerGuard};
+pub(crate) use viewer::NewViewer;
+
+use shard::Shards;
+
+/// All streams of an edge.
+#[derive(Clone)]
+pub(crate) struct Hub(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    clock: Clock,
+    tasks: Tasks,
+    counters: Counters,
+    shards: Shards,
+    streams: Mutex<HashMap<CameraId, Arc<Stream>>>,
+}
+
+impl Hub {
+    /// Starts the writer shards on `tasks`.
+    pub(crate) fn new(config: Config, clock: Clock, tasks: Tasks) -> Self {
+        let counters = Counters::default();
+        let shards = Shards::start(config, &clock, &counters, &tasks);
+        Self(Arc::new(Inner {
+            config,
+            clock,
+            tasks,
+            counters,
+            shards,
+            streams: Mutex::default(),
+        }))
+    }
+
+    /// Makes the stream of a camera, in place of one that may be there. Dropping the publisher
+    /// ends it and its viewers.
+    pub(crate) fn publish(&self, camera: CameraId) -> Publisher {
+        let inner = &self.0;
+        let stream = Arc::new(Stream::new(
+            camera,
+            inner.config,
+            inner.clock.clone(),
+            inner.tasks.clone(),
+            inner.counters.clone(),
+        ));
+        let before = self.streams().insert(camera, Arc::clone(&stream));
+        if let Some(before) = before {
+            before.end();
+        }
+        Publisher::new(stream, self.clone())
+    }
+
+    /// The stream of a camera, if this edge has it.
+    pub(crate) fn stream(&self, camera: CameraId) -> Option<Arc<Stream>> {
+        self.streams().get(&camera).cloned()
+    }
+
+    /// Gives an FLV viewer's socket to a shard.
+    pub(crate) async fn add_viewer(&self, viewer: NewViewer) {
+        self.0.shards.add(viewer).await;
+    }
+
+    /// How it was told to work.
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// For metrics and reports.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// How many streams carry media now, and how many watch them.
+    pub(crate) fn totals(&self) -> (u32, u32) {
+        let streams = self.streams();
+        let live = streams.values().filter(|stream| stream.status().is_live());
+        let viewers = streams.values().map(|stream| stream.viewers()).sum();
+        (live.count() as u32, viewers)
+    }
+
+    fn forget(&self, stream: &Arc<Stream>) {
+        let mut streams = self.streams();
+        if streams
+            .get(&stream.camera())
+            .is_some_and(|current| Arc::ptr_eq(current, stream))
+        {
+            streams.remove(&stream.camera());
+        }
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<CameraId, Arc<Stream>>> {
+        lock(&self.0.streams)
+    }
+}
+
+/// A panic while a lock is held is a bug of its own; the data behind ours stays consistent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

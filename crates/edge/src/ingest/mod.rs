@@ -1,1 +1,150 @@
-//! Pulls cameras.
+//! Pulls cameras: one worker per slot, which connects, feeds the hub and starts anew for ever.
+//!
+//! The agent calls [`Pulls::start`], [`Pulls::update`] and [`Pulls::stop`]; what became of it is
+//! in [`Pulls::reports`]. A worker lives as long as its slot and so does its stream, so that
+//! viewers stay through a reconnect and through a change of the camera's address.
+
+mod backoff;
+mod config;
+mod failure;
+mod rtsp;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use headworks_bootstrap::{Clock, Tasks};
+use headworks_types::{
+    NodeLoad,
+    edge::{DesiredSlot, SlotKey, SlotReport},
+};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use config::Config;
+
+use crate::hub::{Hub, Stream};
+use worker::Worker;
+
+/// All cameras that this edge pulls.
+#[derive(Clone)]
+pub(crate) struct Pulls(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    hub: Hub,
+    clock: Clock,
+    tasks: Tasks,
+    /// Connection attempts that may be under way at once: after a power cut all cameras of a
+    /// site come back together, and neither they nor their switch like to be asked together.
+    connects: Arc<Semaphore>,
+    slots: Mutex<HashMap<SlotKey, Slot>>,
+}
+
+struct Slot {
+    desired: watch::Sender<Arc<DesiredSlot>>,
+    stream: Arc<Stream>,
+    stop: CancellationToken,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Pulls {
+    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
+        Self(Arc::new(Inner {
+            connects: Arc::new(Semaphore::new(config.connects.max(1))),
+            config,
+            hub,
+            clock,
+            tasks,
+            slots: Mutex::default(),
+        }))
+    }
+
+    /// Starts work. Work of the same key that is there already goes on with what is new.
+    pub(crate) fn start(&self, desired: DesiredSlot) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get(&desired.key) {
+            slot.desired.send_replace(Arc::new(desired));
+            return;
+        }
+        let key = desired.key;
+        let publisher = self.0.hub.publish(key.camera_id);
+        let stream = Arc::clone(publisher.stream());
+        let (sender, receiver) = watch::channel(Arc::new(desired));
+        let stop = self.0.tasks.token().child_token();
+        let worker = Worker {
+            config: self.0.config.clone(),
+            clock: self.0.clock.clone(),
+            connects: Arc::clone(&self.0.connects),
+            publisher,
+            desired: receiver,
+        };
+        let running = stop.clone();
+        self.0.tasks.spawn("camera pull", async move {
+            running.run_until_cancelled(worker.run()).await;
+        });
+        let slot = Slot {
+            desired: sender,
+            stream,
+            stop,
+        };
+        slots.insert(key, slot);
+    }
+
+    /// Changes work. The camera is asked anew only if its address, credentials or transport have
+    /// changed; viewers stay in any case.
+    pub(crate) fn update(&self, desired: DesiredSlot) {
+        self.start(desired);
+    }
+
+    /// Ends work and closes its viewers.
+    pub(crate) fn stop(&self, key: SlotKey) {
+        self.slots().remove(&key);
+    }
+
+    /// What became of all work.
+    pub(crate) fn reports(&self) -> Vec<SlotReport> {
+        let slots = self.slots();
+        let report = |(key, slot): (&SlotKey, &Slot)| {
+            let status = slot.stream.status();
+            SlotReport {
+                key: *key,
+                epoch: slot.desired.borrow().epoch,
+                state: status.state,
+                message: status.message,
+                since: status.since,
+                tracks: status.tracks,
+                viewers: slot.stream.viewers(),
+            }
+        };
+        slots.iter().map(report).collect()
+    }
+
+    /// The media side of the node's load; processor and memory are left at zero.
+    pub(crate) fn load(&self) -> NodeLoad {
+        let counters = self.0.hub.counters();
+        let (streams, viewers) = self.0.hub.totals();
+        NodeLoad {
+            cpu_cores: 0.0,
+            memory_bytes: 0,
+            streams,
+            viewers,
+            received_bytes: counters.received.get(),
+            sent_bytes: counters.sent.get(),
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<SlotKey, Slot>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

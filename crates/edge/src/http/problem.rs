@@ -1,0 +1,73 @@
+//! How viewers are refused: problem+json (RFC 9457).
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use headworks_types::{Problem, ProblemCode};
+
+use crate::{
+    access::Denied,
+    hub::{NoPicture, Stream},
+};
+
+/// When to ask again for a camera that gives no picture, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// A refused request.
+#[derive(Debug)]
+pub(super) struct Refusal(Problem);
+
+impl Refusal {
+    pub(super) fn new(code: ProblemCode) -> Self {
+        Self(Problem::new(code))
+    }
+
+    /// The camera gives no picture, in its own words.
+    pub(super) fn no_picture(stream: &Stream) -> Self {
+        NoPicture::Because(stream.status().message).into()
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self(denied.problem())
+    }
+}
+
+impl From<NoPicture> for Refusal {
+    fn from(reason: NoPicture) -> Self {
+        Self(match reason {
+            NoPicture::Ended => Problem::new(ProblemCode::Misdirected),
+            NoPicture::Because(words) => Problem::new(ProblemCode::NoPicture).with_detail(words),
+        })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = self.0;
+        let status = StatusCode::from_u16(problem.status);
+        let mut response = (
+            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            serde_json::to_vec(&problem).unwrap_or_default(),
+        )
+            .into_response();
+        match problem.code {
+            ProblemCode::Unauthenticated => {
+                let bearer = HeaderValue::from_static("Bearer");
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, bearer);
+            }
+            ProblemCode::NoPicture => {
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            _ => {}
+        }
+        response
+    }
+}

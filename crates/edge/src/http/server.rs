@@ -1,0 +1,108 @@
+//! Accepts connections and drives them.
+
+use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use axum::{Router, body::Body};
+use headworks_bootstrap::Tasks;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioTimer;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::takeover::{Socket, Takeover};
+
+/// Connections at once, viewers included; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// For a request's head, and between requests of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// When the edge stops, requests that are under way get this long.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+
+/// After a failed accept: usually the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `tasks` stops.
+pub(crate) fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
+    let connections = tasks.clone();
+    tasks.spawn("http server", async move {
+        let stop = connections.token();
+        stop.run_until_cancelled(accept(listener, router, connections))
+            .await;
+    });
+}
+
+async fn accept(listener: TcpListener, router: Router, tasks: Tasks) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let driver = drive(socket, place, router.clone(), tasks.token());
+                tasks.spawn("http connection", driver);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Serves one connection until it ends or a handler takes its socket.
+async fn drive(
+    socket: TcpStream,
+    place: OwnedSemaphorePermit,
+    router: Router,
+    stop: CancellationToken,
+) {
+    // Answers are small; waiting for more to send with them only delays.
+    let _ = socket.set_nodelay(true);
+    let takeover = Takeover::default();
+    let offered = takeover.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(offered.clone());
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(Socket::new(socket, takeover.clone()), service);
+    // Ends with what is to be done with the socket, if it is still of use.
+    let mut served =
+        poll_fn(
+            |context| match Pin::new(&mut connection).poll_without_shutdown(context) {
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => takeover
+                    .take()
+                    .map_or(Poll::Pending, |next| Poll::Ready(Some(next))),
+            },
+        );
+    let next = tokio::select! {
+        next = &mut served => next,
+        () = stop.cancelled() => {
+            drop(served);
+            Pin::new(&mut connection).graceful_shutdown();
+            let _ = timeout(LAST_REQUESTS, connection).await;
+            return;
+        }
+    };
+    if let Some(next) = next {
+        next(connection.into_parts().io.into_inner(), place).await;
+    }
+}

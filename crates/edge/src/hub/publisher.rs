@@ -1,0 +1,142 @@
+//! The writing end of a stream.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headworks_media::{Frame, Timeline, TrackKind, Tracks};
+
+use super::{
+    Hub, Stream,
+    ring::{Description, Entry},
+};
+
+/// Writes the frames of a stream; there is one per stream. It lives as long as its slot and
+/// survives reconnects, so that viewers see one unbroken time line. Dropping it ends the stream.
+pub(crate) struct Publisher {
+    stream: Arc<Stream>,
+    hub: Hub,
+    timeline: Timeline,
+    tracks: Option<Arc<Tracks>>,
+    description: Option<Arc<Description>>,
+    starts_session: bool,
+    has_key: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(stream: Arc<Stream>, hub: Hub) -> Self {
+        Self {
+            stream,
+            hub,
+            timeline: Timeline::default(),
+            tracks: None,
+            description: None,
+            starts_session: false,
+            has_key: false,
+        }
+    }
+
+    /// The stream that it writes.
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// The source starts anew and consists of `tracks`. Nothing is written before its first key
+    /// frame.
+    pub(crate) fn start_session(&mut self, tracks: Arc<Tracks>) {
+        self.timeline.restart(
+            tracks.video.reorder_depth(),
+            tracks.audio.as_ref().map(|audio| audio.clock_rate()),
+        );
+        self.tracks = Some(tracks);
+        self.starts_session = true;
+        self.has_key = false;
+    }
+
+    /// The parameters of the picture have changed within the session; a key frame follows.
+    pub(crate) fn change_tracks(&mut self, tracks: Arc<Tracks>) {
+        if let Some(before) = &self.tracks
+            && before.video.reorder_depth() != tracks.video.reorder_depth()
+        {
+            self.timeline
+                .set_reorder_depth(tracks.video.reorder_depth());
+        }
+        self.tracks = Some(tracks);
+        self.has_key = false;
+    }
+
+    /// The source has told how its sound relates to its picture: `ticks` later than thought.
+    pub(crate) fn correct_audio(&mut self, ticks: i64) {
+        self.timeline.correct_audio(ticks);
+    }
+
+    /// Writes a picture that the session shows at `pts`. Readers notice at the next [`wake`].
+    ///
+    /// [`wake`]: Self::wake
+    pub(crate) fn video(&mut self, pts: i64, key: bool, payload: Bytes) {
+        if !key && !self.has_key {
+            return;
+        }
+        self.has_key = true;
+        let stamp = self.timeline.video(pts);
+        self.write(Frame {
+            track: TrackKind::Video,
+            dts: stamp.dts,
+            pts: stamp.pts,
+            key,
+            payload,
+        });
+    }
+
+    /// Writes a packet of sound of `length` samples that the session plays at `timestamp`.
+    pub(crate) fn audio(&mut self, timestamp: i64, length: u32, payload: Bytes) {
+        if !self.has_key {
+            return;
+        }
+        if let Some(stamp) = self.timeline.audio(timestamp, length) {
+            self.write(Frame {
+                track: TrackKind::Audio,
+                dts: stamp,
+                pts: stamp,
+                key: true,
+                payload,
+            });
+        }
+    }
+
+    /// Forgets what is buffered, when the camera is left alone for some time.
+    pub(crate) fn clear(&mut self) {
+        self.stream.ring().clear();
+    }
+
+    /// Tells readers that there is something new. Separate from writing, so that frames that
+    /// arrive together leave together.
+    pub(crate) fn wake(&self) {
+        self.stream.wake();
+    }
+
+    fn write(&mut self, frame: Frame) {
+        let Some(tracks) = &self.tracks else { return };
+        let description = match &self.description {
+            Some(description) if Arc::ptr_eq(&description.tracks, tracks) => description,
+            Some(description) if description.tracks == *tracks => {
+                self.tracks = Some(Arc::clone(&description.tracks));
+                description
+            }
+            before => {
+                let number = before.as_ref().map_or(1, |before| before.number + 1);
+                let new = Description::new(Arc::clone(tracks), number, frame.dts);
+                self.description.insert(Arc::new(new))
+            }
+        };
+        let starts_session = std::mem::take(&mut self.starts_session);
+        let entry = Entry::new(frame, Arc::clone(description), starts_session);
+        self.stream.push(Arc::new(entry));
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.hub.forget(&self.stream);
+        self.stream.end();
+    }
+}

@@ -1,0 +1,227 @@
+//! One camera's media on this edge.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use headworks_bootstrap::{Clock, Tasks};
+use headworks_types::{CameraId, Track, edge::SlotState};
+use tokio::sync::watch;
+
+use super::{
+    Config, Counters, Status,
+    hls::HlsOutput,
+    lock,
+    ring::{Entry, Ring},
+    shard::Link,
+};
+
+/// One camera's media on this edge: written by one [`Publisher`](super::Publisher), read by many.
+pub(crate) struct Stream {
+    camera: CameraId,
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+    pub(super) counters: Counters,
+    ring: Mutex<Ring>,
+    /// The shards that have viewers of it.
+    links: Mutex<Vec<Arc<Link>>>,
+    progress: watch::Sender<Progress>,
+    viewers: watch::Sender<u32>,
+    status: watch::Sender<Status>,
+    ended: AtomicBool,
+    pub(super) hls: HlsOutput,
+}
+
+/// How far a stream has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The sequence number that the next frame will get.
+    pub(super) next: u64,
+    /// True if nothing will follow.
+    pub(super) ended: bool,
+}
+
+/// Why a viewer gets no picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoPicture {
+    /// The stream is not on this edge any more.
+    Ended,
+    /// The camera's own words.
+    Because(String),
+}
+
+/// Counts one viewer of a stream for as long as it lives. An on-demand camera is pulled while
+/// there is one.
+pub(crate) struct ViewerGuard(Arc<Stream>);
+
+impl Drop for ViewerGuard {
+    fn drop(&mut self) {
+        self.0.viewers.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Stream {
+    pub(super) fn new(
+        camera: CameraId,
+        config: Config,
+        clock: Clock,
+        tasks: Tasks,
+        counters: Counters,
+    ) -> Self {
+        let status = Status {
+            state: SlotState::Idle,
+            message: "just placed here".to_owned(),
+            since: clock.now(),
+            tracks: Vec::new(),
+        };
+        Self {
+            camera,
+            config,
+            clock,
+            tasks,
+            counters,
+            ring: Mutex::new(Ring::new(config.limits())),
+            links: Mutex::default(),
+            progress: watch::Sender::default(),
+            viewers: watch::Sender::default(),
+            status: watch::Sender::new(status),
+            ended: AtomicBool::new(false),
+            hls: HlsOutput::default(),
+        }
+    }
+
+    /// Whose media it is.
+    pub(crate) fn camera(&self) -> CameraId {
+        self.camera
+    }
+
+    /// What its source does.
+    pub(crate) fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Says what its source does. `since` stays while the state stays. Returns true if anything
+    /// is new.
+    pub(crate) fn set_status(&self, state: SlotState, message: &str) -> bool {
+        let now = self.clock.now();
+        self.status.send_if_modified(|status| {
+            if status.state == state && status.message == message {
+                return false;
+            }
+            if status.state != state {
+                status.since = now;
+            }
+            status.state = state;
+            message.clone_into(&mut status.message);
+            true
+        })
+    }
+
+    /// Says what the camera is made of.
+    pub(crate) fn set_tracks(&self, tracks: Vec<Track>) {
+        self.status.send_modify(|status| status.tracks = tracks);
+    }
+
+    /// How many watch it.
+    pub(crate) fn viewers(&self) -> u32 {
+        *self.viewers.borrow()
+    }
+
+    /// Follows how many watch it.
+    pub(crate) fn demand(&self) -> watch::Receiver<u32> {
+        self.viewers.subscribe()
+    }
+
+    /// Counts a viewer.
+    pub(crate) fn add_viewer(self: &Arc<Self>) -> ViewerGuard {
+        self.viewers.send_modify(|count| *count += 1);
+        ViewerGuard(Arc::clone(self))
+    }
+
+    /// Waits until a viewer can start, at most for `limit`. A source that fails is not waited
+    /// for: it may take long, and the viewer wants to know why.
+    pub(crate) async fn wait_for_picture(&self, limit: Duration) -> Result<(), NoPicture> {
+        let mut progress = self.progress.subscribe();
+        let mut status = self.status.subscribe();
+        let wait = async {
+            loop {
+                if progress.borrow_and_update().ended {
+                    return Err(NoPicture::Ended);
+                }
+                let (state, message) = {
+                    let status = status.borrow_and_update();
+                    (status.state, status.message.clone())
+                };
+                match state {
+                    SlotState::Live if self.ring().newest_key().is_some() => return Ok(()),
+                    SlotState::Failed => return Err(NoPicture::Because(message)),
+                    _ => {}
+                }
+                tokio::select! {
+                    _ = progress.changed() => {}
+                    _ = status.changed() => {}
+                }
+            }
+        };
+        tokio::time::timeout(limit, wait)
+            .await
+            .unwrap_or_else(|_| Err(NoPicture::Because(self.status().message)))
+    }
+
+    /// Until when frames can be read by their number.
+    pub(super) fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
+        lock(&self.ring)
+    }
+
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub(super) fn push(&self, entry: Arc<Entry>) {
+        self.counters
+            .received
+            .inc_by(entry.frame.payload.len() as u64);
+        self.ring().push(entry);
+    }
+
+    pub(super) fn wake(&self) {
+        let next = self.ring().next();
+        self.progress.send_if_modified(|progress| {
+            let moved = progress.next != next;
+            progress.next = next;
+            moved
+        });
+        for link in lock(&self.links).iter() {
+            link.wake();
+        }
+    }
+
+    /// Nothing will follow: viewers go.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.progress.send_modify(|progress| progress.ended = true);
+        self.wake();
+    }
+
+    pub(super) fn attach(&self, link: Arc<Link>) {
+        lock(&self.links).push(link);
+    }
+
+    pub(super) fn detach(&self, link: &Arc<Link>) {
+        lock(&self.links).retain(|other| !Arc::ptr_eq(other, link));
+    }
+}

@@ -1,0 +1,30 @@
+//! Small streams for the hub's tests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headworks_media::{Frame, TrackKind, Tracks, VideoCodec, VideoParameters};
+
+/// H.264, 640x360, without sound and B-frames.
+pub(crate) fn tracks() -> Arc<Tracks> {
+    let sps = b"\x67\x42\xc0\x0d\xd9\x01\x51\x9e\x22\x6c\x04\x40\x00\x00\x03\x00\x40\x00\x00\x0c\x83\xc5\x0a\x92";
+    let codec = VideoCodec::H264 {
+        sps: Bytes::from_static(sps),
+        pps: Bytes::from_static(b"\x68\xcb\x83\xcb\x20"),
+    };
+    Arc::new(Tracks {
+        video: VideoParameters::new(codec).expect("parses"),
+        audio: None,
+    })
+}
+
+/// A picture of `size` bytes.
+pub(crate) fn picture(dts: i64, key: bool, size: usize) -> Frame {
+    Frame {
+        track: TrackKind::Video,
+        dts,
+        pts: dts,
+        key,
+        payload: vec![7; size].into(),
+    }
+}

@@ -1,0 +1,41 @@
+//! The section `[edge.pull]` of the configuration.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// How cameras are pulled.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Connection attempts that may be under way at once.
+    pub(crate) connects: usize,
+    /// From the first packet to the answer to PLAY.
+    #[serde(with = "humantime_serde")]
+    pub(crate) connect_timeout: Duration,
+    /// A camera that gives no picture for this long has failed.
+    #[serde(with = "humantime_serde")]
+    pub(crate) video_timeout: Duration,
+    /// The wait before the first new attempt; doubles with each.
+    #[serde(with = "humantime_serde")]
+    pub(crate) retry_min: Duration,
+    /// The longest wait between attempts.
+    #[serde(with = "humantime_serde")]
+    pub(crate) retry_max: Duration,
+    /// An on-demand camera is left alone when nobody has watched for this long.
+    #[serde(with = "humantime_serde")]
+    pub(crate) idle: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connects: 16,
+            connect_timeout: Duration::from_secs(10),
+            video_timeout: Duration::from_secs(10),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(8),
+            idle: Duration::from_secs(20),
+        }
+    }
+}
