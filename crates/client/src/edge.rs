@@ -6,9 +6,9 @@ use reqwest::Method;
 use crate::{Call, Change, Client, Create};
 
 impl Client {
-    /// `POST /edge/v1/join`
+    /// `POST /edge/v1/nodes:join`
     pub fn node_join(&self, request: &JoinRequest) -> Call<JoinResponse, Create> {
-        self.post(&["edge", "v1", "join"], request)
+        self.post(&["edge", "v1", "nodes:join"], request)
     }
 
     /// `PUT /edge/v1/node`
@@ -16,8 +16,8 @@ impl Client {
         Call::new(self, Method::PUT, &["edge", "v1", "node"]).body(node)
     }
 
-    /// `POST /edge/v1/lease`
+    /// `POST /edge/v1/lease:renew`
     pub fn lease_renew(&self, renewal: &LeaseRenewal) -> Call<LeaseGrant, Create> {
-        self.post(&["edge", "v1", "lease"], renewal)
+        self.post(&["edge", "v1", "lease:renew"], renewal)
     }
 }

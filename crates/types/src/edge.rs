@@ -46,7 +46,7 @@ impl Validate for NodeSpec {
         }
         if !matches!(self.advertise.http.scheme(), "http" | "https") {
             found.within("advertise", |found| {
-                found.report("http", "must be http:// or https://")
+                found.report("http", "must be http:// or https://");
             });
         }
     }
@@ -201,6 +201,14 @@ pub struct LeaseRenewal {
     /// True for the last renewal before the edge stops: its work may move at once.
     #[serde(default)]
     pub goodbye: bool,
+}
+
+impl Validate for LeaseRenewal {
+    fn validate(&self, found: &mut Violations) {
+        if self.revision < 0 {
+            found.report("revision", "must not be negative");
+        }
+    }
 }
 
 /// What an edge observes of one slot.

@@ -24,7 +24,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use uuid::Uuid;
 
 use super::{apply::Slots, *};
-use crate::access::sign::Issuer;
+use crate::{access::sign::Issuer, hub::Hub};
 
 /// Work for camera `camera`: on demand, so that nothing is connected to.
 pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
@@ -90,9 +90,9 @@ impl Controller {
             watched: Sender::default(),
         }));
         let router = Router::new()
-            .route("/edge/v1/join", post(join))
+            .route("/edge/v1/nodes:join", post(join))
             .route("/edge/v1/node", put(announce))
-            .route("/edge/v1/lease", post(renew))
+            .route("/edge/v1/lease:renew", post(renew))
             .route("/edge/v1/watch", get(watch))
             .with_state(controller.clone());
         tasks.spawn(
@@ -229,7 +229,13 @@ impl Edge {
     fn load(&self, tasks: &Tasks) -> (Agent, Pulls, Access) {
         let clock = Clock::system();
         let access = Issuer::new("none").access(clock.clone());
-        let pulls = crate::ingest::testing(clock.clone(), tasks.clone());
+        let hub = Hub::new(crate::hub::Config::default(), clock.clone(), tasks.clone());
+        let pulls = Pulls::new(
+            crate::ingest::Config::default(),
+            hub,
+            clock.clone(),
+            tasks.clone(),
+        );
         let agent = Agent::load(
             &Arc::new(self.config.clone()),
             self.path(),

@@ -1,0 +1,244 @@
+//! Node leases: who is believed alive. Database time only.
+
+use std::time::Duration;
+
+use headworks_types::{NodeId, NodeLoad, NodeState};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::to_json;
+
+/// How a node lives, as its rows tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    /// A reconciler has declared it dead.
+    pub(crate) died: bool,
+    /// It said that it stops.
+    pub(crate) goodbye: bool,
+    /// Seconds since it renewed its lease; `None` if it never did.
+    pub(crate) silence: Option<f64>,
+}
+
+impl Life {
+    /// How the cluster sees the node, where `suspect` is the silence that makes it suspect.
+    pub(crate) fn state(&self, suspect: Duration) -> NodeState {
+        match self.silence {
+            _ if self.died || self.goodbye => NodeState::Dead,
+            Some(silence) if silence <= suspect.as_secs_f64() => NodeState::Ready,
+            _ => NodeState::Suspect,
+        }
+    }
+
+    /// The same for people; goes on after the node's name.
+    pub(crate) fn words(&self, suspect: Duration) -> String {
+        let Some(silence) = self.silence else {
+            return "has joined, but has not reported yet".to_owned();
+        };
+        let silence_words = duration(silence);
+        match self.state(suspect) {
+            NodeState::Ready => "renews its lease".to_owned(),
+            _ if self.goodbye => format!("was stopped {silence_words} ago"),
+            _ => format!("has not reported for {silence_words}"),
+        }
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    match seconds.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+/// One node's part of a batch of renewals.
+pub(crate) struct Renewal {
+    pub(crate) node_id: NodeId,
+    pub(crate) instance: Uuid,
+    pub(crate) goodbye: bool,
+    pub(crate) revision: i64,
+    pub(crate) apply_error: Option<String>,
+    pub(crate) load: NodeLoad,
+}
+
+/// Renews the leases of different nodes for `seconds`, in one statement. Returns each node's
+/// revision; a node that does not exist any more is not among them.
+pub(crate) async fn lease_renew(
+    conn: &mut PgConnection,
+    renewals: &[Renewal],
+    seconds: f64,
+) -> sqlx::Result<Vec<(NodeId, i64)>> {
+    let nodes: Vec<_> = renewals.iter().map(|one| one.node_id.uuid()).collect();
+    let instances: Vec<_> = renewals.iter().map(|one| one.instance).collect();
+    let goodbyes: Vec<_> = renewals.iter().map(|one| one.goodbye).collect();
+    let revisions: Vec<_> = renewals.iter().map(|one| one.revision).collect();
+    let errors: Vec<_> = renewals.iter().map(|one| one.apply_error.clone()).collect();
+    let loads = renewals.iter().map(|one| to_json(&one.load));
+    let loads = loads.collect::<sqlx::Result<Vec<_>>>()?;
+    let rows = sqlx::query!(
+        r#"WITH renewed AS (
+               INSERT INTO node_lease
+                   (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error, load)
+               SELECT r.node_id, r.instance, clock_timestamp(),
+                      clock_timestamp() + make_interval(secs => $7),
+                      r.goodbye, r.revision, r.error, r.load
+               FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::jsonb[])
+                    AS r (node_id, instance, goodbye, revision, error, load)
+               JOIN node n ON n.id = r.node_id
+               ORDER BY r.node_id
+               ON CONFLICT (node_id) DO UPDATE SET
+                   instance = excluded.instance,
+                   renewed_at = excluded.renewed_at,
+                   expires_at = excluded.expires_at,
+                   goodbye = excluded.goodbye,
+                   applied_revision = excluded.applied_revision,
+                   apply_error = excluded.apply_error,
+                   load = excluded.load
+               RETURNING node_id
+           )
+           SELECT v.node_id, v.revision
+           FROM renewed r JOIN node_revision v ON v.node_id = r.node_id"#,
+        &nodes,
+        &instances,
+        &goodbyes,
+        &revisions,
+        &errors as &[Option<String>],
+        &loads,
+        seconds
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows.map(|row| (row.node_id.into(), row.revision)).collect())
+}
+
+/// Gives every living node `seconds` from now: nobody can be blamed for not having renewed while
+/// the database was away.
+pub(crate) async fn lease_extend_all(conn: &mut PgConnection, seconds: f64) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"WITH locked AS (
+               SELECT l.node_id
+               FROM node_lease l JOIN node n ON n.id = l.node_id
+               WHERE n.died_at IS NULL AND NOT l.goodbye
+               ORDER BY l.node_id
+               FOR UPDATE OF l
+           )
+           UPDATE node_lease l
+           SET expires_at = GREATEST(l.expires_at, clock_timestamp() + make_interval(secs => $1))
+           FROM locked WHERE l.node_id = locked.node_id"#,
+        seconds
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// What has to be known before a node may be declared dead.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Census {
+    /// Nodes that were not dead a minute ago.
+    pub(crate) living: usize,
+    /// How many of these have been declared dead since.
+    pub(crate) died: usize,
+    /// Nodes whose lease has run out and that are not declared dead.
+    pub(crate) silent: Vec<NodeId>,
+    /// Nodes that are declared dead and renew their lease.
+    pub(crate) returned: Vec<NodeId>,
+    /// Seconds since the database server started.
+    pub(crate) database_age: f64,
+}
+
+/// Counts the living and the silent.
+pub(crate) async fn lease_census(conn: &mut PgConnection) -> sqlx::Result<Census> {
+    let rows = sqlx::query!(
+        r#"SELECT n.id,
+                  n.died_at IS NOT NULL AS "died!",
+                  COALESCE(l.goodbye, false) AS "goodbye!",
+                  l.expires_at < clock_timestamp() AS expired
+           FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
+           WHERE n.died_at IS NULL
+              OR n.died_at > clock_timestamp() - interval '1 minute'
+              OR (l.expires_at >= clock_timestamp() AND NOT l.goodbye)
+           ORDER BY n.id"#
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let database_age = sqlx::query_scalar!(
+        r#"SELECT EXTRACT(EPOCH FROM clock_timestamp() - pg_postmaster_start_time())::float8 AS "age!""#
+    )
+    .fetch_one(conn)
+    .await?;
+    let mut census = Census {
+        database_age,
+        ..Census::default()
+    };
+    for row in rows {
+        let id = NodeId::from(row.id);
+        match (row.died, row.goodbye, row.expired) {
+            (true, false, Some(false)) => census.returned.push(id),
+            (true, _, _) => {
+                census.living += 1;
+                census.died += 1;
+            }
+            // Who said goodbye, or never came, has no part in the question.
+            (false, true, _) | (false, _, None) => {}
+            (false, false, Some(expired)) => {
+                census.living += 1;
+                if expired {
+                    census.silent.push(id);
+                }
+            }
+        }
+    }
+    Ok(census)
+}
+
+/// A node whose life has changed.
+pub(crate) struct Changed {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+}
+
+/// Declares those of the nodes dead whose lease has run out still.
+pub(crate) async fn node_die(
+    conn: &mut PgConnection,
+    nodes: &[NodeId],
+) -> sqlx::Result<Vec<Changed>> {
+    let nodes: Vec<_> = nodes.iter().map(|node| node.uuid()).collect();
+    sqlx::query_as!(
+        Changed,
+        r#"WITH silent AS (
+               SELECT l.node_id FROM node_lease l
+               WHERE l.node_id = ANY($1) AND l.expires_at < clock_timestamp() AND NOT l.goodbye
+               ORDER BY l.node_id
+               FOR UPDATE
+           )
+           UPDATE node n SET died_at = clock_timestamp()
+           FROM silent s
+           WHERE n.id = s.node_id AND n.died_at IS NULL
+           RETURNING n.id, n.name"#,
+        &nodes
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Takes those of the nodes back into life that renew their lease.
+pub(crate) async fn node_return(
+    conn: &mut PgConnection,
+    nodes: &[NodeId],
+) -> sqlx::Result<Vec<Changed>> {
+    let nodes: Vec<_> = nodes.iter().map(|node| node.uuid()).collect();
+    sqlx::query_as!(
+        Changed,
+        r#"UPDATE node n SET died_at = NULL
+           FROM node_lease l
+           WHERE n.id = ANY($1) AND l.node_id = n.id AND n.died_at IS NOT NULL
+             AND l.expires_at >= clock_timestamp() AND NOT l.goodbye
+           RETURNING n.id, n.name"#,
+        &nodes
+    )
+    .fetch_all(conn)
+    .await
+}

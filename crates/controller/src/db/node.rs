@@ -1,0 +1,276 @@
+//! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
+
+use headworks_types::{Node, NodeId, NodeLoad, edge::NodeSpec};
+use sqlx::PgConnection;
+use std::time::Duration;
+use uuid::Uuid;
+
+use super::{ensure_one_row, from_json, lease::Life, to_json};
+
+/// The channel on which a change of revisions is announced. Only a doorbell: whoever listens asks
+/// for the revisions.
+pub(crate) const DOORBELL: &str = "headworks_revision";
+
+/// Adds a node with its capacity and its first revision. It has no lease before its first renewal.
+pub(crate) async fn node_insert(
+    conn: &mut PgConnection,
+    id: NodeId,
+    spec: &NodeSpec,
+    lookup: &str,
+    digest: &[u8],
+) -> sqlx::Result<()> {
+    let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
+    sqlx::query!(
+        r#"WITH inserted AS (
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, lookup, digest)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+               RETURNING id
+           ), revision AS (
+               INSERT INTO node_revision (node_id) SELECT id FROM inserted
+           )
+           INSERT INTO node_capacity (node_id, alloc) SELECT id, $10 FROM inserted"#,
+        id.uuid(),
+        spec.name,
+        spec.site,
+        spec.zone,
+        to_json(&spec.labels)?,
+        to_json(&spec.advertise)?,
+        spec.version,
+        lookup,
+        digest,
+        capacity
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Replaces what the node says of itself. Its capacity may become less than what is used; the
+/// planner then moves work away.
+pub(crate) async fn node_update(
+    conn: &mut PgConnection,
+    id: NodeId,
+    spec: &NodeSpec,
+) -> sqlx::Result<()> {
+    let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
+    let result = sqlx::query!(
+        r#"UPDATE node
+           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
+           WHERE id = $1"#,
+        id.uuid(),
+        spec.name,
+        spec.site,
+        spec.zone,
+        to_json(&spec.labels)?,
+        to_json(&spec.advertise)?,
+        spec.version
+    )
+    .execute(&mut *conn)
+    .await?;
+    ensure_one_row(&result)?;
+    let result = sqlx::query!(
+        r#"UPDATE node_capacity SET alloc = $2 WHERE node_id = $1"#,
+        id.uuid(),
+        capacity
+    )
+    .execute(conn)
+    .await?;
+    ensure_one_row(&result)
+}
+
+/// What is needed to check a presented node key.
+pub(crate) struct Presented {
+    pub(crate) id: Uuid,
+    pub(crate) digest: Vec<u8>,
+}
+
+/// The node of this lookup part.
+pub(crate) async fn node_present(
+    conn: &mut PgConnection,
+    lookup: &str,
+) -> sqlx::Result<Option<Presented>> {
+    sqlx::query_as!(
+        Presented,
+        r#"SELECT id, digest FROM node WHERE lookup = $1"#,
+        lookup
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The nodes after `after`, oldest first; or only the one that is asked for.
+pub(crate) async fn node_list(
+    conn: &mut PgConnection,
+    only: Option<NodeId>,
+    after: Option<NodeId>,
+    limit: i64,
+    suspect: Duration,
+) -> sqlx::Result<Vec<Node>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT n.id, n.name, n.site, n.zone, n.labels, n.advertise, n.software, n.created_at,
+                  n.died_at IS NOT NULL AS "died!",
+                  c.alloc, c.used,
+                  COALESCE(l.goodbye, false) AS "goodbye!",
+                  l.renewed_at AS "renewed_at?",
+                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
+                  l.load AS "load?",
+                  l.apply_error
+           FROM node n
+           JOIN node_capacity c ON c.node_id = n.id
+           LEFT JOIN node_lease l ON l.node_id = n.id
+           WHERE ($1::uuid IS NULL OR n.id = $1) AND ($2::uuid IS NULL OR n.id > $2)
+           ORDER BY n.id
+           LIMIT $3"#,
+        only.map(NodeId::uuid),
+        after.map(NodeId::uuid),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| row.into_node(suspect)).collect()
+}
+
+/// One node.
+pub(crate) async fn node_get(
+    conn: &mut PgConnection,
+    id: NodeId,
+    suspect: Duration,
+) -> sqlx::Result<Option<Node>> {
+    Ok(node_list(conn, Some(id), None, 1, suspect).await?.pop())
+}
+
+struct Row {
+    id: Uuid,
+    name: String,
+    site: String,
+    zone: String,
+    labels: serde_json::Value,
+    advertise: serde_json::Value,
+    software: String,
+    created_at: chrono::DateTime<chrono::Utc>,
+    died: bool,
+    alloc: i32,
+    used: i32,
+    goodbye: bool,
+    renewed_at: Option<chrono::DateTime<chrono::Utc>>,
+    silence: Option<f64>,
+    load: Option<serde_json::Value>,
+    apply_error: Option<String>,
+}
+
+impl Row {
+    fn into_node(self, suspect: Duration) -> sqlx::Result<Node> {
+        let life = Life {
+            died: self.died,
+            goodbye: self.goodbye,
+            silence: self.silence,
+        };
+        let load = self.load.map_or(Ok(NodeLoad::default()), from_json)?;
+        let error = self
+            .apply_error
+            .map(|error| format!("; it could not apply its work: {error}"));
+        Ok(Node {
+            id: self.id.into(),
+            name: self.name,
+            site: self.site,
+            zone: self.zone,
+            labels: from_json(self.labels)?,
+            capacity: self.alloc.unsigned_abs(),
+            used: self.used.unsigned_abs(),
+            state: life.state(suspect),
+            message: format!("{}{}", life.words(suspect), error.unwrap_or_default()),
+            advertise: from_json(self.advertise)?,
+            version: self.software,
+            load,
+            last_seen_at: self.renewed_at,
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// All nodes as the planner wants them.
+pub(crate) async fn node_fleet(
+    conn: &mut PgConnection,
+    suspect: Duration,
+) -> sqlx::Result<Vec<headworks_planner::Node>> {
+    let rows = sqlx::query!(
+        r#"SELECT n.id, n.name, n.site, n.labels, n.died_at IS NOT NULL AS "died!", c.alloc,
+                  COALESCE(l.goodbye, false) AS "goodbye!",
+                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence
+           FROM node n
+           JOIN node_capacity c ON c.node_id = n.id
+           LEFT JOIN node_lease l ON l.node_id = n.id"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let nodes = rows.into_iter().map(|row| {
+        let life = Life {
+            died: row.died,
+            goodbye: row.goodbye,
+            silence: row.silence,
+        };
+        Ok(headworks_planner::Node {
+            id: row.id.into(),
+            name: row.name,
+            site: row.site,
+            labels: from_json(row.labels)?,
+            alloc: row.alloc.unsigned_abs(),
+            state: life.state(suspect),
+        })
+    });
+    nodes.collect()
+}
+
+/// The node's revision.
+pub(crate) async fn revision_get(
+    conn: &mut PgConnection,
+    node: NodeId,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        r#"SELECT revision FROM node_revision WHERE node_id = $1"#,
+        node.uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The revisions of these nodes.
+pub(crate) async fn revision_list(
+    conn: &mut PgConnection,
+    nodes: &[Uuid],
+) -> sqlx::Result<Vec<(NodeId, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT node_id, revision FROM node_revision WHERE node_id = ANY($1)"#,
+        nodes
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows.map(|row| (row.node_id.into(), row.revision)).collect())
+}
+
+/// Tells nodes that what they should do has changed. Call it last in a transaction, after the
+/// slots are locked.
+pub(crate) async fn revision_bump(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<()> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"WITH locked AS (
+               SELECT node_id FROM node_revision WHERE node_id = ANY($1)
+               ORDER BY node_id
+               FOR NO KEY UPDATE
+           )
+           UPDATE node_revision r SET revision = r.revision + 1
+           FROM locked WHERE r.node_id = locked.node_id"#,
+        nodes
+    )
+    .execute(&mut *conn)
+    .await?;
+    // PostgreSQL sends equal notifications of one transaction once.
+    sqlx::query!("SELECT pg_notify($1, '')", DOORBELL)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

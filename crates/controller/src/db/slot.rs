@@ -1,0 +1,206 @@
+//! Slots: what work there is, who holds it, and how it goes.
+//!
+//! Lock order, for everything that changes an assignment: capacity, then slot, then revision; rows
+//! of one kind in the order of their keys.
+
+mod assign;
+mod fleet;
+mod report;
+mod status;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::HashMap;
+
+use headworks_types::{
+    Advertise, CameraId, NodeId,
+    edge::{Role, SlotKey},
+};
+use sqlx::{Acquire, PgConnection};
+use uuid::Uuid;
+
+pub(crate) use assign::{Outcome, Step, slot_assign, slot_explain};
+pub(crate) use fleet::{FleetSlot, slot_fleet};
+pub(crate) use report::{Report, slot_report};
+pub(crate) use status::status_list;
+pub(crate) use watch::{Desired, desired_list};
+
+use super::{from_json, node::revision_bump};
+
+/// The words for a slot that its camera does not want. They are stored as reasons.
+pub(crate) const DISABLED: &str = "the camera is disabled";
+/// As [`DISABLED`]: publishers choose the node themselves by connecting to it.
+pub(crate) const PUBLISHED: &str = "waits for a publisher, who chooses the node by connecting to it";
+const NEW: &str = "waits for the planner";
+
+/// A key as the database has it.
+fn slot_key(camera_id: Uuid, role: &str, ordinal: i16) -> sqlx::Result<SlotKey> {
+    let role = Role::from_name(role)
+        .ok_or_else(|| sqlx::Error::Decode(format!("{role} is no role").into()))?;
+    let ordinal = u16::try_from(ordinal).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(SlotKey {
+        camera_id: camera_id.into(),
+        role,
+        ordinal,
+    })
+}
+
+/// Keys as arrays for `unnest`.
+fn key_arrays(keys: impl Iterator<Item = SlotKey>) -> (Vec<Uuid>, Vec<String>, Vec<i16>) {
+    let (mut cameras, mut roles, mut ordinals) = (Vec::new(), Vec::new(), Vec::new());
+    for key in keys {
+        cameras.push(key.camera_id.uuid());
+        roles.push(key.role.as_str().to_owned());
+        ordinals.push(i16::try_from(key.ordinal).unwrap_or(i16::MAX));
+    }
+    (cameras, roles, ordinals)
+}
+
+/// Adds the slot of a new camera.
+pub(crate) async fn slot_insert(conn: &mut PgConnection, camera: CameraId) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        r#"INSERT INTO slot (camera_id, role, ordinal, reason)
+           SELECT id, 'ingest', 0,
+                  CASE WHEN NOT enabled THEN $2
+                       WHEN source->>'type' = 'publish' THEN $3
+                       ELSE $4 END
+           FROM camera WHERE id = $1"#,
+        camera.uuid(),
+        DISABLED,
+        PUBLISHED,
+        NEW
+    )
+    .execute(conn)
+    .await?;
+    super::ensure_one_row(&result)
+}
+
+/// The camera has changed: tells the holder of its slot, or takes the slot away if the camera does
+/// not want it to be anywhere any more.
+pub(crate) async fn slot_touch(conn: &mut PgConnection, camera: CameraId) -> sqlx::Result<()> {
+    let unwanted = sqlx::query_scalar!(
+        r#"SELECT CASE WHEN NOT enabled THEN $2
+                       WHEN source->>'type' = 'publish' THEN $3 END
+           FROM camera WHERE id = $1"#,
+        camera.uuid(),
+        DISABLED,
+        PUBLISHED
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if let Some(reason) = unwanted {
+        return slot_release(conn, camera, &reason).await;
+    }
+    // The lock makes an assignment that runs at the same time come wholly before or after, so that
+    // the holder of the end is the one who is told.
+    let holder = sqlx::query_scalar!(
+        r#"SELECT node_id FROM slot WHERE camera_id = $1 AND role = 'ingest' AND ordinal = 0
+           FOR NO KEY UPDATE"#,
+        camera.uuid()
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if let Some(holder) = holder {
+        return revision_bump(conn, &[holder]).await;
+    }
+    sqlx::query!(
+        r#"UPDATE slot SET reason = $2
+           WHERE camera_id = $1 AND node_id IS NULL AND reason = ANY($3)"#,
+        camera.uuid(),
+        NEW,
+        &[DISABLED.to_owned(), PUBLISHED.to_owned()]
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes the camera's slot away, before the camera is deleted.
+pub(crate) async fn slot_release_all(
+    conn: &mut PgConnection,
+    camera: CameraId,
+) -> sqlx::Result<()> {
+    slot_release(conn, camera, "the camera is being deleted").await
+}
+
+/// Takes the slot from its holder, if any, and gives the capacity back.
+async fn slot_release(
+    conn: &mut PgConnection,
+    camera: CameraId,
+    reason: &str,
+) -> sqlx::Result<()> {
+    // The holder's capacity must be locked before the slot, but only the slot tells who it is. So
+    // look, lock, and look again; the savepoint lets go of a lock that was not the right one.
+    loop {
+        let mut attempt = conn.begin().await?;
+        let holder = sqlx::query_scalar!(
+            r#"SELECT node_id FROM slot WHERE camera_id = $1 AND role = 'ingest' AND ordinal = 0"#,
+            camera.uuid()
+        )
+        .fetch_one(&mut *attempt)
+        .await?;
+        sqlx::query!(
+            r#"SELECT used FROM node_capacity WHERE node_id = $1 FOR UPDATE"#,
+            holder
+        )
+        .fetch_optional(&mut *attempt)
+        .await?;
+        let cost = sqlx::query_scalar!(
+            r#"WITH old AS (
+                   SELECT camera_id, role, ordinal, cost FROM slot
+                   WHERE camera_id = $1 AND role = 'ingest' AND ordinal = 0
+                     AND node_id IS NOT DISTINCT FROM $2
+                   FOR UPDATE
+               )
+               UPDATE slot s
+               SET node_id = NULL, cost = 0, reason = $3,
+                   assigned_at = CASE WHEN $2::uuid IS NULL THEN assigned_at ELSE clock_timestamp() END
+               FROM old
+               WHERE (s.camera_id, s.role, s.ordinal) = (old.camera_id, old.role, old.ordinal)
+               RETURNING old.cost"#,
+            camera.uuid(),
+            holder,
+            reason
+        )
+        .fetch_optional(&mut *attempt)
+        .await?;
+        let Some(cost) = cost else {
+            attempt.rollback().await?;
+            continue;
+        };
+        if let Some(holder) = holder {
+            sqlx::query!(
+                r#"UPDATE node_capacity SET used = used - $2 WHERE node_id = $1"#,
+                holder,
+                cost
+            )
+            .execute(&mut *attempt)
+            .await?;
+            revision_bump(&mut attempt, &[holder]).await?;
+        }
+        return attempt.commit().await;
+    }
+}
+
+/// Where viewers reach these cameras. A camera that is nowhere is not among them.
+pub(crate) async fn playback_list(
+    conn: &mut PgConnection,
+    cameras: &[CameraId],
+) -> sqlx::Result<HashMap<CameraId, (NodeId, Advertise)>> {
+    let cameras: Vec<_> = cameras.iter().map(|camera| camera.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT s.camera_id, n.id, n.advertise
+           FROM slot s JOIN node n ON n.id = s.node_id
+           WHERE s.camera_id = ANY($1) AND s.role = 'ingest' AND s.ordinal = 0"#,
+        &cameras
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    rows.map(|row| {
+        let place = (row.id.into(), from_json(row.advertise)?);
+        Ok((row.camera_id.into(), place))
+    })
+    .collect()
+}

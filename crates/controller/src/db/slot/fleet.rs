@@ -1,0 +1,49 @@
+//! Slots as the planner wants them.
+
+use std::num::NonZeroU32;
+
+use headworks_planner::{Slot, Wanted};
+use sqlx::PgConnection;
+
+use super::{DISABLED, PUBLISHED, slot_key};
+use crate::db::from_json;
+
+/// What pulling one camera takes from a node.
+const INGEST_COST: NonZeroU32 = NonZeroU32::MIN;
+
+/// A slot, and what is needed to change it.
+pub(crate) struct FleetSlot {
+    pub(crate) slot: Slot,
+    pub(crate) epoch: i64,
+    pub(crate) reason: String,
+}
+
+/// All slots.
+pub(crate) async fn slot_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<FleetSlot>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.camera_id, s.role, s.ordinal, s.node_id, s.epoch, s.cost, s.reason,
+                  c.enabled, c.source->>'type' = 'publish' AS "published!", c.placement
+           FROM slot s JOIN camera c ON c.id = s.camera_id"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let slots = rows.into_iter().map(|row| {
+        let held = NonZeroU32::new(row.cost.unsigned_abs());
+        Ok(FleetSlot {
+            slot: Slot {
+                key: slot_key(row.camera_id, &row.role, row.ordinal)?,
+                node: row.node_id.map(Into::into),
+                wanted: match (row.enabled, row.published) {
+                    (false, _) => Wanted::No(DISABLED),
+                    (true, true) => Wanted::No(PUBLISHED),
+                    (true, false) => Wanted::Yes,
+                },
+                placement: from_json(row.placement)?,
+                cost: held.unwrap_or(INGEST_COST),
+            },
+            epoch: row.epoch,
+            reason: row.reason,
+        })
+    });
+    slots.collect()
+}

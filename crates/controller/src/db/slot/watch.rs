@@ -1,0 +1,54 @@
+//! What one node should do.
+
+use headworks_types::{CameraSource, NodeId, ProjectId, StartMode, edge::SlotKey};
+use sqlx::PgConnection;
+
+use super::slot_key;
+use crate::db::from_json;
+
+/// A slot of a node, with its camera. Epoch and version together tell whether it has changed.
+pub(crate) struct Desired {
+    pub(crate) key: SlotKey,
+    pub(crate) epoch: i64,
+    /// The camera's version.
+    pub(crate) version: i64,
+    pub(crate) project_id: ProjectId,
+    pub(crate) camera_name: String,
+    pub(crate) source: CameraSource,
+    /// Sealed.
+    pub(crate) credentials: Option<Vec<u8>>,
+    pub(crate) start: StartMode,
+}
+
+/// All slots of the node, in the order of their keys.
+///
+/// Read the node's revision before: then what is sent is at least as new as its revision, and what
+/// is newer comes again with the next one.
+pub(crate) async fn desired_list(
+    conn: &mut PgConnection,
+    node: NodeId,
+) -> sqlx::Result<Vec<Desired>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.camera_id, s.role, s.ordinal, s.epoch,
+                  c.version, c.project_id, c.name, c.source, c.credentials, c.start
+           FROM slot s JOIN camera c ON c.id = s.camera_id
+           WHERE s.node_id = $1
+           ORDER BY s.camera_id, s.role, s.ordinal"#,
+        node.uuid()
+    )
+    .fetch_all(conn)
+    .await?;
+    let slots = rows.into_iter().map(|row| {
+        Ok(Desired {
+            key: slot_key(row.camera_id, &row.role, row.ordinal)?,
+            epoch: row.epoch,
+            version: row.version,
+            project_id: row.project_id.into(),
+            camera_name: row.name,
+            source: from_json(row.source)?,
+            credentials: row.credentials,
+            start: from_json(row.start.into())?,
+        })
+    });
+    slots.collect()
+}

@@ -1,0 +1,101 @@
+//! The edges' API (`/edge/v1`).
+
+mod watch;
+
+use axum::{
+    Json,
+    extract::{DefaultBodyLimit, FromRequestParts},
+    http::{StatusCode, request::Parts},
+};
+use headworks_types::{
+    ProblemCode,
+    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answer::Created,
+    error::{Refusal, Result},
+    extract,
+};
+use crate::{
+    app::{self, edge::NodeCaller},
+    state::State,
+};
+
+/// A renewal reports every slot of the node, and there may be thousands.
+const BODY_LIMIT: usize = 32 << 20;
+
+/// Every route of it.
+pub(crate) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(node_join))
+        .routes(routes!(node_announce))
+        .routes(routes!(lease_renew))
+        .routes(routes!(watch::watch))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+}
+
+/// The node that asks. A handler without it is public.
+impl FromRequestParts<State> for NodeCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let key = extract::bearer(&parts.headers).ok_or_else(|| {
+            Refusal::new(
+                ProblemCode::Unauthenticated,
+                "send the node key as `Authorization: Bearer hwnk_…`",
+            )
+        })?;
+        Ok(Self::sign_in(state, key).await?)
+    }
+}
+
+/// Join the cluster
+///
+/// Signs in by the join token in the body. The key in the answer is shown this once.
+#[utoipa::path(
+    post, path = "/edge/v1/nodes:join", operation_id = "node_join", tag = "edge",
+    request_body = JoinRequest,
+    security(()),
+    responses((status = 201, description = "The node's id and key.", body = JoinResponse))
+)]
+pub(crate) async fn node_join(
+    state: State,
+    extract::Json(request): extract::Json<JoinRequest>,
+) -> Result<Created<JoinResponse>> {
+    Ok(Created(app::edge::node_join(&state, &request).await?))
+}
+
+/// Say what the node is
+///
+/// An edge does so whenever it starts. If it takes less work than it has, some moves away.
+#[utoipa::path(
+    put, path = "/edge/v1/node", operation_id = "node_announce", tag = "edge",
+    request_body = NodeSpec,
+    responses((status = 204, description = "It is stored."))
+)]
+pub(crate) async fn node_announce(
+    state: State,
+    NodeCaller(node): NodeCaller,
+    extract::Json(spec): extract::Json<NodeSpec>,
+) -> Result<StatusCode> {
+    app::edge::node_announce(&state, node, &spec).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Renew the node's lease
+///
+/// Carries what the edge observes. Without renewals the node becomes suspect and then dead.
+#[utoipa::path(
+    post, path = "/edge/v1/lease:renew", operation_id = "lease_renew", tag = "edge",
+    request_body = LeaseRenewal,
+    responses((status = 200, description = "The lease is renewed.", body = LeaseGrant))
+)]
+pub(crate) async fn lease_renew(
+    state: State,
+    NodeCaller(node): NodeCaller,
+    extract::Json(renewal): extract::Json<LeaseRenewal>,
+) -> Result<Json<LeaseGrant>> {
+    Ok(Json(app::edge::lease_renew(&state, node, renewal).await?))
+}

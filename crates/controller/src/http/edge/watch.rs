@@ -1,0 +1,260 @@
+//! `GET /edge/v1/watch`: what a node should do, as it changes.
+//!
+//! One connection remembers what it has sent and sends the difference. It has no queue: the next
+//! message is worked out when the edge is ready to take it, from what is desired then.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, header},
+    response::Response,
+};
+use futures::stream;
+use headworks_types::{
+    Credentials, NodeId,
+    edge::{Bundle, DesiredSlot, SlotKey, WatchMessage},
+};
+use serde::Deserialize;
+use tokio::{
+    sync::watch::Receiver,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
+
+use super::{super::error::Result, extract::Query};
+use crate::{
+    app::{self, edge::NodeCaller},
+    db::{
+        node::revision_get,
+        slot::{Desired, desired_list},
+    },
+    keys::Row,
+    state::State,
+};
+
+const BOOKMARK: Duration = Duration::from_secs(15);
+/// How long to wait after the database could not be read.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a watch takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WatchQuery {
+    /// The revision that the edge has; if it is the present one, no snapshot is sent.
+    #[serde(default)]
+    revision: i64,
+}
+
+/// Watch what the node should do
+///
+/// Newline-delimited JSON: a `bundle`, then a `snapshot` (or a `bookmark`, if `revision` is the
+/// present one), then changes as they come.
+#[utoipa::path(
+    get, path = "/edge/v1/watch", operation_id = "watch", tag = "edge",
+    params(WatchQuery),
+    responses((
+        status = 200, description = "One message in each line, without end.",
+        content_type = "application/x-ndjson", body = WatchMessage
+    ))
+)]
+pub(crate) async fn watch(
+    state: State,
+    NodeCaller(node): NodeCaller,
+    Query(query): Query<WatchQuery>,
+) -> Result<Response> {
+    let watch = Watch::begin(state, node, query.revision).await?;
+    let lines = stream::unfold(watch, |mut watch| async move {
+        let line = watch.next_line().await?;
+        Some((Ok::<_, Infallible>(line), watch))
+    });
+    let mut response = Response::new(Body::from_stream(lines));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+struct Watch {
+    state: State,
+    node: NodeId,
+    stop: CancellationToken,
+    announced: Receiver<i64>,
+    /// True if another revision than the sent one was announced.
+    changed: bool,
+    bundle: Receiver<Arc<Bundle>>,
+    /// The bundle that was sent.
+    sent_bundle: Option<Bundle>,
+    /// The revision that was sent.
+    revision: i64,
+    /// Epoch and camera version of each slot that was sent.
+    sent: BTreeMap<SlotKey, (i64, i64)>,
+    /// What was read at the beginning and is to be sent first.
+    first: Vec<WatchMessage>,
+    bookmark_at: Instant,
+}
+
+impl Watch {
+    async fn begin(state: State, node: NodeId, has: i64) -> app::Result<Self> {
+        let announced = state.edges.feeds.revision(node);
+        let bundle = state.edges.feeds.bundle();
+        // One snapshot of the database: if the edge has this revision, it has these slots.
+        let mut tx = state
+            .pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .await?;
+        let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
+        let desired = desired_list(&mut tx, node).await?;
+        let jwks = app::signing_key::jwks(&mut tx).await?;
+        tx.commit().await?;
+        let first_bundle = Bundle { jwks };
+        let mut watch = Self {
+            stop: state.tasks.token(),
+            bookmark_at: state.clock.monotonic() + BOOKMARK,
+            state,
+            node,
+            announced,
+            changed: false,
+            bundle,
+            sent_bundle: Some(first_bundle.clone()),
+            revision,
+            sent: BTreeMap::new(),
+            first: Vec::new(),
+        };
+        let (slots, _) = watch.difference(desired);
+        let second = if revision == has {
+            WatchMessage::Bookmark { revision }
+        } else {
+            WatchMessage::Snapshot { revision, slots }
+        };
+        watch.first = vec![second, WatchMessage::Bundle(first_bundle)];
+        Ok(watch)
+    }
+
+    /// The next line; `None` when the controller stops.
+    async fn next_line(&mut self) -> Option<Bytes> {
+        let message = self.next().await?;
+        self.bookmark_at = self.state.clock.monotonic() + BOOKMARK;
+        match serde_json::to_vec(&message) {
+            Ok(mut line) => {
+                line.push(b'\n');
+                Some(line.into())
+            }
+            Err(error) => {
+                tracing::error!(%error, node.id = %self.node, "watch message cannot be written");
+                None
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<WatchMessage> {
+        if let Some(message) = self.first.pop() {
+            return Some(message);
+        }
+        loop {
+            if let Some(bundle) = self.new_bundle() {
+                return Some(WatchMessage::Bundle(bundle));
+            }
+            if self.has_changed() {
+                match self.delta().await {
+                    Ok(delta) => return Some(delta),
+                    Err(error) => {
+                        tracing::warn!(%error, node.id = %self.node, "desired state cannot be read");
+                        tokio::select! {
+                            () = self.stop.cancelled() => return None,
+                            () = sleep(PAUSE) => continue,
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                _ = self.announced.changed() => {}
+                _ = self.bundle.changed() => {}
+                () = sleep_until(self.bookmark_at) => {
+                    return Some(WatchMessage::Bookmark { revision: self.revision });
+                }
+            }
+        }
+    }
+
+    /// Compared with "other", not with "higher": a database that was restored from a backup may
+    /// have a lower one.
+    fn has_changed(&mut self) -> bool {
+        if self.announced.has_changed().unwrap_or(false) {
+            self.changed |= *self.announced.borrow_and_update() != self.revision;
+        }
+        self.changed
+    }
+
+    fn new_bundle(&mut self) -> Option<Bundle> {
+        let announced = Arc::clone(&self.bundle.borrow_and_update());
+        // Before the first announcement there is nothing to compare with.
+        if announced.jwks.keys.is_empty() || self.sent_bundle.as_ref() == Some(&announced) {
+            return None;
+        }
+        self.sent_bundle = Some((*announced).clone());
+        self.sent_bundle.clone()
+    }
+
+    async fn delta(&mut self) -> sqlx::Result<WatchMessage> {
+        let mut conn = self.state.pool.acquire().await?;
+        let revision = revision_get(&mut conn, self.node).await?;
+        let desired = desired_list(&mut conn, self.node).await?;
+        self.revision = revision.unwrap_or(self.revision);
+        self.changed = false;
+        let (upsert, remove) = self.difference(desired);
+        Ok(WatchMessage::Delta {
+            revision: self.revision,
+            upsert,
+            remove,
+        })
+    }
+
+    /// What differs from what was sent; from now on it counts as sent.
+    fn difference(&mut self, desired: Vec<Desired>) -> (Vec<DesiredSlot>, Vec<SlotKey>) {
+        let mut upsert = Vec::new();
+        let mut gone: BTreeSet<SlotKey> = self.sent.keys().copied().collect();
+        for slot in desired {
+            gone.remove(&slot.key);
+            let mark = (slot.epoch, slot.version);
+            if self.sent.insert(slot.key, mark) != Some(mark) {
+                upsert.push(self.open(slot));
+            }
+        }
+        self.sent.retain(|key, _| !gone.contains(key));
+        (upsert, gone.into_iter().collect())
+    }
+
+    /// Unseals the credentials: the only place that does, and only for the holder of the slot.
+    fn open(&self, slot: Desired) -> DesiredSlot {
+        let camera = slot.key.camera_id;
+        let credentials = slot.credentials.and_then(|sealed| {
+            let row = Row::camera_credentials(camera);
+            let plain = self.state.keys.unseal(&row, &sealed);
+            let plain = plain.map_err(anyhow::Error::from);
+            let opened = plain.and_then(|plain| Ok(serde_json::from_slice::<Credentials>(&plain)?));
+            opened
+                .inspect_err(|error| {
+                    tracing::error!(%error, camera.id = %camera, "credentials cannot be unsealed");
+                })
+                .ok()
+        });
+        DesiredSlot {
+            key: slot.key,
+            epoch: slot.epoch,
+            project_id: slot.project_id,
+            camera_name: slot.camera_name,
+            source: slot.source,
+            credentials,
+            start: slot.start,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Asks the database what has changed, once for all watches of this replica.
+//!
+//! A notification is only a doorbell, and one that may be lost (a proxy between us and PostgreSQL
+//! does not pass it on); the period is what can be relied on.
+
+use std::{collections::HashMap, time::Duration};
+
+use headworks_types::{NodeId, edge::Bundle};
+use sqlx::postgres::PgListener;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::signing_key,
+    db::node::{DOORBELL, revision_list},
+    state::State,
+};
+
+const PERIOD: Duration = Duration::from_secs(2);
+/// How soon after a turn the next one may come: rings in between count as one.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What is to be announced.
+pub(crate) struct Listed {
+    pub(crate) revisions: HashMap<NodeId, i64>,
+    pub(crate) bundle: Bundle,
+}
+
+/// Announces until the controller stops.
+pub(super) async fn run(state: State, stop: CancellationToken) {
+    let mut doorbell = None;
+    loop {
+        if doorbell.is_none() {
+            doorbell = listen(&state)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "no doorbell; edges are told within {PERIOD:?}"))
+                .ok();
+        }
+        let next = state.clock.monotonic() + PERIOD;
+        match list(&state).await {
+            Ok(listed) => act(&state, listed),
+            Err(error) => tracing::warn!(%error, "revisions cannot be read; it is tried again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = rung(&mut doorbell, next) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep(PAUSE) => {}
+        }
+    }
+}
+
+async fn listen(state: &State) -> sqlx::Result<PgListener> {
+    let mut doorbell = PgListener::connect_with(&state.pool).await?;
+    doorbell.listen(DOORBELL).await?;
+    Ok(doorbell)
+}
+
+/// Returns when the bell rings or it is time anyway. Takes all rings that have come.
+async fn rung(doorbell: &mut Option<PgListener>, next: Instant) {
+    let Some(bell) = doorbell else {
+        return sleep_until(next).await;
+    };
+    let rung = tokio::time::timeout_at(next, bell.try_recv()).await;
+    match rung {
+        Ok(Ok(Some(_))) => while let Some(_) = bell.next_buffered() {},
+        // The connection was lost: what was rung meanwhile is found by asking.
+        Ok(Ok(None)) | Err(_) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the doorbell is broken; it is connected anew");
+            *doorbell = None;
+        }
+    }
+}
+
+/// Reads the revisions of the nodes that watch here, and the bundle.
+pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
+    let watched = state.edges.feeds.watched();
+    let mut conn = state.pool.acquire().await?;
+    let revisions = revision_list(&mut conn, &watched).await?;
+    let jwks = signing_key::jwks(&mut conn).await?;
+    Ok(Listed {
+        revisions: revisions.into_iter().collect(),
+        bundle: Bundle { jwks },
+    })
+}
+
+/// Announces them.
+pub(crate) fn act(state: &State, listed: Listed) {
+    for (node, revision) in listed.revisions {
+        state.edges.feeds.announce_revision(node, revision);
+    }
+    state.edges.feeds.announce_bundle(listed.bundle);
+}

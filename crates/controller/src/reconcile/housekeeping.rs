@@ -1,0 +1,48 @@
+//! Removes what has been kept long enough. Idempotency keys sweep themselves, where they are used.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{db::event::event_sweep, state::State};
+
+const PERIOD: Duration = Duration::from_secs(600);
+/// How long events are kept.
+const EVENT_DAYS: i32 = 90;
+/// How many rows one statement deletes, so that it never holds anything up.
+const BATCH: i64 = 10_000;
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) events: u64,
+}
+
+/// Keeps house until the controller stops.
+pub(super) async fn run(state: State, stop: CancellationToken) {
+    loop {
+        match turn(&state).await {
+            Ok(Status { events: 0 }) => {}
+            Ok(Status { events }) => tracing::info!(events, "removed old events"),
+            Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep(PERIOD) => {}
+        }
+    }
+}
+
+/// One turn.
+pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
+    let mut conn = state.pool.acquire().await?;
+    let mut events = 0;
+    loop {
+        let swept = event_sweep(&mut conn, EVENT_DAYS, BATCH).await?;
+        events += swept;
+        if swept < BATCH.unsigned_abs() {
+            return Ok(Status { events });
+        }
+    }
+}
