@@ -7,6 +7,8 @@ use headworks_types::{Labels, Secret, Validate as _, Violations};
 use serde::Deserialize;
 use url::Url;
 
+use crate::{hub, ingest};
+
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,12 @@ pub struct Config {
     /// Where viewers reach it; found out if absent.
     #[serde(default)]
     pub http_advertise: Option<Url>,
+    /// How cameras are pulled.
+    #[serde(default)]
+    pub(crate) pull: ingest::Config,
+    /// How streams are buffered, written and cut.
+    #[serde(default)]
+    pub(crate) hub: hub::Config,
     /// How long a stop waits for work that is under way.
     #[serde(with = "humantime_serde")]
     pub stop_deadline: Duration,
@@ -96,6 +104,8 @@ pub(crate) fn testing() -> Config {
         capacity: 10,
         http_listen: ([127, 0, 0, 1], 0).into(),
         http_advertise: None,
+        pull: ingest::Config::default(),
+        hub: hub::Config::default(),
         stop_deadline: Duration::from_secs(5),
     }
 }

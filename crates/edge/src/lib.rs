@@ -5,7 +5,14 @@
 //! token keys are on disk, and nothing here asks the controller per packet or per viewer.
 
 mod access;
+mod agent;
+mod config;
 mod disk;
 mod http;
 mod hub;
 mod ingest;
+mod metrics;
+mod service;
+
+pub use config::Config;
+pub use service::Service;

@@ -7,7 +7,6 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text},
     metrics::{
-        counter::ConstCounter,
         family::Family,
         gauge::{ConstGauge, Gauge},
     },
@@ -15,7 +14,7 @@ use prometheus_client::{
 };
 use tokio::sync::watch::Receiver;
 
-use crate::{access::Access, agent::Status, ingest::Pulls};
+use crate::{access::Access, agent::Status, hub::Hub, ingest::Pulls};
 
 /// The media type of [`Metrics::encode`]'s text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -24,7 +23,7 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    pub(crate) fn new(pulls: Pulls, access: &Access, status: Receiver<Status>) -> Self {
+    pub(crate) fn new(hub: &Hub, pulls: Pulls, access: &Access, status: Receiver<Status>) -> Self {
         let mut registry = Registry::with_prefix("headworks_edge");
         let counters = access.counters();
         registry.register(
@@ -36,6 +35,23 @@ impl Metrics {
             "denied",
             "Requests to watch that were refused, by reason",
             counters.denied.clone(),
+        );
+        let media = hub.counters();
+        registry.register(
+            "received_bytes",
+            "Media received from cameras",
+            media.received.clone(),
+        );
+        registry.register("sent_bytes", "Media sent to viewers", media.sent.clone());
+        registry.register(
+            "jumps",
+            "Times that a slow viewer jumped to a key frame",
+            media.jumps.clone(),
+        );
+        registry.register(
+            "slow_viewers",
+            "Viewers that were closed because they were too slow",
+            media.slow.clone(),
         );
         registry.register_collector(Box::new(Scrape { pulls, status }));
         Self(registry)
@@ -85,22 +101,6 @@ impl Collector for Scrape {
         ];
         for (name, help, value) in gauges {
             put(&mut encoder, name, help, &ConstGauge::new(value))?;
-        }
-        let counters = [
-            (
-                "received_bytes",
-                "Media received from cameras",
-                load.received_bytes,
-            ),
-            ("sent_bytes", "Media sent to viewers", load.sent_bytes),
-            (
-                "jumps",
-                "Times that a slow viewer jumped to a key frame",
-                self.pulls.jumps(),
-            ),
-        ];
-        for (name, help, value) in counters {
-            put(&mut encoder, name, help, &ConstCounter::new(value))?;
         }
         put(
             &mut encoder,

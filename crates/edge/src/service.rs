@@ -53,7 +53,7 @@ impl Service {
         let bound = listener.local_addr().context("edge.http_listen")?;
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
-        let hub = Hub::new(config.hub.clone(), clock.clone());
+        let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
         let pulls = Pulls::new(
             config.pull.clone(),
             hub.clone(),
@@ -71,9 +71,9 @@ impl Service {
 
         let health = Health {
             status: agent.status(),
-            metrics: Arc::new(Metrics::new(pulls.clone(), &access, agent.status())),
+            metrics: Arc::new(Metrics::new(&hub, pulls, &access, agent.status())),
         };
-        let playback = PlaybackState::new(hub, pulls, access, clock);
+        let playback = PlaybackState::new(hub, access, clock);
         let router = http::router(playback).merge(health_routes(health));
         http::serve(listener, router, &tasks);
         tracing::info!(%bound, "playback listens");

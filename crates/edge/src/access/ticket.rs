@@ -24,7 +24,8 @@ const BODY: usize = 16 + 8;
 pub(crate) struct TicketKey(hmac::Key);
 
 impl TicketKey {
-    /// A new key.
+    /// A new key, for tests.
+    #[cfg(test)]
     pub(crate) fn random() -> anyhow::Result<Self> {
         Ok(Self::from_bytes(&random_bytes()?))
     }

@@ -95,10 +95,11 @@ impl Controller {
             .route("/edge/v1/lease:renew", post(renew))
             .route("/edge/v1/watch", get(watch))
             .with_state(controller.clone());
-        tasks.spawn(
-            "controller",
-            async move { axum::serve(listener, router).await },
-        );
+        let token = tasks.token();
+        tasks.spawn("controller", async move {
+            let served = axum::serve(listener, router).into_future();
+            token.run_until_cancelled(served).await
+        });
         controller
     }
 

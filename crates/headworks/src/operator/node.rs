@@ -1,0 +1,72 @@
+//! `headworks node …`
+
+use clap::Subcommand;
+use headworks_types::{Node, NodeId};
+
+use super::{Noun, show_labels, show_name, show_optional_time, show_time};
+use crate::{
+    failure::Failure,
+    output::{self, Row},
+};
+
+/// What to do with nodes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    /// List nodes
+    List,
+    /// Show one node
+    View {
+        /// The node's id
+        id: NodeId,
+    },
+}
+
+/// Does it.
+pub(crate) async fn run(command: Noun<NodeVerb>) -> Result<(), Failure> {
+    let client = command.api.client()?;
+    let json = command.api.json;
+    match command.verb {
+        NodeVerb::List => output::list(&client.node_list().limit(1000).all().await?, json),
+        NodeVerb::View { id } => output::one(&client.node_view(id).await?, json, record),
+    }
+}
+
+impl Row for Node {
+    const COLUMNS: &'static [&'static str] = &[
+        "ID", "NAME", "SITE", "STATE", "USED", "CPU", "VIEWERS", "ADDRESS",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.name.clone(),
+            self.site.clone(),
+            show_name(&self.state),
+            format!("{}/{}", self.used, self.capacity),
+            format!("{:.2}", self.load.cpu_cores),
+            self.load.viewers.to_string(),
+            self.advertise.http.to_string(),
+        ]
+    }
+}
+
+fn record(node: &Node) -> Vec<(&'static str, String)> {
+    vec![
+        ("id", node.id.to_string()),
+        ("name", node.name.clone()),
+        ("site", node.site.clone()),
+        ("zone", node.zone.clone()),
+        ("labels", show_labels(&node.labels)),
+        ("state", show_name(&node.state)),
+        ("message", node.message.clone()),
+        ("used", format!("{} of {}", node.used, node.capacity)),
+        ("address", node.advertise.http.to_string()),
+        ("version", node.version.clone()),
+        ("cpu", format!("{:.2} cores", node.load.cpu_cores)),
+        ("memory", format!("{} MiB", node.load.memory_bytes >> 20)),
+        ("streams", node.load.streams.to_string()),
+        ("viewers", node.load.viewers.to_string()),
+        ("last seen", show_optional_time(node.last_seen_at)),
+        ("joined", show_time(node.created_at)),
+    ]
+}

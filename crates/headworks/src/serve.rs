@@ -1,0 +1,74 @@
+//! `headworks controller` and `headworks edge`: one part, until a signal.
+
+use std::time::Duration;
+
+use headworks_bootstrap::{Tasks, telemetry};
+
+use crate::{
+    arguments::ServeArguments,
+    failure::Failure,
+    settings::{Settings, check},
+    stop::Stop,
+};
+
+/// How long a controller waits for requests that are under way.
+pub(crate) const CONTROLLER_STOP: Duration = Duration::from_secs(10);
+
+/// Runs a controller.
+pub(crate) async fn controller(arguments: &ServeArguments) -> Result<(), Failure> {
+    let settings = Settings::load(arguments.config.as_deref())?;
+    let mut found = settings.telemetry.validate();
+    found.extend(settings.controller.validate());
+    check(&found)?;
+    let _telemetry = telemetry::init(&settings.telemetry, "headworks-controller")?;
+    let stop = Stop::listen()?;
+    let tasks = Tasks::new();
+    let start = headworks_controller::Service::start(settings.controller, tasks.clone());
+    let result = match stop.or(Box::pin(start)).await {
+        Some(Ok(service)) => {
+            if let Some(key) = service.admin_key() {
+                first_key(key.expose());
+            }
+            stop.requested().await;
+            Ok(())
+        }
+        Some(Err(error)) => Err(Failure::from(error)),
+        None => Ok(()),
+    };
+    tasks.shutdown(CONTROLLER_STOP).await;
+    stop.done().await;
+    result
+}
+
+/// Runs an edge.
+pub(crate) async fn edge(arguments: &ServeArguments) -> Result<(), Failure> {
+    let settings = Settings::load(arguments.config.as_deref())?;
+    let mut found = settings.telemetry.validate();
+    found.extend(settings.edge.validate());
+    check(&found)?;
+    let _telemetry = telemetry::init(&settings.telemetry, "headworks-edge")?;
+    let stop = Stop::listen()?;
+    let tasks = Tasks::new();
+    let deadline = settings.edge.stop_deadline;
+    let start = headworks_edge::Service::start(settings.edge, tasks.clone());
+    let service = stop.or(Box::pin(start)).await;
+    if let Some(Ok(_)) = service {
+        stop.requested().await;
+    }
+    tasks.shutdown(deadline).await;
+    stop.done().await;
+    match service {
+        Some(Err(error)) => Err(Failure::from(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The database was empty: somebody must get the first key. It goes to stdout, not into a log.
+fn first_key(key: &str) {
+    let text = format!(
+        "The first admin key, which is not shown again (to use it: export HEADWORKS_API_KEY=…):\n{key}"
+    );
+    if let Err(failure) = crate::output::line(&text) {
+        tracing::error!(%failure, "the first admin key could not be printed");
+    }
+}

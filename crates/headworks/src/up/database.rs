@@ -1,0 +1,99 @@
+//! The private PostgreSQL, started and stopped on a thread of its own.
+//!
+//! The kernel ends the server when the thread that started it ends, so the thread lives as long
+//! as the server should, whatever happens to the rest of the process.
+
+use std::{
+    path::PathBuf,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use headworks_postgres::{Error, Options, Server};
+use headworks_types::Secret;
+use tokio::sync::oneshot;
+
+use crate::failure::Failure;
+
+/// How long a stop waits for a server that is still starting. After that the kernel ends it.
+const UNFINISHED_START: Duration = Duration::from_secs(3);
+
+/// A server that starts, runs, or has failed to.
+pub(crate) struct Database {
+    started: Option<oneshot::Receiver<Result<String, Error>>>,
+    /// Dropping it asks the thread to stop the server.
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Database {
+    /// Begins to start a server in `directory`.
+    pub(crate) fn start(directory: PathBuf) -> Self {
+        let (tell, started) = oneshot::channel();
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || match Server::start(&Options::new(directory)) {
+            Ok(server) => {
+                // Nobody may be waiting any more; then `stopped` ends at once.
+                let _ = tell.send(Ok(server.url()));
+                let _ = stopped.recv();
+                server.stop();
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
+        });
+        Self {
+            started: Some(started),
+            stop,
+            thread,
+        }
+    }
+
+    /// Where clients connect, once the server accepts connections.
+    pub(crate) async fn url(&mut self) -> Result<Secret, Failure> {
+        let ended = || Failure::bug("the thread that runs PostgreSQL has ended");
+        let started = self.started.as_mut().ok_or_else(ended)?;
+        let result = started.await;
+        self.started = None;
+        match result {
+            Ok(Ok(url)) => Ok(Secret::new(url)),
+            Ok(Err(error)) => Err(explain(error)),
+            Err(_) => Err(ended()),
+        }
+    }
+
+    /// Stops the server in order and waits for its end.
+    pub(crate) async fn stop(self) {
+        let Self {
+            started,
+            stop,
+            thread,
+        } = self;
+        drop(stop);
+        if let Some(started) = started
+            && tokio::time::timeout(UNFINISHED_START, started)
+                .await
+                .is_err()
+        {
+            tracing::warn!("PostgreSQL was still starting; it is ended as it is");
+            return;
+        }
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        if !matches!(joined.await, Ok(Ok(()))) {
+            tracing::error!("the thread that runs PostgreSQL has panicked");
+        }
+    }
+}
+
+fn explain(error: Error) -> Failure {
+    let hint = match &error {
+        Error::NotInstalled | Error::NoAccount => {
+            "or use a PostgreSQL that runs elsewhere: set DATABASE_URL=postgres://…"
+        }
+        Error::Unreachable { .. } => "for example: headworks up --data /var/lib/headworks",
+        Error::InUse(_) => "stop the other one, or give this one its own directory with --data",
+        _ => return Failure::from_error(error),
+    };
+    Failure::from_error(error).with_hint(hint)
+}
