@@ -40,8 +40,7 @@ pub(crate) struct Edges {
 /// Takes a new node into the cluster.
 pub(crate) async fn node_join(state: &State, request: &JoinRequest) -> Result<JoinResponse> {
     const UNKNOWN: Error = Error::Unauthenticated("the join token is not known");
-    let presented =
-        credential::parse(Kind::JoinToken, request.token.expose()).ok_or(UNKNOWN)?;
+    let presented = credential::parse(Kind::JoinToken, request.token.expose()).ok_or(UNKNOWN)?;
     let mut tx = state.pool.begin().await?;
     let token = join_token_present(&mut tx, presented.lookup)
         .await?

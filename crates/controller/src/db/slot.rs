@@ -31,7 +31,8 @@ use super::{from_json, node::revision_bump};
 /// The words for a slot that its camera does not want. They are stored as reasons.
 pub(crate) const DISABLED: &str = "the camera is disabled";
 /// As [`DISABLED`]: publishers choose the node themselves by connecting to it.
-pub(crate) const PUBLISHED: &str = "waits for a publisher, who chooses the node by connecting to it";
+pub(crate) const PUBLISHED: &str =
+    "waits for a publisher, who chooses the node by connecting to it";
 const NEW: &str = "waits for the planner";
 
 /// A key as the database has it.
@@ -125,11 +126,7 @@ pub(crate) async fn slot_release_all(
 }
 
 /// Takes the slot from its holder, if any, and gives the capacity back.
-async fn slot_release(
-    conn: &mut PgConnection,
-    camera: CameraId,
-    reason: &str,
-) -> sqlx::Result<()> {
+async fn slot_release(conn: &mut PgConnection, camera: CameraId, reason: &str) -> sqlx::Result<()> {
     // The holder's capacity must be locked before the slot, but only the slot tells who it is. So
     // look, lock, and look again; the savepoint lets go of a lock that was not the right one.
     loop {

@@ -33,7 +33,9 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
         if doorbell.is_none() {
             doorbell = listen(&state)
                 .await
-                .inspect_err(|error| tracing::warn!(%error, "no doorbell; edges are told within {PERIOD:?}"))
+                .inspect_err(
+                    |error| tracing::warn!(%error, "no doorbell; edges are told within {PERIOD:?}"),
+                )
                 .ok();
         }
         let next = state.clock.monotonic() + PERIOD;
@@ -65,7 +67,7 @@ async fn rung(doorbell: &mut Option<PgListener>, next: Instant) {
     };
     let rung = tokio::time::timeout_at(next, bell.try_recv()).await;
     match rung {
-        Ok(Ok(Some(_))) => while let Some(_) = bell.next_buffered() {},
+        Ok(Ok(Some(_))) => while bell.next_buffered().is_some() {},
         // The connection was lost: what was rung meanwhile is found by asking.
         Ok(Ok(None)) | Err(_) => {}
         Ok(Err(error)) => {

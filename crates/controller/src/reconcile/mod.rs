@@ -20,9 +20,15 @@ use crate::state::State;
 pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     tasks.spawn("planner", planner::run(state.clone(), tasks.token()));
     tasks.spawn("node death", node_death::run(state.clone(), tasks.token()));
-    tasks.spawn("housekeeping", housekeeping::run(state.clone(), tasks.token()));
+    tasks.spawn(
+        "housekeeping",
+        housekeeping::run(state.clone(), tasks.token()),
+    );
     tasks.spawn("feed", feed::run(state.clone(), tasks.token()));
     if let Some(queue) = state.edges.renewals.outlet() {
-        tasks.spawn("renewals", renewal::run(state.clone(), queue, tasks.token()));
+        tasks.spawn(
+            "renewals",
+            renewal::run(state.clone(), queue, tasks.token()),
+        );
     }
 }

@@ -158,9 +158,13 @@ pub(crate) async fn act(state: &State, decided: Decided) -> sqlx::Result<Status>
     let returned = node_return(&mut tx, &decided.return_).await?;
     status.died = died.len();
     status.returned = returned.len();
-    let died = died
-        .iter()
-        .map(|node| event(node, EventKind::NodeDied, "has not renewed its lease and is declared dead"));
+    let died = died.iter().map(|node| {
+        event(
+            node,
+            EventKind::NodeDied,
+            "has not renewed its lease and is declared dead",
+        )
+    });
     let returned = returned
         .iter()
         .map(|node| event(node, EventKind::NodeReturned, "renews its lease again"));

@@ -90,16 +90,21 @@ async fn flush(state: &State, batch: Batch) {
     if batch.is_empty() {
         return;
     }
-    let renewals: Vec<_> = batch.iter().map(|(node, turn)| renewal(*node, turn)).collect();
+    let renewals: Vec<_> = batch
+        .iter()
+        .map(|(node, turn)| renewal(*node, turn))
+        .collect();
     let reports: Vec<_> = batch
         .iter()
         .flat_map(|(node, turn)| reports(*node, &turn.renewal.slots))
         .collect();
     let renewed = store(state, &renewals, &reports).await;
     let mut revisions = BTreeMap::new();
-    let lost = renewed.map(|rows| revisions.extend(rows)).inspect_err(|error| {
-        tracing::warn!(%error, nodes = renewals.len(), "leases cannot be renewed");
-    });
+    let lost = renewed
+        .map(|rows| revisions.extend(rows))
+        .inspect_err(|error| {
+            tracing::warn!(%error, nodes = renewals.len(), "leases cannot be renewed");
+        });
     for (node, turn) in batch {
         for answer in turn.answers {
             let result = match (&lost, revisions.get(&node)) {
@@ -156,9 +161,10 @@ fn reports(node_id: NodeId, slots: &[SlotReport]) -> Vec<Report> {
         node_id,
         slot: SlotReport {
             message: clean(&slot.message),
-            since: slot
-                .since
-                .clamp(DateTime::<Utc>::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC - chrono::TimeDelta::days(1)),
+            since: slot.since.clamp(
+                DateTime::<Utc>::UNIX_EPOCH,
+                DateTime::<Utc>::MAX_UTC - chrono::TimeDelta::days(1),
+            ),
             ..slot.clone()
         },
     });

@@ -57,10 +57,13 @@ async fn turn(state: &State, me: Uuid) -> Status {
 }
 
 async fn events(pool: &PgPool, kind: &str) -> Vec<String> {
-    sqlx::query_scalar!("SELECT message FROM event WHERE kind = $1 ORDER BY id", kind)
-        .fetch_all(pool)
-        .await
-        .expect("lists events")
+    sqlx::query_scalar!(
+        "SELECT message FROM event WHERE kind = $1 ORDER BY id",
+        kind
+    )
+    .fetch_all(pool)
+    .await
+    .expect("lists events")
 }
 
 /// Everybody has been silent for long, and we have seen a healthy database for long.
@@ -92,7 +95,10 @@ async fn cameras_are_placed_with_a_reason_and_an_event_and_then_stay(pool: PgPoo
     let (_, _, reason) = holder(&mut conn, cameras[0]).await;
     assert_eq!(reason, "no node has joined the cluster");
     let listed = planner::list(&state).await.expect("lists");
-    assert!(planner::decide(&listed).reasons.is_empty(), "the reason is written once");
+    assert!(
+        planner::decide(&listed).reasons.is_empty(),
+        "the reason is written once"
+    );
 
     let one = node(&mut conn, "edge-1", 2).await;
     let status = turn(&state, me).await;
@@ -110,7 +116,11 @@ async fn cameras_are_placed_with_a_reason_and_an_event_and_then_stay(pool: PgPoo
 
     let again = turn(&state, me).await;
     assert_eq!((again.placed, again.released, again.postponed), (0, 0, 0));
-    assert_eq!(account(&mut conn, one).await.2, 2, "nothing has changed for the node");
+    assert_eq!(
+        account(&mut conn, one).await.2,
+        2,
+        "nothing has changed for the node"
+    );
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -135,7 +145,10 @@ async fn a_deposed_planner_writes_nothing(pool: PgPool) {
     let project = project(&mut conn).await;
     let gate = camera(&mut conn, project).await;
     let one = node(&mut conn, "edge-1", 9).await;
-    let term = planner_acquire(&mut conn, old, 15.0).await.expect("asks").expect("gets it");
+    let term = planner_acquire(&mut conn, old, 15.0)
+        .await
+        .expect("asks")
+        .expect("gets it");
     let listed = planner::list(&state).await.expect("lists");
     let decided = planner::decide(&listed);
     assert_eq!(decided.steps.len(), 1);
@@ -146,7 +159,9 @@ async fn a_deposed_planner_writes_nothing(pool: PgPool) {
         .expect("expires");
     let next = planner_acquire(&mut conn, new, 15.0).await.expect("asks");
     assert_eq!(next, Some(term + 1));
-    let status = planner::act(&state, old, term, decided).await.expect("acts");
+    let status = planner::act(&state, old, term, decided)
+        .await
+        .expect("acts");
     assert_eq!((status.role, status.placed), (Role::Deposed, 0));
     assert_eq!(holder(&mut conn, gate).await.0, None);
     assert_eq!(account(&mut conn, one).await, (0, 9, 1));
@@ -157,16 +172,33 @@ async fn a_deposed_planner_writes_nothing(pool: PgPool) {
 async fn a_takeover_waits_for_the_transaction_of_the_old_planner(pool: PgPool) {
     let (old, new) = (Uuid::now_v7(), Uuid::now_v7());
     let mut conn = pool.acquire().await.expect("connects");
-    planner_acquire(&mut conn, old, -1.0).await.expect("asks").expect("gets it");
+    planner_acquire(&mut conn, old, -1.0)
+        .await
+        .expect("asks")
+        .expect("gets it");
     let mut tx = pool.begin().await.expect("begins");
     assert!(planner_hold(&mut tx, old, 1).await.expect("checks"));
     assert!(!planner_hold(&mut tx, new, 1).await.expect("checks"));
     assert!(!planner_hold(&mut tx, old, 2).await.expect("checks"));
-    sqlx::query!("SET lock_timeout = '50ms'").execute(&mut *conn).await.expect("sets");
-    let refused = planner_acquire(&mut conn, new, 15.0).await.expect_err("waits in vain");
-    assert_eq!(refused.as_database_error().and_then(|e| e.code()).as_deref(), Some("55P03"));
+    sqlx::query!("SET lock_timeout = '50ms'")
+        .execute(&mut *conn)
+        .await
+        .expect("sets");
+    let refused = planner_acquire(&mut conn, new, 15.0)
+        .await
+        .expect_err("waits in vain");
+    assert_eq!(
+        refused
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .as_deref(),
+        Some("55P03")
+    );
     tx.commit().await.expect("commits");
-    assert_eq!(planner_acquire(&mut conn, new, 15.0).await.expect("asks"), Some(2));
+    assert_eq!(
+        planner_acquire(&mut conn, new, 15.0).await.expect("asks"),
+        Some(2)
+    );
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -175,7 +207,10 @@ async fn the_work_of_a_dead_node_goes_to_others_and_it_may_return(pool: PgPool) 
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
     let cameras = cameras(&mut conn, project, 4).await;
-    let (one, two) = (node(&mut conn, "edge-1", 9).await, node(&mut conn, "edge-2", 9).await);
+    let (one, two) = (
+        node(&mut conn, "edge-1", 9).await,
+        node(&mut conn, "edge-2", 9).await,
+    );
     turn(&state, me).await;
     assert_eq!(account(&mut conn, one).await.0, 2);
 
@@ -197,7 +232,10 @@ async fn the_work_of_a_dead_node_goes_to_others_and_it_may_return(pool: PgPool) 
     epochs.sort_unstable();
     assert_eq!(epochs, [1, 1, 2, 2]);
     let placed = events(&pool, "camera.placed").await;
-    assert!(placed[4].ends_with("the only node that fits; edge-1 is gone"), "{placed:?}");
+    assert!(
+        placed[4].ends_with("the only node that fits; edge-1 is gone"),
+        "{placed:?}"
+    );
     assert_eq!(
         events(&pool, "node.died").await,
         ["edge-1 has not renewed its lease and is declared dead"]
@@ -206,9 +244,18 @@ async fn the_work_of_a_dead_node_goes_to_others_and_it_may_return(pool: PgPool) 
     renew(&mut conn, one, 10.0).await;
     let census = lease_census(&mut conn).await.expect("counts");
     assert_eq!(census.returned, [one]);
-    node_death::act(&state, node_death::decide(&census, false)).await.expect("acts");
-    assert_eq!(events(&pool, "node.returned").await, ["edge-1 renews its lease again"]);
-    assert_eq!(turn(&state, me).await.placed, 0, "what is well placed stays");
+    node_death::act(&state, node_death::decide(&census, false))
+        .await
+        .expect("acts");
+    assert_eq!(
+        events(&pool, "node.returned").await,
+        ["edge-1 renews its lease again"]
+    );
+    assert_eq!(
+        turn(&state, me).await.placed,
+        0,
+        "what is well placed stays"
+    );
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -222,7 +269,11 @@ async fn a_node_that_nobody_can_replace_keeps_its_work(pool: PgPool) {
     die(&state, &mut conn, &[one]).await;
     turn(&state, me).await;
     let (at, epoch, reason) = holder(&mut conn, gate).await;
-    assert_eq!((at, epoch), (Some(one), 1), "it may only be cut off, and still do the work");
+    assert_eq!(
+        (at, epoch),
+        (Some(one), 1),
+        "it may only be cut off, and still do the work"
+    );
     assert_eq!(reason, "no node is ready: edge-1 dead");
 }
 
@@ -232,18 +283,31 @@ async fn a_restarted_edge_keeps_its_work_and_one_that_said_goodbye_loses_it(pool
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
     cameras(&mut conn, project, 2).await;
-    let (one, two) = (node(&mut conn, "edge-1", 9).await, node(&mut conn, "edge-2", 9).await);
+    let (one, two) = (
+        node(&mut conn, "edge-1", 9).await,
+        node(&mut conn, "edge-2", 9).await,
+    );
     turn(&state, me).await;
     renew(&mut conn, one, 10.0).await;
-    assert_eq!(turn(&state, me).await.placed, 0, "another instance of the same node");
+    assert_eq!(
+        turn(&state, me).await.placed,
+        0,
+        "another instance of the same node"
+    );
 
     let mut goodbye = renewal(one);
     goodbye.goodbye = true;
-    lease_renew(&mut conn, &[goodbye], 10.0).await.expect("says goodbye");
+    lease_renew(&mut conn, &[goodbye], 10.0)
+        .await
+        .expect("says goodbye");
     assert_eq!(turn(&state, me).await.placed, 1);
     assert_eq!(account(&mut conn, two).await.0, 2);
     let census = lease_census(&mut conn).await.expect("counts");
-    assert_eq!((census.living, census.silent), (1, vec![]), "it does not count as silent");
+    assert_eq!(
+        (census.living, census.silent),
+        (1, vec![]),
+        "it does not count as silent"
+    );
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -286,10 +350,18 @@ async fn nobody_dies_before_we_know_that_the_database_was_there(pool: PgPool) {
     assert_eq!(turn(&mut health).await, 0, "a lease lasts longer");
     state.clock.advance(Duration::from_millis(20));
     let mut health = node_death::Health::lost();
-    assert_eq!(turn(&mut health).await, 0, "the database was away: leases start anew");
+    assert_eq!(
+        turn(&mut health).await,
+        0,
+        "the database was away: leases start anew"
+    );
     assert_eq!(lease_census(&mut conn).await.expect("counts").silent, []);
     silence(&mut conn, one, 60.0).await;
-    assert_eq!(turn(&mut health).await, 0, "and it must have been back for long");
+    assert_eq!(
+        turn(&mut health).await,
+        0,
+        "and it must have been back for long"
+    );
     state.clock.advance(Duration::from_millis(110));
     assert_eq!(turn(&mut health).await, 1);
 }
@@ -297,13 +369,18 @@ async fn nobody_dies_before_we_know_that_the_database_was_there(pool: PgPool) {
 #[sqlx::test(migrations = "../../migrations")]
 async fn after_an_outage_leases_start_anew(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
-    let (one, two) = (node(&mut conn, "edge-1", 9).await, node(&mut conn, "edge-2", 9).await);
+    let (one, two) = (
+        node(&mut conn, "edge-1", 9).await,
+        node(&mut conn, "edge-2", 9).await,
+    );
     silence(&mut conn, one, 60.0).await;
     let census = lease_census(&mut conn).await.expect("counts");
     assert_eq!((census.living, census.silent), (2, vec![one]));
     let mut goodbye = renewal(two);
     goodbye.goodbye = true;
-    lease_renew(&mut conn, &[goodbye], 10.0).await.expect("says goodbye");
+    lease_renew(&mut conn, &[goodbye], 10.0)
+        .await
+        .expect("says goodbye");
     assert_eq!(lease_extend_all(&mut conn, 10.0).await.expect("extends"), 1);
     assert_eq!(lease_census(&mut conn).await.expect("counts").silent, []);
 }
@@ -316,27 +393,39 @@ async fn what_is_not_wanted_or_does_not_fit_any_more_is_released(pool: PgPool) {
     let cameras = cameras(&mut conn, project, 3).await;
     let one = node(&mut conn, "edge-1", 9).await;
     turn(&state, me).await;
-    sqlx::query!("UPDATE camera SET enabled = false WHERE id = $1", cameras[0].uuid())
-        .execute(&mut *conn)
-        .await
-        .expect("disables");
+    sqlx::query!(
+        "UPDATE camera SET enabled = false WHERE id = $1",
+        cameras[0].uuid()
+    )
+    .execute(&mut *conn)
+    .await
+    .expect("disables");
     let placement = serde_json::json!({"site": "paris"});
-    sqlx::query!("UPDATE camera SET placement = $2 WHERE id = $1", cameras[1].uuid(), placement)
-        .execute(&mut *conn)
-        .await
-        .expect("asks for another site");
+    sqlx::query!(
+        "UPDATE camera SET placement = $2 WHERE id = $1",
+        cameras[1].uuid(),
+        placement
+    )
+    .execute(&mut *conn)
+    .await
+    .expect("asks for another site");
     slot_touch(&mut conn, cameras[1]).await.expect("touches");
     let status = turn(&state, me).await;
     assert_eq!((status.released, status.placed), (2, 0));
     assert_eq!(account(&mut conn, one).await.0, 1);
-    assert_eq!(holder(&mut conn, cameras[0]).await.2, "the camera is disabled");
+    assert_eq!(
+        holder(&mut conn, cameras[0]).await.2,
+        "the camera is disabled"
+    );
     assert_eq!(
         holder(&mut conn, cameras[1]).await.2,
         "there is no node in site paris, only edge-1 in site lyon"
     );
 
     // The node comes back smaller than what it has.
-    node_update(&mut conn, one, &spec("edge-1", "lyon", 0)).await.expect("updates");
+    node_update(&mut conn, one, &spec("edge-1", "lyon", 0))
+        .await
+        .expect("updates");
     assert_eq!(turn(&state, me).await.released, 1);
     assert_eq!(account(&mut conn, one).await.0, 0);
 }

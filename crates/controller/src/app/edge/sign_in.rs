@@ -49,7 +49,9 @@ impl NodeCaller {
             Some(known) => known,
             None => {
                 let mut conn = state.pool.acquire().await?;
-                let row = node_present(&mut conn, presented.lookup).await?.ok_or(BAD)?;
+                let row = node_present(&mut conn, presented.lookup)
+                    .await?
+                    .ok_or(BAD)?;
                 let known = Known {
                     node: row.id.into(),
                     digest: row.digest,

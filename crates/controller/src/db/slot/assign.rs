@@ -30,10 +30,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It is done, for a camera of this project.
-    Done {
-        epoch: i64,
-        project_id: ProjectId,
-    },
+    Done { epoch: i64, project_id: ProjectId },
     /// The slot or its camera has changed since the step was decided.
     Stale,
     /// The new holder has no room.
@@ -76,7 +73,9 @@ pub(crate) async fn slot_assign(
         let before = open.len();
         open.retain(|index| {
             let step = &steps[*index];
-            let moved = current.get(&step.slot).is_some_and(|slot| ledger.book(step, slot));
+            let moved = current
+                .get(&step.slot)
+                .is_some_and(|slot| ledger.book(step, slot));
             if moved {
                 done.push(*index);
             }
@@ -132,7 +131,11 @@ impl Ledger {
             let Some(account) = self.0.get_mut(&to.uuid()) else {
                 return false;
             };
-            let back = if slot.node_id == Some(to.uuid()) { slot.cost } else { 0 };
+            let back = if slot.node_id == Some(to.uuid()) {
+                slot.cost
+            } else {
+                0
+            };
             if account.used + account.change - back + cost > account.alloc {
                 return false;
             }

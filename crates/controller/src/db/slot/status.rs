@@ -73,9 +73,10 @@ impl Row {
     fn into_status(self, suspect: Duration) -> sqlx::Result<CameraStatus> {
         let (state, message, since) = self.words(suspect)?;
         let viewers = match state {
-            CameraState::Live | CameraState::Connecting | CameraState::Idle | CameraState::Failed => {
-                self.viewers.unwrap_or_default().unsigned_abs()
-            }
+            CameraState::Live
+            | CameraState::Connecting
+            | CameraState::Idle
+            | CameraState::Failed => self.viewers.unwrap_or_default().unsigned_abs(),
             CameraState::Disabled | CameraState::Unplaced | CameraState::Unknown => 0,
         };
         Ok(CameraStatus {
@@ -110,7 +111,11 @@ impl Row {
         };
         if life.state(suspect) != NodeState::Ready {
             let message = format!("node {node} {}", life.words(suspect));
-            return Ok((CameraState::Unknown, message, self.renewed_at.unwrap_or(placed)));
+            return Ok((
+                CameraState::Unknown,
+                message,
+                self.renewed_at.unwrap_or(placed),
+            ));
         }
         let (Some(state), Some(message), Some(since)) = (&self.state, &self.message, self.since)
         else {
@@ -122,7 +127,11 @@ impl Row {
             Some(SlotState::Connecting) => CameraState::Connecting,
             Some(SlotState::Live) => CameraState::Live,
             Some(SlotState::Failed) => CameraState::Failed,
-            None => return Err(sqlx::Error::Decode(format!("{state} is no slot state").into())),
+            None => {
+                return Err(sqlx::Error::Decode(
+                    format!("{state} is no slot state").into(),
+                ));
+            }
         };
         Ok((state, message.clone(), since))
     }

@@ -59,20 +59,48 @@ async fn an_assignment_takes_capacity_raises_the_epoch_and_tells_the_node(pool: 
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
     let camera = camera(&mut conn, project).await;
-    let (one, two) = (node(&mut conn, "edge-1", 1).await, node(&mut conn, "edge-2", 1).await);
+    let (one, two) = (
+        node(&mut conn, "edge-1", 1).await,
+        node(&mut conn, "edge-2", 1).await,
+    );
 
     let outcomes = assign(&pool, &[step(camera, 0, None, Some(one))]).await;
-    assert_eq!(outcomes, [Outcome::Done { epoch: 1, project_id: project }]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Done {
+            epoch: 1,
+            project_id: project
+        }]
+    );
     assert_eq!(account(&mut conn, one).await, (1, 1, 2));
-    assert_eq!(holder(&mut conn, camera).await, (Some(one), 1, "because".to_owned()));
+    assert_eq!(
+        holder(&mut conn, camera).await,
+        (Some(one), 1, "because".to_owned())
+    );
 
     let outcomes = assign(&pool, &[step(camera, 1, Some(one), Some(two))]).await;
-    assert_eq!(outcomes, [Outcome::Done { epoch: 2, project_id: project }]);
-    assert_eq!(account(&mut conn, one).await, (0, 1, 3), "the old holder is told, too");
+    assert_eq!(
+        outcomes,
+        [Outcome::Done {
+            epoch: 2,
+            project_id: project
+        }]
+    );
+    assert_eq!(
+        account(&mut conn, one).await,
+        (0, 1, 3),
+        "the old holder is told, too"
+    );
     assert_eq!(account(&mut conn, two).await, (1, 1, 2));
 
     let outcomes = assign(&pool, &[step(camera, 2, Some(two), None)]).await;
-    assert_eq!(outcomes, [Outcome::Done { epoch: 2, project_id: project }]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Done {
+            epoch: 2,
+            project_id: project
+        }]
+    );
     assert_eq!(account(&mut conn, two).await, (0, 1, 3));
 }
 
@@ -80,12 +108,18 @@ async fn an_assignment_takes_capacity_raises_the_epoch_and_tells_the_node(pool: 
 async fn what_has_changed_or_does_not_fit_is_left_alone(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
-    let (gate, door) = (camera(&mut conn, project).await, camera(&mut conn, project).await);
+    let (gate, door) = (
+        camera(&mut conn, project).await,
+        camera(&mut conn, project).await,
+    );
     let off = camera(&mut conn, project).await;
-    sqlx::query!("UPDATE camera SET enabled = false WHERE id = $1", off.uuid())
-        .execute(&mut *conn)
-        .await
-        .expect("disables");
+    sqlx::query!(
+        "UPDATE camera SET enabled = false WHERE id = $1",
+        off.uuid()
+    )
+    .execute(&mut *conn)
+    .await
+    .expect("disables");
     let one = node(&mut conn, "edge-1", 1).await;
     let gone = CameraId::from(Uuid::now_v7());
     let outcomes = assign(
@@ -101,7 +135,10 @@ async fn what_has_changed_or_does_not_fit_is_left_alone(pool: PgPool) {
     assert_eq!(outcomes, [Outcome::Stale; 4]);
     assert_eq!(account(&mut conn, one).await, (0, 1, 1));
 
-    let steps = [step(gate, 0, None, Some(one)), step(door, 0, None, Some(one))];
+    let steps = [
+        step(gate, 0, None, Some(one)),
+        step(door, 0, None, Some(one)),
+    ];
     let outcomes = assign(&pool, &steps).await;
     assert_eq!(epoch(&outcomes[0]), Some(1));
     assert_eq!(outcomes[1], Outcome::Full);
@@ -112,12 +149,24 @@ async fn what_has_changed_or_does_not_fit_is_left_alone(pool: PgPool) {
 async fn a_chain_of_moves_between_full_nodes_works_in_any_order(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
-    let (gate, door) = (camera(&mut conn, project).await, camera(&mut conn, project).await);
-    let (one, two) = (node(&mut conn, "edge-1", 1).await, node(&mut conn, "edge-2", 1).await);
+    let (gate, door) = (
+        camera(&mut conn, project).await,
+        camera(&mut conn, project).await,
+    );
+    let (one, two) = (
+        node(&mut conn, "edge-1", 1).await,
+        node(&mut conn, "edge-2", 1).await,
+    );
     assign(&pool, &[step(gate, 0, None, Some(one))]).await;
-    let steps = [step(door, 0, None, Some(one)), step(gate, 1, Some(one), Some(two))];
+    let steps = [
+        step(door, 0, None, Some(one)),
+        step(gate, 1, Some(one), Some(two)),
+    ];
     let outcomes = assign(&pool, &steps).await;
-    assert!(outcomes.iter().all(|outcome| epoch(outcome).is_some()), "{outcomes:?}");
+    assert!(
+        outcomes.iter().all(|outcome| epoch(outcome).is_some()),
+        "{outcomes:?}"
+    );
     assert_eq!(holder(&mut conn, door).await.0, Some(one));
     assert_eq!(holder(&mut conn, gate).await.0, Some(two));
 }
@@ -154,7 +203,10 @@ async fn concurrent_assigners_never_share_a_slot_an_epoch_or_a_place(pool: PgPoo
                 }
                 drop(conn);
                 let outcomes = assign(&pool, &steps).await;
-                let done = steps.iter().zip(&outcomes).filter(|(step, _)| step.to.is_some());
+                let done = steps
+                    .iter()
+                    .zip(&outcomes)
+                    .filter(|(step, _)| step.to.is_some());
                 won.extend(done.filter_map(|(step, outcome)| Some((step.slot, epoch(outcome)?))));
             }
             won
@@ -167,8 +219,14 @@ async fn concurrent_assigners_never_share_a_slot_an_epoch_or_a_place(pool: PgPoo
     won.dedup();
     assert_eq!(won.len(), all, "no epoch was given twice");
     for camera in cameras {
-        let highest = won.iter().filter(|(key, _)| key.camera_id == camera).map(|(_, epoch)| *epoch);
-        assert_eq!(holder(&mut conn, camera).await.1, highest.max().unwrap_or(0));
+        let highest = won
+            .iter()
+            .filter(|(key, _)| key.camera_id == camera)
+            .map(|(_, epoch)| *epoch);
+        assert_eq!(
+            holder(&mut conn, camera).await.1,
+            highest.max().unwrap_or(0)
+        );
     }
     for &node in nodes {
         let held = sqlx::query_scalar!("SELECT count(*) FROM slot WHERE node_id = $1", node.uuid())
@@ -185,9 +243,15 @@ async fn concurrent_assigners_never_share_a_slot_an_epoch_or_a_place(pool: PgPoo
 async fn two_planners_cannot_both_take_the_last_place(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
-    let (gate, door) = (camera(&mut conn, project).await, camera(&mut conn, project).await);
+    let (gate, door) = (
+        camera(&mut conn, project).await,
+        camera(&mut conn, project).await,
+    );
     let one = node(&mut conn, "edge-1", 1).await;
-    let (first, second) = ([step(gate, 0, None, Some(one))], [step(door, 0, None, Some(one))]);
+    let (first, second) = (
+        [step(gate, 0, None, Some(one))],
+        [step(door, 0, None, Some(one))],
+    );
     let (first, second) = futures::join!(assign(&pool, &first), assign(&pool, &second));
     let outcomes = [first[0], second[0]];
     assert_eq!(outcomes.iter().filter_map(epoch).count(), 1, "{outcomes:?}");
@@ -200,8 +264,14 @@ async fn two_planners_cannot_both_take_the_last_place(pool: PgPool) {
 async fn an_assignment_goes_above_every_reported_epoch(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
-    let (gate, door) = (camera(&mut conn, project).await, camera(&mut conn, project).await);
-    let (one, two) = (node(&mut conn, "edge-1", 9).await, node(&mut conn, "edge-2", 9).await);
+    let (gate, door) = (
+        camera(&mut conn, project).await,
+        camera(&mut conn, project).await,
+    );
+    let (one, two) = (
+        node(&mut conn, "edge-1", 9).await,
+        node(&mut conn, "edge-2", 9).await,
+    );
     assign(&pool, &[step(door, 0, None, Some(one))]).await;
     // The database is an old backup: edge-2 knows later epochs.
     let reports = [
@@ -209,9 +279,20 @@ async fn an_assignment_goes_above_every_reported_epoch(pool: PgPool) {
         report(two, door, 9, SlotState::Live),
     ];
     slot_report(&mut conn, &reports).await.expect("stores");
-    assert_eq!(epoch(&assign(&pool, &[step(gate, 0, None, Some(one))]).await[0]), Some(8));
-    assert_eq!(holder(&mut conn, door).await.1, 10, "its holder gets it anew");
-    assert_eq!(account(&mut conn, one).await.2, 4, "and is told: assigned, anew, assigned");
+    assert_eq!(
+        epoch(&assign(&pool, &[step(gate, 0, None, Some(one))]).await[0]),
+        Some(8)
+    );
+    assert_eq!(
+        holder(&mut conn, door).await.1,
+        10,
+        "its holder gets it anew"
+    );
+    assert_eq!(
+        account(&mut conn, one).await.2,
+        4,
+        "and is told: assigned, anew, assigned"
+    );
 
     // Lower and absurd ones change nothing.
     let reports = [
@@ -228,7 +309,10 @@ async fn only_the_holder_under_its_epoch_is_believed_and_only_changes_are_writte
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
     let gate = camera(&mut conn, project).await;
-    let (one, two) = (node(&mut conn, "edge-1", 9).await, node(&mut conn, "edge-2", 9).await);
+    let (one, two) = (
+        node(&mut conn, "edge-1", 9).await,
+        node(&mut conn, "edge-2", 9).await,
+    );
     assign(&pool, &[step(gate, 0, None, Some(one))]).await;
     assign(&pool, &[step(gate, 1, Some(one), Some(two))]).await;
     let others = [
@@ -237,22 +321,32 @@ async fn only_the_holder_under_its_epoch_is_believed_and_only_changes_are_writte
         report(two, CameraId::from(Uuid::now_v7()), 2, SlotState::Live),
     ];
     slot_report(&mut conn, &others).await.expect("stores");
-    let status = &status_list(&mut conn, &[gate], SUSPECT).await.expect("lists")[&gate];
+    let status = &status_list(&mut conn, &[gate], SUSPECT)
+        .await
+        .expect("lists")[&gate];
     assert_eq!(status.state, CameraState::Connecting);
-    assert_eq!(status.message, "placed on edge-2, which has not reported on it yet");
+    assert_eq!(
+        status.message,
+        "placed on edge-2, which has not reported on it yet"
+    );
 
     let observed = async |pool: &PgPool| -> DateTime<Utc> {
-        sqlx::query_scalar!("SELECT observed_at FROM slot_status WHERE camera_id = $1", gate.uuid())
-            .fetch_one(pool)
-            .await
-            .expect("there is a status")
+        sqlx::query_scalar!(
+            "SELECT observed_at FROM slot_status WHERE camera_id = $1",
+            gate.uuid()
+        )
+        .fetch_one(pool)
+        .await
+        .expect("there is a status")
     };
     let mine = [report(two, gate, 2, SlotState::Failed)];
     slot_report(&mut conn, &mine).await.expect("stores");
     let first = observed(&pool).await;
     slot_report(&mut conn, &mine).await.expect("stores");
     assert_eq!(observed(&pool).await, first, "nothing has changed");
-    let status = &status_list(&mut conn, &[gate], SUSPECT).await.expect("lists")[&gate];
+    let status = &status_list(&mut conn, &[gate], SUSPECT)
+        .await
+        .expect("lists")[&gate];
     assert_eq!((status.state, status.viewers), (CameraState::Failed, 3));
     assert_eq!(status.message, "connection refused");
     assert_eq!(status.node_name.as_deref(), Some("edge-2"));
@@ -270,12 +364,18 @@ async fn the_status_says_in_words_how_a_camera_is(pool: PgPool) {
     let gate = camera(&mut conn, project).await;
     let published = camera_of(&mut conn, project, serde_json::json!({"type": "publish"})).await;
     let cameras = [gate, published, CameraId::from(Uuid::now_v7())];
-    let statuses = status_list(&mut conn, &cameras, SUSPECT).await.expect("lists");
+    let statuses = status_list(&mut conn, &cameras, SUSPECT)
+        .await
+        .expect("lists");
     assert_eq!(statuses.len(), 2, "what does not exist has no status");
     assert_eq!(statuses[&gate].state, CameraState::Unplaced);
     assert_eq!(statuses[&gate].message, "waits for the planner");
     assert_eq!(statuses[&published].state, CameraState::Idle);
-    assert!(statuses[&published].message.starts_with("waits for a publisher"));
+    assert!(
+        statuses[&published]
+            .message
+            .starts_with("waits for a publisher")
+    );
 
     let one = node(&mut conn, "edge-1", 9).await;
     assign(&pool, &[step(gate, 0, None, Some(one))]).await;
@@ -283,21 +383,30 @@ async fn the_status_says_in_words_how_a_camera_is(pool: PgPool) {
         .await
         .expect("stores");
     silence(&mut conn, one, 8.0).await;
-    let status = &status_list(&mut conn, &cameras, SUSPECT).await.expect("lists")[&gate];
+    let status = &status_list(&mut conn, &cameras, SUSPECT)
+        .await
+        .expect("lists")[&gate];
     assert_eq!(status.state, CameraState::Unknown);
     assert_eq!(status.message, "node edge-1 has not reported for 8 s");
     assert_eq!((status.viewers, status.epoch), (0, 1));
     assert_eq!(status.reason, "because");
 
     renew(&mut conn, one, 10.0).await;
-    let status = &status_list(&mut conn, &cameras, SUSPECT).await.expect("lists")[&gate];
+    let status = &status_list(&mut conn, &cameras, SUSPECT)
+        .await
+        .expect("lists")[&gate];
     assert_eq!(status.state, CameraState::Live);
 
-    sqlx::query!("UPDATE camera SET enabled = false WHERE id = $1", gate.uuid())
-        .execute(&mut *conn)
+    sqlx::query!(
+        "UPDATE camera SET enabled = false WHERE id = $1",
+        gate.uuid()
+    )
+    .execute(&mut *conn)
+    .await
+    .expect("disables");
+    let status = &status_list(&mut conn, &cameras, SUSPECT)
         .await
-        .expect("disables");
-    let status = &status_list(&mut conn, &cameras, SUSPECT).await.expect("lists")[&gate];
+        .expect("lists")[&gate];
     assert_eq!(status.state, CameraState::Disabled);
 }
 
@@ -307,22 +416,33 @@ async fn a_changed_camera_reaches_its_holder_and_a_disabled_one_is_released(pool
     let project = project(&mut conn).await;
     let gate = camera(&mut conn, project).await;
     let one = node(&mut conn, "edge-1", 9).await;
-    slot_touch(&mut conn, gate).await.expect("touches what is nowhere");
+    slot_touch(&mut conn, gate)
+        .await
+        .expect("touches what is nowhere");
     assign(&pool, &[step(gate, 0, None, Some(one))]).await;
     slot_touch(&mut conn, gate).await.expect("touches");
     assert_eq!(account(&mut conn, one).await, (1, 9, 3));
 
     let switch = async |pool: &PgPool, enabled: bool| {
-        sqlx::query!("UPDATE camera SET enabled = $2 WHERE id = $1", gate.uuid(), enabled)
-            .execute(pool)
-            .await
-            .expect("switches");
+        sqlx::query!(
+            "UPDATE camera SET enabled = $2 WHERE id = $1",
+            gate.uuid(),
+            enabled
+        )
+        .execute(pool)
+        .await
+        .expect("switches");
     };
     switch(&pool, false).await;
     slot_touch(&mut conn, gate).await.expect("releases");
-    assert_eq!(holder(&mut conn, gate).await, (None, 1, DISABLED.to_owned()));
+    assert_eq!(
+        holder(&mut conn, gate).await,
+        (None, 1, DISABLED.to_owned())
+    );
     assert_eq!(account(&mut conn, one).await, (0, 9, 4));
-    slot_touch(&mut conn, gate).await.expect("has nothing to do");
+    slot_touch(&mut conn, gate)
+        .await
+        .expect("has nothing to do");
     assert_eq!(account(&mut conn, one).await, (0, 9, 4));
     switch(&pool, true).await;
     slot_touch(&mut conn, gate).await.expect("asks for a place");
@@ -347,7 +467,12 @@ async fn a_deleted_camera_gives_its_capacity_back(pool: PgPool) {
         .expect("deletes");
     tx.commit().await.expect("commits");
     assert_eq!(account(&mut conn, one).await, (0, 9, 3));
-    assert!(desired_list(&mut conn, one).await.expect("lists").is_empty());
+    assert!(
+        desired_list(&mut conn, one)
+            .await
+            .expect("lists")
+            .is_empty()
+    );
     slot_report(&mut conn, &[report(one, gate, 1, SlotState::Live)])
         .await
         .expect("a late report does no harm");
@@ -359,7 +484,10 @@ async fn releases_and_moves_at_the_same_time_end_well(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
     let gate = camera(&mut conn, project).await;
-    let (one, two) = (node(&mut conn, "edge-1", 1).await, node(&mut conn, "edge-2", 1).await);
+    let (one, two) = (
+        node(&mut conn, "edge-1", 1).await,
+        node(&mut conn, "edge-2", 1).await,
+    );
     for _ in 0..20 {
         let (_, epoch, _) = holder(&mut conn, gate).await;
         assign(&pool, &[step(gate, epoch, None, Some(one))]).await;
@@ -380,10 +508,15 @@ async fn releases_and_moves_at_the_same_time_end_well(pool: PgPool) {
 async fn viewers_and_nodes_find_what_is_placed(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     let project = project(&mut conn).await;
-    let (gate, door) = (camera(&mut conn, project).await, camera(&mut conn, project).await);
+    let (gate, door) = (
+        camera(&mut conn, project).await,
+        camera(&mut conn, project).await,
+    );
     let one = node(&mut conn, "edge-1", 9).await;
     assign(&pool, &[step(gate, 0, None, Some(one))]).await;
-    let places = playback_list(&mut conn, &[gate, door]).await.expect("lists");
+    let places = playback_list(&mut conn, &[gate, door])
+        .await
+        .expect("lists");
     assert_eq!(places.len(), 1);
     assert_eq!(places[&gate].0, one);
     assert_eq!(places[&gate].1.http.as_str(), "http://edge-1:8081/");
@@ -393,7 +526,10 @@ async fn viewers_and_nodes_find_what_is_placed(pool: PgPool) {
     assert_eq!(desired[0].project_id, project);
 
     let fleet = slot_fleet(&mut conn).await.expect("lists");
-    let nodes: Vec<_> = fleet.iter().map(|slot| (slot.slot.key.camera_id, slot.slot.node)).collect();
+    let nodes: Vec<_> = fleet
+        .iter()
+        .map(|slot| (slot.slot.key.camera_id, slot.slot.node))
+        .collect();
     assert!(nodes.contains(&(gate, Some(one))) && nodes.contains(&(door, None)));
 }
 
@@ -407,5 +543,8 @@ async fn a_reason_is_stored_for_its_epoch_only(pool: PgPool) {
             .await
             .expect("stores");
     }
-    assert_eq!(holder(&mut conn, gate).await, (None, 0, "no node".to_owned()));
+    assert_eq!(
+        holder(&mut conn, gate).await,
+        (None, 0, "no node".to_owned())
+    );
 }

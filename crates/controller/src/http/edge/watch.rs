@@ -87,6 +87,8 @@ struct Watch {
     node: NodeId,
     stop: CancellationToken,
     announced: Receiver<i64>,
+    /// The last announcement that was looked at.
+    heard: i64,
     /// True if another revision than the sent one was announced.
     changed: bool,
     bundle: Receiver<Arc<Bundle>>,
@@ -104,6 +106,7 @@ struct Watch {
 impl Watch {
     async fn begin(state: State, node: NodeId, has: i64) -> app::Result<Self> {
         let announced = state.edges.feeds.revision(node);
+        let heard = *announced.borrow();
         let bundle = state.edges.feeds.bundle();
         // One snapshot of the database: if the edge has this revision, it has these slots.
         let mut tx = state
@@ -120,6 +123,7 @@ impl Watch {
             bookmark_at: state.clock.monotonic() + BOOKMARK,
             state,
             node,
+            heard,
             announced,
             changed: false,
             bundle,
@@ -188,8 +192,9 @@ impl Watch {
     /// Compared with "other", not with "higher": a database that was restored from a backup may
     /// have a lower one.
     fn has_changed(&mut self) -> bool {
-        if self.announced.has_changed().unwrap_or(false) {
-            self.changed |= *self.announced.borrow_and_update() != self.revision;
+        let announced = *self.announced.borrow_and_update();
+        if std::mem::replace(&mut self.heard, announced) != announced {
+            self.changed |= announced != self.revision;
         }
         self.changed
     }

@@ -1,0 +1,283 @@
+//! Controllers on a test's database, and edges that only talk: they renew, report and watch.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt;
+use headworks_bootstrap::Tasks;
+use headworks_client::Client;
+use headworks_controller::{Config, Service};
+use headworks_types::{
+    Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLoad, Secret,
+    edge::{JoinRequest, LeaseGrant, LeaseRenewal, NodeSpec, SlotReport, WatchMessage},
+};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::harness;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Renew, suspect and dead, in milliseconds.
+const LEASES: [u64; 3] = [2000, 6000, 10_000];
+const LOOK: Duration = Duration::from_millis(20);
+
+/// One controller.
+pub(crate) struct Cluster {
+    pub(crate) tasks: Tasks,
+    pub(crate) admin: Client,
+    pub(crate) base: url::Url,
+}
+
+impl Cluster {
+    /// Starts the first controller of a database, with the usual leases.
+    pub(crate) async fn start(pool: &PgPool) -> Self {
+        Self::open(pool, None, LEASES).await
+    }
+
+    /// As [`Cluster::start`]; renew, suspect and dead in milliseconds.
+    pub(crate) async fn with_leases(pool: &PgPool, leases: [u64; 3]) -> Self {
+        Self::open(pool, None, leases).await
+    }
+
+    /// Starts another controller on the same database.
+    pub(crate) async fn replica(&self, pool: &PgPool) -> Self {
+        Self::open(pool, Some(&self.admin), LEASES).await
+    }
+
+    /// Stops it, so that its database can be dropped.
+    pub(crate) async fn stop(self) {
+        self.tasks.shutdown(DEADLINE).await;
+    }
+
+    async fn open(pool: &PgPool, admin: Option<&Client>, leases: [u64; 3]) -> Self {
+        let [renew, suspect, dead] = leases.map(Duration::from_millis);
+        let config = Config {
+            database_connections: 8,
+            lease_renew: renew,
+            lease_suspect: suspect,
+            lease_dead: dead,
+            ..harness::config(pool)
+        };
+        let tasks = Tasks::new();
+        let service = Service::start(config, tasks.clone()).await.expect("starts");
+        let base: url::Url = format!("http://{}/", service.local_addr())
+            .parse()
+            .expect("is a URL");
+        let admin = match (service.admin_key(), admin) {
+            (Some(key), _) => client(&base).with_credential(key),
+            (None, Some(other)) => other.clone(),
+            (None, None) => panic!("the database was not empty"),
+        };
+        Self { tasks, admin, base }
+    }
+
+    /// A client without a credential.
+    pub(crate) fn anonymous(&self) -> Client {
+        client(&self.base)
+    }
+
+    pub(crate) async fn join_token(&self) -> Secret {
+        let body = JoinTokenCreate {
+            name: "test".to_owned(),
+            expires_in_seconds: 3600,
+        };
+        self.admin
+            .join_token_create(&body)
+            .await
+            .expect("creates a token")
+            .secret
+    }
+
+    /// An edge that has joined, and has not renewed yet.
+    pub(crate) async fn join(&self, name: &str) -> Edge {
+        let request = JoinRequest {
+            token: self.join_token().await,
+            node: spec(name),
+        };
+        let joined = self.anonymous().node_join(&request).await.expect("joins");
+        Edge {
+            id: joined.node_id,
+            client: self.anonymous().with_credential(joined.key.clone()),
+            key: joined.key,
+            instance: Uuid::now_v7(),
+            reports: Arc::default(),
+            applied: Arc::default(),
+        }
+    }
+
+    /// An edge that has joined and keeps renewing until its token is cancelled.
+    pub(crate) async fn living_edge(&self, name: &str) -> (Edge, CancellationToken) {
+        let edge = self.join(name).await;
+        edge.renew(false).await;
+        let stop = self.tasks.token().child_token();
+        let (alive, stopped) = (edge.clone(), stop.clone());
+        self.tasks.spawn("edge", async move {
+            while !stopped.is_cancelled() {
+                // What fails because the controller stops is none of the test's business.
+                let _ = alive.client.lease_renew(&alive.renewal(false)).await;
+                let wait = tokio::time::sleep(Duration::from_millis(300));
+                stopped.run_until_cancelled(wait).await;
+            }
+        });
+        (edge, stop)
+    }
+
+    pub(crate) async fn camera(&self, body: serde_json::Value) -> Camera {
+        let body: CameraCreate = serde_json::from_value(body).expect("is a camera");
+        self.admin
+            .camera_create(&body)
+            .await
+            .expect("creates a camera")
+    }
+
+    /// Waits until the camera is as wanted.
+    pub(crate) async fn camera_when(
+        &self,
+        camera: &Camera,
+        what: &str,
+        good: impl Fn(&Camera) -> bool,
+    ) -> Camera {
+        eventually(what, async || {
+            let now = self
+                .admin
+                .camera_view(camera.id)
+                .await
+                .expect("views the camera");
+            good(&now).then_some(now)
+        })
+        .await
+    }
+}
+
+fn client(base: &url::Url) -> Client {
+    Client::new(base.clone()).expect("makes a client")
+}
+
+pub(crate) fn spec(name: &str) -> NodeSpec {
+    NodeSpec {
+        name: name.to_owned(),
+        site: "lyon".to_owned(),
+        zone: "lyon".to_owned(),
+        labels: Labels::default(),
+        capacity: 10,
+        advertise: Advertise {
+            http: format!("http://{name}:8081/").parse().expect("is a URL"),
+        },
+        version: "0.1.0".to_owned(),
+    }
+}
+
+/// A camera that is pulled with a password.
+pub(crate) fn gate() -> serde_json::Value {
+    serde_json::json!({
+        "name": "gate",
+        "source": {"type": "pull", "url": "rtsp://10.0.0.1/1"},
+        "credentials": {"username": "root", "password": "p@ss:w/rd"},
+    })
+}
+
+/// An edge that only talks.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    pub(crate) id: NodeId,
+    pub(crate) client: Client,
+    key: Secret,
+    pub(crate) instance: Uuid,
+    /// What it reports with each renewal.
+    pub(crate) reports: Arc<Mutex<Vec<SlotReport>>>,
+    /// The revision that it says it has applied.
+    pub(crate) applied: Arc<AtomicU64>,
+}
+
+impl Edge {
+    /// The same edge, talking to another controller.
+    pub(crate) fn through(&self, other: &Cluster) -> Self {
+        Self {
+            client: other.anonymous().with_credential(self.key.clone()),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn renewal(&self, goodbye: bool) -> LeaseRenewal {
+        LeaseRenewal {
+            instance: self.instance,
+            revision: self.applied.load(Ordering::Relaxed).cast_signed(),
+            apply_error: None,
+            slots: self.reports.lock().expect("not poisoned").clone(),
+            load: NodeLoad::default(),
+            goodbye,
+        }
+    }
+
+    pub(crate) async fn renew(&self, goodbye: bool) -> LeaseGrant {
+        let renewal = self.renewal(goodbye);
+        self.client.lease_renew(&renewal).await.expect("renews")
+    }
+
+    pub(crate) async fn watch(&self, revision: i64) -> Watch {
+        let messages = self.client.watch(revision).await.expect("watches");
+        Watch(
+            messages
+                .map(|message| message.expect("is a message"))
+                .boxed(),
+        )
+    }
+}
+
+/// What an edge is told.
+pub(crate) struct Watch(futures::stream::BoxStream<'static, WatchMessage>);
+
+impl Watch {
+    /// The next message; `None` when the controller has ended the watch.
+    pub(crate) async fn next(&mut self) -> Option<WatchMessage> {
+        let next = tokio::time::timeout(DEADLINE, self.0.next()).await;
+        next.expect("a message in time")
+    }
+
+    /// Skips the bundle that everything begins with.
+    pub(crate) async fn after_bundle(&mut self) -> WatchMessage {
+        match self.next().await {
+            Some(WatchMessage::Bundle(bundle)) => assert_eq!(bundle.jwks.keys.len(), 1),
+            other => panic!("not a bundle: {other:?}"),
+        }
+        self.next().await.expect("a message")
+    }
+
+    /// The next delta that says something.
+    pub(crate) async fn delta(&mut self) -> WatchMessage {
+        loop {
+            match self.next().await.expect("a message") {
+                WatchMessage::Delta { upsert, remove, .. }
+                    if upsert.is_empty() && remove.is_empty() => {}
+                message => return message,
+            }
+        }
+    }
+
+    /// Everything that comes until the controller ends the watch.
+    pub(crate) async fn rest(self) -> Vec<WatchMessage> {
+        self.0.collect().await
+    }
+}
+
+/// Looks until there is something; fails after a while.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    match tokio::time::timeout(DEADLINE, found).await {
+        Ok(found) => found,
+        Err(_) => panic!("not within {DEADLINE:?}: {what}"),
+    }
+}
