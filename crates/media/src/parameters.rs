@@ -321,7 +321,7 @@ pub(crate) mod tests {
                     VideoCodec::H265 { vps: pps.clone(), sps: sps.clone(), pps: pps.clone() },
                 ] {
                     if let Ok(video) = VideoParameters::new(codec) {
-                        video.configuration();
+                        prop_assert!(video.configuration().len() > 7);
                     }
                 }
             }

@@ -16,11 +16,11 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// A refused request.
 #[derive(Debug)]
-pub(super) struct Refusal(Problem);
+pub(super) struct Refusal(Box<Problem>);
 
 impl Refusal {
     pub(super) fn new(code: ProblemCode) -> Self {
-        Self(Problem::new(code))
+        Self(Box::new(Problem::new(code)))
     }
 
     /// The camera gives no picture, in its own words.
@@ -31,16 +31,17 @@ impl Refusal {
 
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
-        Self(denied.problem())
+        Self(Box::new(denied.problem()))
     }
 }
 
 impl From<NoPicture> for Refusal {
     fn from(reason: NoPicture) -> Self {
-        Self(match reason {
+        let problem = match reason {
             NoPicture::Ended => Problem::new(ProblemCode::Misdirected),
             NoPicture::Because(words) => Problem::new(ProblemCode::NoPicture).with_detail(words),
-        })
+        };
+        Self(Box::new(problem))
     }
 }
 

@@ -18,7 +18,7 @@ mod shard;
 mod status;
 mod stream;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod viewer;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headworks_media::{Frame, Timeline, TrackKind, Tracks};
+use headworks_media::{AudioParameters, Frame, Timeline, TrackKind, Tracks};
 
 use super::{
     Hub, Stream,
@@ -45,7 +45,7 @@ impl Publisher {
     pub(crate) fn start_session(&mut self, tracks: Arc<Tracks>) {
         self.timeline.restart(
             tracks.video.reorder_depth(),
-            tracks.audio.as_ref().map(|audio| audio.clock_rate()),
+            tracks.audio.as_ref().map(AudioParameters::clock_rate),
         );
         self.tracks = Some(tracks);
         self.starts_session = true;

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::{CameraId, Track, edge::SlotState};
 use tokio::sync::watch;
@@ -185,10 +184,6 @@ impl Stream {
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
-    }
-
-    pub(super) fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
     }
 
     pub(super) fn push(&self, entry: Arc<Entry>) {

@@ -155,7 +155,7 @@ async fn changed(desired: &mut watch::Receiver<Arc<DesiredSlot>>, slot: &Desired
     };
     if desired.wait_for(matters).await.is_err() {
         // The slot is gone; the worker is cancelled at once.
-        pending().await
+        pending::<()>().await;
     }
 }
 
