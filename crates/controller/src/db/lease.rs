@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use headworks_types::{NodeId, NodeLoad, NodeState};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -145,8 +146,10 @@ pub(crate) struct Census {
     pub(crate) silent: Vec<NodeId>,
     /// Nodes that are declared dead and renew their lease.
     pub(crate) returned: Vec<NodeId>,
-    /// Seconds since the database server started.
-    pub(crate) database_age: f64,
+    /// What time it is for the database.
+    pub(crate) now: DateTime<Utc>,
+    /// When the database server started.
+    pub(crate) database_started: DateTime<Utc>,
 }
 
 /// Counts the living and the silent.
@@ -164,13 +167,14 @@ pub(crate) async fn lease_census(conn: &mut PgConnection) -> sqlx::Result<Census
     )
     .fetch_all(&mut *conn)
     .await?;
-    let database_age = sqlx::query_scalar!(
-        r#"SELECT EXTRACT(EPOCH FROM clock_timestamp() - pg_postmaster_start_time())::float8 AS "age!""#
+    let time = sqlx::query!(
+        r#"SELECT clock_timestamp() AS "now!", pg_postmaster_start_time() AS "started!""#
     )
     .fetch_one(conn)
     .await?;
     let mut census = Census {
-        database_age,
+        now: time.now,
+        database_started: time.started,
         ..Census::default()
     };
     for row in rows {

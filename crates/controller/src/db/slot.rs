@@ -148,7 +148,7 @@ async fn slot_release(conn: &mut PgConnection, camera: CameraId, reason: &str) -
                    SELECT camera_id, role, ordinal, cost FROM slot
                    WHERE camera_id = $1 AND role = 'ingest' AND ordinal = 0
                      AND node_id IS NOT DISTINCT FROM $2
-                   FOR UPDATE
+                   FOR NO KEY UPDATE
                )
                UPDATE slot s
                SET node_id = NULL, cost = 0, reason = $3,

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use headworks_types::{NodeId, edge::Bundle};
 use sqlx::postgres::PgListener;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 };
 
 const PERIOD: Duration = Duration::from_secs(2);
+/// How long the database may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// How soon after a turn the next one may come: rings in between count as one.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -31,7 +33,7 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
     let mut doorbell = None;
     loop {
         if doorbell.is_none() {
-            doorbell = listen(&state)
+            doorbell = in_time(listen(&state))
                 .await
                 .inspect_err(
                     |error| tracing::warn!(%error, "no doorbell; edges are told within {PERIOD:?}"),
@@ -39,7 +41,7 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
                 .ok();
         }
         let next = state.clock.monotonic() + PERIOD;
-        match list(&state).await {
+        match in_time(list(&state)).await {
             Ok(listed) => act(&state, listed),
             Err(error) => tracing::warn!(%error, "revisions cannot be read; it is tried again"),
         }
@@ -52,6 +54,12 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
             () = sleep(PAUSE) => {}
         }
     }
+}
+
+async fn in_time<T>(asked: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(DEADLINE, asked)
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 async fn listen(state: &State) -> sqlx::Result<PgListener> {

@@ -4,11 +4,16 @@
 //! declared only by a replica that has seen a healthy database for as long as a lease lasts (within
 //! which every living node must have renewed), after an outage all leases start anew, and the brake
 //! holds when so many nodes are silent at once that it is more likely us or the network.
+//!
+//! A database that does not answer in time, one whose clock does not move as ours does, and a
+//! process that was stopped for a while are all outages.
 
 use std::time::Duration;
 
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use headworks_types::{EventKind, NodeId};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,17 +33,31 @@ const BRAKE_PERCENT: usize = 30;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Health {
     since: Option<Instant>,
-    /// True from a failure until the leases have been extended.
+    /// When it answered last, by our clock and by its own.
+    last: Option<(Instant, DateTime<Utc>)>,
+    /// True from an outage until the leases have been extended.
     outage: bool,
 }
 
 impl Health {
-    /// The database did not answer.
+    /// There was an outage.
     pub(crate) fn lost() -> Self {
         Self {
-            since: None,
             outage: true,
+            ..Self::default()
         }
+    }
+
+    /// The database has answered; false if something was wrong since it did so before, by more
+    /// than `tolerance`.
+    fn answered(&mut self, now: Instant, database: DateTime<Utc>, tolerance: Duration) -> bool {
+        self.since.get_or_insert(now);
+        let Some((then, database_then)) = self.last.replace((now, database)) else {
+            return true;
+        };
+        let passed = now - then;
+        let database_passed = (database - database_then).to_std().unwrap_or_default();
+        passed <= tolerance && passed.abs_diff(database_passed) <= tolerance
     }
 }
 
@@ -74,7 +93,10 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
                 brake = status.brake;
             }
             Err(error) => {
-                tracing::warn!(%error, "nodes cannot be looked after; it is tried again");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "nodes cannot be looked after; it is tried again"
+                );
                 health = Health::lost();
             }
         }
@@ -94,14 +116,22 @@ fn report_brake(before: &Option<String>, now: &Option<String>) {
 }
 
 /// One turn: list, decide, act. An error means that the database is not healthy.
-pub(crate) async fn turn(state: &State, health: &mut Health) -> sqlx::Result<Status> {
-    let census = list(state, health).await?;
+pub(crate) async fn turn(state: &State, health: &mut Health) -> anyhow::Result<Status> {
     let lease = state.config.lease_dead;
+    let tolerance = lease / 2;
+    let census = timeout(tolerance, list(state, health))
+        .await
+        .context("the database did not answer in time")??;
     let now = state.clock.monotonic();
-    let since = *health.since.get_or_insert(now);
-    let healthy = now - since >= lease && census.database_age >= lease.as_secs_f64();
+    if !health.answered(now, census.now, tolerance) {
+        bail!("the clocks say that nobody could renew a lease for a while");
+    }
+    let database_age = (census.now - census.database_started).to_std();
+    let healthy = health.since.is_some_and(|since| now - since >= lease)
+        && database_age.is_ok_and(|age| age >= lease);
     let decided = decide(&census, healthy);
-    act(state, decided).await
+    let status = timeout(tolerance, act(state, decided)).await;
+    Ok(status.context("the database did not answer in time")??)
 }
 
 /// Counts the nodes; after an outage, with new leases.
@@ -219,6 +249,34 @@ mod tests {
             let decided = decide(&census(living, died, silent), true);
             assert_eq!(decided.brake.is_some(), held, "{living} {died} {silent}");
             assert_eq!(decided.die.len(), if held { 0 } else { silent });
+        }
+    }
+
+    #[test]
+    fn gaps_and_jumps_are_outages() {
+        let tolerance = Duration::from_secs(5);
+        let clock = headworks_bootstrap::Clock::manual(DateTime::UNIX_EPOCH);
+        let start = (clock.monotonic(), DateTime::UNIX_EPOCH);
+        for (ours, its, good) in [
+            (1, 1, true),
+            (4, 1, true),
+            (1, 7, false),
+            (1, -60, true),
+            (5, -60, true),
+            (6, 6, false),
+        ] {
+            let mut health = Health::default();
+            assert!(
+                health.answered(start.0, start.1, tolerance),
+                "the first time"
+            );
+            let now = start.0 + Duration::from_secs(ours);
+            let database = start.1 + chrono::TimeDelta::seconds(its);
+            assert_eq!(
+                health.answered(now, database, tolerance),
+                good,
+                "{ours} {its}"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use headworks_planner::{Fleet, Policy, plan};
 use headworks_types::{EventKind, edge::SlotKey};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -22,8 +22,8 @@ use crate::{
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// For how long the right to plan is held without renewal, in seconds.
-const LEASE: f64 = 15.0;
+/// For how long the right to plan is held without renewal.
+const LEASE: Duration = Duration::from_secs(15);
 /// How many slots one transaction moves: it locks their nodes' capacity meanwhile.
 const BATCH: usize = 500;
 
@@ -76,12 +76,14 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
     let me = state.ids.next();
     let mut last = Role::Standby;
     loop {
-        match turn(&state, me).await {
-            Ok(status) => {
+        // After that time another may plan; what has been committed until then counts.
+        match timeout(LEASE, turn(&state, me)).await {
+            Ok(Ok(status)) => {
                 report(last, status);
                 last = status.role;
             }
-            Err(error) => tracing::warn!(%error, "planning failed; it is tried again"),
+            Ok(Err(error)) => tracing::warn!(%error, "planning failed; it is tried again"),
+            Err(_) => tracing::warn!("planning took too long; it is tried again"),
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -95,7 +97,7 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
             planner_resign(&mut conn, me, term).await
         };
         if let Err(error) = resigned.await {
-            tracing::info!(%error, "could not resign as planner; another takes over after {LEASE} s");
+            tracing::info!(%error, "could not resign as planner; another takes over after {LEASE:?}");
         }
     }
 }
@@ -118,7 +120,7 @@ fn report(last: Role, status: Status) {
 /// One turn: list, decide, act, if it is ours to plan.
 pub(crate) async fn turn(state: &State, me: Uuid) -> sqlx::Result<Status> {
     let mut conn = state.pool.acquire().await?;
-    let term = planner_acquire(&mut conn, me, LEASE).await?;
+    let term = planner_acquire(&mut conn, me, LEASE.as_secs_f64()).await?;
     drop(conn);
     let Some(term) = term else {
         return Ok(Status::default());

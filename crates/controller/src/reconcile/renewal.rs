@@ -3,7 +3,10 @@
 //! Not a reconciler: it empties the queue in which the requests of edges wait. At the controller's
 //! end it renews what is in the queue, then stops.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
@@ -28,6 +31,8 @@ use crate::{
 
 /// The time between two batches.
 const PERIOD: Duration = Duration::from_millis(500);
+/// How long the database may take for a batch: nobody waits for longer.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the last batch may take.
 const LAST: Duration = Duration::from_secs(2);
 /// The longest message that is stored, in characters.
@@ -77,12 +82,24 @@ fn drain(queue: &mut Receiver<Waiting>, batch: &mut Batch) {
 
 /// Of several renewals of one node the latest counts.
 fn enlist(batch: &mut Batch, waiting: Waiting) {
-    let turn = batch.entry(waiting.node).or_insert_with(|| Turn {
-        renewal: waiting.renewal.clone(),
-        answers: Vec::new(),
-    });
-    turn.renewal = waiting.renewal;
-    turn.answers.push(waiting.answer);
+    let Waiting {
+        node,
+        renewal,
+        answer,
+    } = waiting;
+    match batch.entry(node) {
+        Entry::Vacant(entry) => {
+            entry.insert(Turn {
+                renewal,
+                answers: vec![answer],
+            });
+        }
+        Entry::Occupied(mut entry) => {
+            let turn = entry.get_mut();
+            turn.renewal = renewal;
+            turn.answers.push(answer);
+        }
+    }
 }
 
 /// Commits a batch and answers.
@@ -98,7 +115,8 @@ async fn flush(state: &State, batch: Batch) {
         .iter()
         .flat_map(|(node, turn)| reports(*node, &turn.renewal.slots))
         .collect();
-    let renewed = store(state, &renewals, &reports).await;
+    let renewed = timeout(DEADLINE, store(state, &renewals, &reports)).await;
+    let renewed = renewed.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     let mut revisions = BTreeMap::new();
     let lost = renewed
         .map(|rows| revisions.extend(rows))

@@ -23,7 +23,7 @@ use headworks_types::{
 use serde::Deserialize;
 use tokio::{
     sync::watch::Receiver,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
@@ -40,6 +40,8 @@ use crate::{
 };
 
 const BOOKMARK: Duration = Duration::from_secs(15);
+/// How long the database may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait after the database could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -167,7 +169,8 @@ impl Watch {
                 return Some(WatchMessage::Bundle(bundle));
             }
             if self.has_changed() {
-                match self.delta().await {
+                let delta = timeout(DEADLINE, self.delta()).await;
+                match delta.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                     Ok(delta) => return Some(delta),
                     Err(error) => {
                         tracing::warn!(%error, node.id = %self.node, "desired state cannot be read");
