@@ -15,8 +15,9 @@ pub(crate) async fn join_token_insert(
 ) -> sqlx::Result<JoinToken> {
     let row = sqlx::query_as!(
         Row,
-        r#"INSERT INTO join_token (id, name, lookup, digest, expires_at)
-           VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
+        r#"INSERT INTO join_token (id, name, lookup, digest, created_at, expires_at)
+           SELECT $1, $2, $3, $4, time.now, time.now + make_interval(secs => $5)
+           FROM (SELECT clock_timestamp() AS now) AS time
            RETURNING id, name, expires_at, revoked_at, created_at"#,
         id.uuid(),
         name,

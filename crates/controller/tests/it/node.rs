@@ -1,6 +1,6 @@
 //! Nodes and join tokens as operators see them.
 
-use headworks_types::{ApiKeyCreate, JoinTokenCreate, NodeId, ProblemCode};
+use headworks_types::{ApiKeyCreate, JoinTokenCreate, NodeId, NodeState, ProblemCode};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -37,6 +37,32 @@ async fn nodes_are_listed_in_pages_and_viewed(pool: PgPool) {
         .await
         .expect_err("is not there");
     assert_eq!(refused.code(), Some(ProblemCode::NotFound));
+    cluster.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_silent_node_says_why_the_brake_keeps_it(pool: PgPool) {
+    let cluster = Cluster::start(&pool).await;
+    let mut nodes = Vec::new();
+    for number in 0..4 {
+        let edge = cluster.join(&format!("edge-{number}")).await;
+        edge.renew(false).await;
+        nodes.push(edge.id);
+    }
+    sqlx::query!(
+        "UPDATE node_lease SET renewed_at = renewed_at - interval '3 min',
+                               expires_at = expires_at - interval '3 min'"
+    )
+    .execute(&pool)
+    .await
+    .expect("ages the leases");
+    let node = cluster.admin.node_view(nodes[0]).await.expect("views");
+    assert_eq!(node.state, NodeState::Suspect);
+    assert_eq!(
+        node.message,
+        "has not reported for 3 min; not declared dead, because 4 of 4 nodes went silent within a \
+         minute and at most 3 may be declared dead in that time"
+    );
     cluster.stop().await;
 }
 
@@ -92,7 +118,7 @@ async fn join_tokens_are_listed_without_their_secrets_and_revoked_once(pool: PgP
         .expect("is the same");
     assert_eq!(again, created);
     let lifetime = created.join_token.expires_at - created.join_token.created_at;
-    assert_eq!(lifetime.num_seconds(), 60);
+    assert_eq!(lifetime, chrono::TimeDelta::seconds(60));
     let listed = cluster.admin.join_token_list().await.expect("lists").items;
     assert_eq!(listed, std::slice::from_ref(&created.join_token));
 
