@@ -47,11 +47,12 @@ fn options(config: &Config) -> anyhow::Result<PgConnectOptions> {
         .as_ref()
         .context("controller.database_url is missing; it says where PostgreSQL is")?;
     // The error of the parser may repeat what it was given; the password is in there.
-    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| {
-        anyhow::anyhow!(
-            "controller.database_url must look like postgres://user:password@host:5432/database"
-        )
-    })?;
+    let options = Some(url.expose())
+        .filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"))
+        .and_then(|url| PgConnectOptions::from_str(url).ok())
+        .context(
+            "controller.database_url must look like postgres://user:password@host:5432/database",
+        )?;
     Ok(options
         .application_name("headworks-controller")
         .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
@@ -70,19 +71,19 @@ async fn wait(
         let attempt = tokio::time::timeout_at(deadline, options.connect());
         let error = match attempt.await {
             Ok(Ok(conn)) => return Ok(conn),
-            Ok(Err(error)) => anyhow::Error::from(error),
-            Err(_) => anyhow::anyhow!("no answer"),
+            Ok(Err(error)) if is_refusal(&error) => {
+                bail!("the database at {} refuses us: {error}", place(options));
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
         };
         let place = place(options);
-        if is_refusal(&error) {
-            return Err(error.context(format!("the database at {place} refuses us")));
-        }
         if clock.monotonic() + pause >= deadline {
-            bail!("the database at {place} did not answer within {limit:?}: {error:#}");
+            bail!("the database at {place} did not answer within {limit:?}: {error}");
         }
         tracing::warn!(
             database = place,
-            error = format!("{error:#}"),
+            error,
             "database is not there yet; trying again"
         );
         tokio::time::sleep(pause).await;
@@ -91,12 +92,12 @@ async fn wait(
 }
 
 /// A wrong password (class 28) and a missing database (3D000) stay so until somebody acts.
-fn is_refusal(error: &anyhow::Error) -> bool {
-    match error.downcast_ref() {
-        Some(sqlx::Error::Database(error)) => error
+fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error
             .code()
             .is_some_and(|code| code.starts_with("28") || code == "3D000"),
-        Some(sqlx::Error::Configuration(_)) => true,
+        sqlx::Error::Configuration(_) => true,
         _ => false,
     }
 }

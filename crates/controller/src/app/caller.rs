@@ -71,6 +71,12 @@ impl Reach {
         Self(Some(vec![caller.project_id.uuid()]))
     }
 
+    /// For tests of the queries that ask for one.
+    #[cfg(test)]
+    pub(crate) fn only(project: ProjectId) -> Self {
+        Self(Some(vec![project.uuid()]))
+    }
+
     /// The ids for SQL; `None` means every project.
     pub(crate) fn projects(&self) -> Option<&[Uuid]> {
         self.0.as_deref()

@@ -18,7 +18,7 @@ use crate::{
     db::{
         camera::{NewCamera, camera_get_many, camera_insert},
         event::{NewEvent, event_insert_many},
-        slot::slot_insert,
+        slot::slot_insert_all,
     },
     pointer::pointer,
     state::State,
@@ -71,9 +71,7 @@ async fn insert(
 ) -> Result<HashMap<CameraId, Camera>> {
     let good: Vec<_> = items.iter().flatten().cloned().collect();
     let inserted = camera_insert(conn, caller.project_id, &good).await?;
-    for id in &inserted {
-        slot_insert(conn, *id).await?;
-    }
+    slot_insert_all(conn, &inserted).await?;
     let taken: HashSet<_> = inserted.iter().copied().collect();
     for item in items {
         if let Ok(new) = item

@@ -17,6 +17,8 @@ pub(crate) mod schema;
 pub(crate) mod signing_key;
 pub(crate) mod slot;
 pub(crate) mod stream_key;
+#[cfg(test)]
+mod tenant_tests;
 pub(crate) mod user;
 
 use headworks_types::Labels;

@@ -60,21 +60,34 @@ fn key_arrays(keys: impl Iterator<Item = SlotKey>) -> (Vec<Uuid>, Vec<String>, V
 
 /// Adds the slot of a new camera.
 pub(crate) async fn slot_insert(conn: &mut PgConnection, camera: CameraId) -> sqlx::Result<()> {
+    slot_insert_all(conn, &[camera]).await
+}
+
+/// Adds the slots of new cameras, in one statement.
+pub(crate) async fn slot_insert_all(
+    conn: &mut PgConnection,
+    cameras: &[CameraId],
+) -> sqlx::Result<()> {
+    let cameras: Vec<_> = cameras.iter().map(|camera| camera.uuid()).collect();
     let result = sqlx::query!(
         r#"INSERT INTO slot (camera_id, role, ordinal, reason)
            SELECT id, 'ingest', 0,
                   CASE WHEN NOT enabled THEN $2
                        WHEN source->>'type' = 'publish' THEN $3
                        ELSE $4 END
-           FROM camera WHERE id = $1"#,
-        camera.uuid(),
+           FROM camera WHERE id = ANY($1)"#,
+        &cameras,
         DISABLED,
         PUBLISHED,
         NEW
     )
     .execute(conn)
     .await?;
-    super::ensure_one_row(&result)
+    if result.rows_affected() == cameras.len() as u64 {
+        Ok(())
+    } else {
+        Err(sqlx::Error::RowNotFound)
+    }
 }
 
 /// The camera has changed: tells the holder of its slot, or takes the slot away if the camera does

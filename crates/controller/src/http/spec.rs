@@ -4,7 +4,7 @@
 use utoipa::openapi::{
     Components, Content, Info, OpenApi, Ref, Required, ResponseBuilder,
     path::{Operation, ParameterBuilder, ParameterIn},
-    schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type},
+    schema::{ObjectBuilder, Type},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa::{PartialSchema, ToSchema};
@@ -85,20 +85,27 @@ fn refuse_alike(operation: &mut Operation) {
         )
         .build();
     let responses = &mut operation.responses.responses;
-    responses.entry("default".to_owned()).or_insert(problem.into());
+    responses
+        .entry("default".to_owned())
+        .or_insert(problem.into());
 }
 
 fn take_idempotency_key(operation: &mut Operation) {
     let text = ObjectBuilder::new()
         .schema_type(Type::String)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+        .min_length(Some(1))
         .max_length(Some(255));
     let parameter = ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("Makes a repetition of the request harmless for 24 hours."))
+        .description(Some(
+            "Makes a repetition of the request harmless for 24 hours.",
+        ))
         .schema(Some(text))
         .build();
-    operation.parameters.get_or_insert_default().push(parameter.into());
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(parameter.into());
 }

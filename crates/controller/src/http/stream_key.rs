@@ -70,7 +70,7 @@ pub(crate) async fn stream_key_create(
     post, path = "/v1/stream_keys/{stream_key_id}/~rotate", operation_id = "stream_key_rotate",
     tag = "stream_key",
     params(("stream_key_id" = StreamKeyId, Path)),
-    request_body = Option<StreamKeyRotate>,
+    request_body = StreamKeyRotate,
     responses((status = 201, description = "The new key and its secret.", body = StreamKeyCreated))
 )]
 pub(crate) async fn stream_key_rotate(

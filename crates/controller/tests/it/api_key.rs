@@ -10,7 +10,10 @@ use crate::harness::{ALL_ON_PROJECT, Controller, on_cluster, on_project, text};
 async fn a_key_lives(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    let created: ApiKeyCreated = api.post("/v1/api_keys", json!({"name": "ci"})).await.parse(201);
+    let created: ApiKeyCreated = api
+        .post("/v1/api_keys", json!({"name": "ci"}))
+        .await
+        .parse(201);
     let secret = created.secret.expose();
     assert!(secret.starts_with(&format!("hwak_{}_", created.api_key.lookup)));
     let path = format!("/v1/api_keys/{}", created.api_key.id);
@@ -20,10 +23,18 @@ async fn a_key_lives(pool: PgPool) {
 
     let own = api.with_key(Some(secret));
     own.get("/v1/users").await.problem(ProblemCode::Forbidden);
-    let revoked: ApiKey = own.post(&format!("{path}:revoke"), json!({})).await.parse(200);
+    let revoked: ApiKey = own
+        .post(&format!("{path}:revoke"), json!({}))
+        .await
+        .parse(200);
     assert!(revoked.revoked_at.is_some(), "a key may revoke itself");
-    own.get("/v1/users").await.problem(ProblemCode::Unauthenticated);
-    let again: ApiKey = api.post(&format!("{path}:revoke"), json!({})).await.parse(200);
+    own.get("/v1/users")
+        .await
+        .problem(ProblemCode::Unauthenticated);
+    let again: ApiKey = api
+        .post(&format!("{path}:revoke"), json!({}))
+        .await
+        .parse(200);
     assert_eq!(again.revoked_at, revoked.revoked_at);
     assert_eq!(api.all("/v1/api_keys", 1).await.len(), 2);
     controller.stop().await;
@@ -33,7 +44,7 @@ async fn a_key_lives(pool: PgPool) {
 async fn only_the_whole_secret_of_a_living_key_signs_in(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    let soon = chrono::Utc::now() + chrono::TimeDelta::milliseconds(300);
+    let soon = headworks_bootstrap::Clock::system().now() + chrono::TimeDelta::milliseconds(300);
     let body = json!({"name": "brief", "expires_at": soon});
     let created: ApiKeyCreated = api.post("/v1/api_keys", body).await.parse(201);
     let secret = created.secret.expose();
@@ -55,7 +66,12 @@ async fn only_the_whole_secret_of_a_living_key_signs_in(pool: PgPool) {
     ] {
         let refused = api.with_key(Some(bad)).get("/v1/users").await;
         refused.problem(ProblemCode::Unauthenticated);
-        assert!(refused.headers["www-authenticate"].to_str().expect("is text").contains("Bearer"));
+        assert!(
+            refused.headers["www-authenticate"]
+                .to_str()
+                .expect("is text")
+                .contains("Bearer")
+        );
     }
     let brief = api.with_key(Some(secret));
     let expires = async {
@@ -64,7 +80,9 @@ async fn only_the_whole_secret_of_a_living_key_signs_in(pool: PgPool) {
         }
     };
     let limit = std::time::Duration::from_secs(10);
-    tokio::time::timeout(limit, expires).await.expect("it expires");
+    tokio::time::timeout(limit, expires)
+        .await
+        .expect("it expires");
     let body = json!({"name": "late", "expires_at": "2020-01-01T00:00:00Z"});
     let refused = api.post("/v1/api_keys", body).await;
     assert_eq!(refused.pointers(ProblemCode::Invalid), ["/expires_at"]);
@@ -77,9 +95,16 @@ async fn secrets_of_keys_are_nowhere_in_the_database(pool: PgPool) {
     let api = &controller.admin;
     let key = [("idempotency-key", "1")];
     let body = Some(json!({"name": "ci"}));
-    let answer = api.send(reqwest::Method::POST, "/v1/api_keys", body, &key).await;
+    let answer = api
+        .send(reqwest::Method::POST, "/v1/api_keys", body, &key)
+        .await;
     let created: ApiKeyCreated = answer.parse(201);
-    let secret = created.secret.expose().rsplit_once('_').expect("has parts").1;
+    let secret = created
+        .secret
+        .expose()
+        .rsplit_once('_')
+        .expect("has parts")
+        .1;
     let rows: Vec<String> = sqlx::query_scalar!(
         r#"SELECT row_to_json(k)::text AS "row!" FROM api_key k
            UNION ALL SELECT encode(body, 'escape') FROM idempotency
@@ -103,8 +128,10 @@ async fn keys_for_another_project_need_the_cluster(pool: PgPool) {
     let body = json!({"name": "x", "project_id": controller.default_project().await});
     let refused = theirs.post("/v1/api_keys", body).await;
     refused.problem(ProblemCode::NotFound);
-    let created: ApiKeyCreated =
-        theirs.post("/v1/api_keys", json!({"name": "x"})).await.parse(201);
+    let created: ApiKeyCreated = theirs
+        .post("/v1/api_keys", json!({"name": "x"}))
+        .await
+        .parse(201);
     assert_eq!(created.api_key.project_id.to_string(), id);
     let body = json!({"name": "x", "project_id": "prj_00000000000000000000000000000000"});
     let refused = controller.admin.post("/v1/api_keys", body).await;
@@ -118,10 +145,17 @@ async fn nobody_revokes_a_mightier_key_or_the_last_administrator(pool: PgPool) {
     let api = &controller.admin;
     let project = controller.default_project().await;
     let admin = text(&api.get("/v1/api_keys?limit=1").await.expect(200)["items"][0]["id"]);
-    let users = controller.key(&[(on_project(&project), &["user.manage"])]).await;
+    let users = controller
+        .key(&[(on_project(&project), &["user.manage"])])
+        .await;
     let revoke = format!("/v1/api_keys/{admin}:revoke");
-    users.post(&revoke, json!({})).await.problem(ProblemCode::Forbidden);
-    api.post(&revoke, json!({})).await.problem(ProblemCode::Conflict);
+    users
+        .post(&revoke, json!({}))
+        .await
+        .problem(ProblemCode::Forbidden);
+    api.post(&revoke, json!({}))
+        .await
+        .problem(ProblemCode::Conflict);
     let grants = api.all(&format!("/v1/grants?api_key_id={admin}"), 10).await;
     let grant = format!("/v1/grants/{}", text(&grants[0]["id"]));
     users.delete(&grant).await.problem(ProblemCode::Forbidden);
@@ -130,6 +164,8 @@ async fn nobody_revokes_a_mightier_key_or_the_last_administrator(pool: PgPool) {
     let everything = [ALL_ON_PROJECT, &["node.manage"]].concat();
     let second = controller.key(&[(on_cluster(), &everything)]).await;
     second.post(&revoke, json!({})).await.expect(200);
-    api.get("/v1/users").await.problem(ProblemCode::Unauthenticated);
+    api.get("/v1/users")
+        .await
+        .problem(ProblemCode::Unauthenticated);
     controller.stop().await;
 }

@@ -1,1 +1,260 @@
-//! Tests.
+//! The description: it is the committed one, and every operation in it is guarded.
+
+use std::{collections::BTreeMap, path::Path};
+
+use headworks_types::ProblemCode;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::harness::{Answer, Api, Controller, camera, on_camera, text};
+
+/// Operations that need no credential.
+const PUBLIC: &[&str] = &["jwks_view"];
+
+/// Operations that act in the caller's own project: a stranger's key does well with them, and finds
+/// nothing of ours.
+const OWN: &[&str] = &[
+    "api_key_list",
+    "camera_bulk_create",
+    "camera_create",
+    "camera_list",
+    "event_list",
+    "grant_list",
+    "project_list",
+    "user_create",
+    "user_list",
+];
+
+struct Operation {
+    id: String,
+    method: Method,
+    path: String,
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let paths = document["paths"].as_object().expect("has paths");
+    let mut found = Vec::new();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().expect("is an object") {
+            let method = method.to_uppercase();
+            found.push(Operation {
+                id: text(&operation["operationId"]),
+                method: Method::from_bytes(method.as_bytes()).expect("is a method"),
+                path: path.clone(),
+            });
+        }
+    }
+    found
+}
+
+/// Things of the default project, and requests about them.
+struct World {
+    ids: BTreeMap<&'static str, String>,
+    bodies: BTreeMap<&'static str, Value>,
+}
+
+impl World {
+    async fn make(controller: &Controller) -> Self {
+        let api = &controller.admin;
+        let made = async |path: &str, body: Value| api.post(path, body).await.expect(201);
+        let project = controller.default_project().await;
+        let gate = text(&made("/v1/cameras", camera("gate")).await["id"]);
+        let user = text(&made("/v1/users", json!({"name": "Ann"})).await["id"]);
+        let key = made("/v1/api_keys", json!({"name": "ci"})).await;
+        let keys = format!("/v1/cameras/{gate}/stream_keys");
+        let stream_key = made(&keys, json!({"name": "obs"})).await;
+        let grant = json!({
+            "principal": {"type": "user", "id": user},
+            "object": on_camera(&gate),
+            "actions": ["camera.view_live"],
+        });
+        let granted = made("/v1/grants", grant.clone()).await;
+        let join_token = made("/v1/join_tokens", json!({"name": "edge"})).await;
+        let bodies = BTreeMap::from([
+            (
+                "api_key_create",
+                json!({"name": "x", "project_id": project}),
+            ),
+            ("api_key_revoke", json!({})),
+            (
+                "camera_bulk_create",
+                json!({"items": [camera("x")], "dry_run": true}),
+            ),
+            ("camera_create", camera("x")),
+            ("camera_update", json!({"name": "x"})),
+            ("grant_create", grant),
+            ("join_token_create", json!({"name": "x"})),
+            ("join_token_revoke", json!({})),
+            ("playback_token_issue", json!({"camera_ids": [gate]})),
+            ("project_create", json!({"name": "x"})),
+            ("project_update", json!({"name": "x"})),
+            ("stream_key_create", json!({"name": "x"})),
+            ("stream_key_revoke", json!({})),
+            ("stream_key_rotate", json!({})),
+            ("user_create", json!({"name": "x"})),
+            ("user_update", json!({"name": "x"})),
+        ]);
+        let ids = BTreeMap::from([
+            ("project_id", project),
+            ("camera_id", gate),
+            ("user_id", user),
+            ("api_key_id", text(&key["api_key"]["id"])),
+            ("stream_key_id", text(&stream_key["stream_key"]["id"])),
+            ("grant_id", text(&granted["id"])),
+            ("join_token_id", text(&join_token["join_token"]["id"])),
+            (
+                "node_id",
+                "node_00000000000000000000000000000000".to_owned(),
+            ),
+        ]);
+        Self { ids, bodies }
+    }
+
+    async fn request(&self, api: &Api, operation: &Operation) -> Answer {
+        let mut path = operation.path.clone();
+        for (name, id) in &self.ids {
+            path = path.replace(&format!("{{{name}}}"), id);
+        }
+        assert!(!path.contains('{'), "{path}: add a value for its parameter");
+        let body = self.bodies.get(operation.id.as_str()).cloned();
+        let needs_body = operation.method == Method::POST || operation.method == Method::PATCH;
+        assert_eq!(body.is_some(), needs_body, "{}: add a body", operation.id);
+        api.send(operation.method.clone(), &path, body, &[]).await
+    }
+}
+
+fn document() -> Value {
+    serde_json::to_value(headworks_controller::openapi()).expect("serializes")
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn every_operation_is_guarded(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let world = World::make(&controller).await;
+    let (_, stranger) = controller.project("theirs").await;
+    let powerless = controller.key(&[]).await;
+    let operations = operations(&document());
+    assert!(operations.len() > 30, "{}", operations.len());
+    for operation in &operations {
+        let id = operation.id.as_str();
+        if PUBLIC.contains(&id) {
+            let answer = world.request(&controller.anonymous(), operation).await;
+            assert_eq!(answer.status, 200, "{id}");
+            continue;
+        }
+        let refused = world.request(&controller.anonymous(), operation).await;
+        refused.problem(ProblemCode::Unauthenticated);
+        let refused = world.request(&powerless, operation).await;
+        assert!(
+            [403, 404].contains(&refused.status.as_u16()),
+            "{id}: {}",
+            refused.text
+        );
+        let answer = world.request(&stranger, operation).await;
+        if OWN.contains(&id) {
+            assert!(answer.status.is_success(), "{id}: {}", answer.text);
+            for ours in world.ids.values() {
+                assert!(!answer.text.contains(ours.as_str()), "{id} shows {ours}");
+            }
+        } else {
+            assert!(
+                [403, 404].contains(&answer.status.as_u16()),
+                "{id}: {}",
+                answer.text
+            );
+        }
+    }
+    // None of the refused requests had an effect.
+    for noun in ["camera", "user", "api_key", "grant", "join_token"] {
+        let id = &world.ids[&*format!("{noun}_id")];
+        let list = controller.admin.all(&format!("/v1/{noun}s"), 50).await;
+        let thing = list
+            .iter()
+            .find(|thing| thing["id"] == *id)
+            .expect("is there");
+        assert!(
+            thing["name"] != "x" && thing["revoked_at"].is_null(),
+            "{thing}"
+        );
+    }
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn every_operation_of_edges_is_guarded(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let document = serde_json::to_value(headworks_controller::edge_openapi()).expect("serializes");
+    let operations = operations(&document);
+    assert!(operations.len() >= 4);
+    for operation in &operations {
+        // Joining signs in by its body.
+        if operation.id == "node_join" {
+            continue;
+        }
+        for api in [&controller.anonymous(), &controller.admin] {
+            let body = (operation.method != Method::GET).then(|| json!({}));
+            let method = operation.method.clone();
+            let refused = api.send(method, &operation.path, body, &[]).await;
+            refused.problem(ProblemCode::Unauthenticated);
+        }
+    }
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn the_description_is_served_with_a_page_to_read_it(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = controller.anonymous();
+    assert_eq!(api.get("/openapi.json").await.expect(200), document());
+    let page = api.get("/docs/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("swagger-ui"), "{}", page.text);
+    assert!(
+        !page.text.contains("https://"),
+        "nothing comes from elsewhere"
+    );
+    controller.stop().await;
+}
+
+#[test]
+fn operations_follow_the_noun_rule() {
+    let operations = operations(&document());
+    let ids: std::collections::BTreeSet<_> = operations.iter().map(|o| &o.id).collect();
+    assert_eq!(ids.len(), operations.len(), "ids are unique");
+    for operation in &operations {
+        assert!(!operation.path.contains('~'), "{}", operation.path);
+        if let Some((_, verb)) = operation.path.rsplit_once(':') {
+            assert!(
+                operation.id.ends_with(&format!("_{verb}")),
+                "{}",
+                operation.id
+            );
+        }
+        let nouns = operation.path.split(['/', ':']).any(|part| {
+            part.strip_suffix('s')
+                .is_some_and(|noun| operation.id.starts_with(noun))
+        });
+        assert!(
+            nouns || PUBLIC.contains(&&*operation.id),
+            "{}",
+            operation.id
+        );
+    }
+}
+
+#[test]
+fn the_committed_descriptions_are_current() {
+    let edge = serde_json::to_value(headworks_controller::edge_openapi()).expect("serializes");
+    for (name, current) in [("headworks.json", document()), ("edge.json", edge)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../openapi")
+            .join(name);
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        let committed: Value = serde_json::from_str(&committed).unwrap_or_default();
+        assert!(
+            committed == current,
+            "openapi/{name} is old: run `cargo xtask openapi`"
+        );
+    }
+}

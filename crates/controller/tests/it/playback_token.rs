@@ -1,1 +1,240 @@
-//! Tests.
+//! Playback tokens over HTTP: who gets one, and what it says.
+
+use headworks_types::{Jwks, PlaybackClaims, PlaybackToken, ProblemCode};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{
+    edge_cluster::{Cluster, gate},
+    harness::{Api, Controller, camera, on_camera, on_cluster, on_project, text},
+};
+
+const TOKENS: &str = "/v1/playback_tokens";
+
+async fn verified(api: &Api, token: &PlaybackToken) -> PlaybackClaims {
+    let jwks: Jwks = api
+        .with_key(None)
+        .get("/.well-known/jwks.json")
+        .await
+        .parse(200);
+    let token = token.token.expose();
+    let header = jsonwebtoken::decode_header(token).expect("has a header");
+    assert_eq!(header.typ.as_deref(), Some("hwplay+jwt"));
+    assert_eq!(header.alg, Algorithm::EdDSA);
+    let kid = header.kid.expect("names its key");
+    let key = jwks
+        .keys
+        .iter()
+        .find(|key| key.kid == kid)
+        .expect("is published");
+    let mut rules = Validation::new(Algorithm::EdDSA);
+    rules.set_audience(&["headworks-edge"]);
+    rules.set_issuer(&["headworks"]);
+    let key = DecodingKey::from_ed_components(&key.x).expect("is a key");
+    jsonwebtoken::decode(token, &key, &rules)
+        .expect("is signed")
+        .claims
+}
+
+async fn new_camera(api: &Api, name: &str) -> String {
+    text(&api.post("/v1/cameras", camera(name)).await.expect(201)["id"])
+}
+
+async fn grant_to_user(api: &Api, user: &str, object: &Value, action: &str) {
+    let body = json!({
+        "principal": {"type": "user", "id": user}, "object": object, "actions": [action],
+    });
+    api.post("/v1/grants", body).await.expect(201);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_user_gets_what_was_granted_and_no_more(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let (gate, yard) = (new_camera(api, "gate").await, new_camera(api, "yard").await);
+    let ann = text(
+        &api.post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    );
+    grant_to_user(api, &ann, &on_camera(&gate), "camera.view_live").await;
+    grant_to_user(api, &ann, &on_camera(&yard), "camera.manage").await;
+    let ask = |cameras: &[&str]| json!({"user_id": ann, "camera_ids": cameras});
+
+    let token: PlaybackToken = api.post(TOKENS, ask(&[&gate])).await.parse(201);
+    let claims = verified(api, &token).await;
+    assert_eq!(claims.sub, ann);
+    assert_eq!(claims.cams[0].to_string(), gate);
+    assert_eq!(
+        (claims.exp - claims.iat, claims.sxp - claims.iat),
+        (300, 14_400)
+    );
+    assert_eq!(claims.prj.to_string(), controller.default_project().await);
+    assert_eq!(claims.exp, token.expires_at.timestamp());
+    assert_eq!(claims.sxp, token.watch_until.timestamp());
+    assert!(token.cameras[0].urls.is_none(), "it is on no node");
+
+    let refused = api.post(TOKENS, ask(&[&gate, &yard])).await;
+    let detail = refused.problem(ProblemCode::Forbidden).detail;
+    assert!(detail.expect("has words").contains(&yard));
+    let nothing = "cam_00000000000000000000000000000000";
+    api.post(TOKENS, ask(&[nothing]))
+        .await
+        .problem(ProblemCode::NotFound);
+
+    grant_to_user(
+        api,
+        &ann,
+        &on_project(&claims.prj.to_string()),
+        "camera.view_live",
+    )
+    .await;
+    api.post(TOKENS, ask(&[&gate, &yard])).await.expect(201);
+
+    let path = format!("/v1/users/{ann}");
+    api.patch(&path, json!({"enabled": false}))
+        .await
+        .expect(200);
+    api.post(TOKENS, ask(&[&gate]))
+        .await
+        .problem(ProblemCode::Forbidden);
+    api.delete(&path).await.expect(204);
+    api.post(TOKENS, ask(&[&gate]))
+        .await
+        .problem(ProblemCode::NotFound);
+    let issued = |event: &&Value| event["kind"] == "playback_token.issued";
+    api.events(|events| events.iter().filter(issued).count() == 2)
+        .await;
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_key_gets_what_it_may_watch_itself(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let admin = &controller.admin;
+    let (gate, yard) = (
+        new_camera(admin, "gate").await,
+        new_camera(admin, "yard").await,
+    );
+    let ask = |cameras: &[&str]| json!({"camera_ids": cameras});
+    let viewer = controller
+        .key(&[(on_camera(&gate), &["camera.view_live"])])
+        .await;
+    let token: PlaybackToken = viewer.post(TOKENS, ask(&[&gate])).await.parse(201);
+    assert!(verified(admin, &token).await.sub.starts_with("key_"));
+    viewer
+        .post(TOKENS, ask(&[&gate, &yard]))
+        .await
+        .problem(ProblemCode::NotFound);
+    // To manage a camera is to see it, not to watch it.
+    let manager = controller
+        .key(&[(on_camera(&gate), &["camera.manage"])])
+        .await;
+    manager
+        .post(TOKENS, ask(&[&gate]))
+        .await
+        .problem(ProblemCode::Forbidden);
+    // Nor does it allow to act for a user.
+    let ann = text(
+        &admin
+            .post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    );
+    let body = json!({"user_id": ann, "camera_ids": [gate]});
+    viewer
+        .post(TOKENS, body.clone())
+        .await
+        .problem(ProblemCode::Forbidden);
+    let (_, stranger) = controller.project("theirs").await;
+    stranger
+        .post(TOKENS, body)
+        .await
+        .problem(ProblemCode::NotFound);
+    stranger
+        .post(TOKENS, ask(&[&gate]))
+        .await
+        .problem(ProblemCode::NotFound);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_token_is_for_one_project(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let (_, theirs) = controller.project("theirs").await;
+    let (gate, yard) = (
+        new_camera(api, "gate").await,
+        new_camera(&theirs, "yard").await,
+    );
+    let body = json!({"camera_ids": [gate, yard]});
+    let refused = api.post(TOKENS, body).await;
+    assert_eq!(refused.pointers(ProblemCode::Invalid), ["/camera_ids/1"]);
+    // A grant on the cluster reaches into every project.
+    let bob = text(
+        &theirs
+            .post("/v1/users", json!({"name": "Bob"}))
+            .await
+            .expect(201)["id"],
+    );
+    let body = json!({"user_id": bob, "camera_ids": [gate]});
+    api.post(TOKENS, body.clone())
+        .await
+        .problem(ProblemCode::NotFound);
+    grant_to_user(api, &bob, &on_cluster(), "camera.view_live").await;
+    api.post(TOKENS, body).await.expect(201);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_is_asked_for_has_limits(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let gate = new_camera(api, "gate").await;
+    for (body, pointer) in [
+        (json!({"camera_ids": []}), "/camera_ids"),
+        (json!({"camera_ids": [gate, gate]}), "/camera_ids/1"),
+        (
+            json!({"camera_ids": [gate], "expires_in_seconds": 601}),
+            "/expires_in_seconds",
+        ),
+        (
+            json!({"camera_ids": [gate], "expires_in_seconds": 0}),
+            "/expires_in_seconds",
+        ),
+        (
+            json!({"camera_ids": [gate], "watch_seconds": 43_201}),
+            "/watch_seconds",
+        ),
+        (
+            json!({"camera_ids": [gate], "watch_seconds": 299}),
+            "/watch_seconds",
+        ),
+    ] {
+        let refused = api.post(TOKENS, body).await;
+        assert_eq!(refused.pointers(ProblemCode::Invalid), [pointer]);
+    }
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_token_comes_with_the_places_to_use_it(pool: PgPool) {
+    let cluster = Cluster::start(&pool).await;
+    let (edge, _alive) = cluster.living_edge("edge-1").await;
+    let gate = cluster.camera(gate()).await;
+    let placed = |camera: &headworks_types::Camera| camera.status.node_id == Some(edge.id);
+    cluster.camera_when(&gate, "it is placed", placed).await;
+    let ask = serde_json::from_value(json!({"camera_ids": [gate.id]})).expect("parses");
+    let token = cluster
+        .admin
+        .playback_token_issue(&ask)
+        .await
+        .expect("is issued");
+    let place = &token.cameras[0];
+    assert_eq!((place.camera_id, place.node_id), (gate.id, Some(edge.id)));
+    let hls = place.urls.as_ref().expect("has URLs").hls.as_str();
+    let expected = format!("http://edge-1:8081/live/{}/index.m3u8?token=", gate.id);
+    assert_eq!(hls.strip_prefix(&expected), Some(token.token.expose()));
+    cluster.stop().await;
+}

@@ -1,0 +1,237 @@
+//! No query shows or changes anything of another project than the ones it is given.
+
+use std::time::Duration;
+
+use headworks_types::{
+    Action, ApiKeyId, CameraId, Event, EventKind, GrantId, GrantObject, Labels, Principal,
+    ProjectId, Secret, StreamKeyId, UserId,
+};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{
+    api_key::{api_key_get, api_key_insert, api_key_list, api_key_revoke},
+    camera::{
+        CameraFilter, camera_delete, camera_get, camera_list, camera_list_access,
+        camera_list_access_of_user, camera_update,
+    },
+    event::{NewEvent, event_exists, event_insert, event_list},
+    fixture,
+    grant::{GrantFilter, grant_delete, grant_get, grant_insert, grant_list},
+    project::{project_get, project_list},
+    stream_key::{
+        stream_key_expire, stream_key_insert, stream_key_list, stream_key_lock, stream_key_revoke,
+    },
+    user::{UserFilter, user_delete, user_get, user_insert, user_list, user_update},
+};
+use crate::{
+    app::{Reach, Sight},
+    credential::{Kind, generate},
+    keys::Keys,
+};
+
+const SUSPECT: Duration = Duration::from_secs(6);
+
+/// A project with one of everything.
+struct Tenant {
+    project: ProjectId,
+    user: UserId,
+    key: ApiKeyId,
+    grant: GrantId,
+    camera: CameraId,
+    stream_key: StreamKeyId,
+    event: i64,
+}
+
+async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
+    let keys = Keys::new(&Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
+        .expect("is a master key");
+    let project = fixture::project(conn).await;
+    let camera = fixture::camera(conn, project).await;
+    let labels = Labels::default();
+    let user = user_insert(conn, project, Uuid::now_v7().into(), "Ann", None, &labels).await?;
+    let credential = generate(&keys, Kind::ApiKey);
+    let key = Uuid::now_v7().into();
+    let key = api_key_insert(conn, project, key, "ci", None, &credential).await?;
+    let principal = Principal::User { id: user.id };
+    let object = GrantObject::Camera { id: camera };
+    let (grant, actions) = (Uuid::now_v7().into(), [Action::CameraManage]);
+    let grant = grant_insert(conn, grant, project, principal, object, &actions).await?;
+    let credential = generate(&keys, Kind::StreamKey);
+    let stream_key = Uuid::now_v7().into();
+    let stream_key = stream_key_insert(conn, camera, stream_key, "obs", None, &credential).await?;
+    let event = NewEvent {
+        project_id: Some(project),
+        kind: EventKind::CameraCreated,
+        subject: camera.to_string(),
+        actor: "test",
+        message: "made".to_owned(),
+    };
+    event_insert(conn, event).await?;
+    let event = sqlx::query_scalar!(r#"SELECT max(id) AS "id!" FROM event"#)
+        .fetch_one(conn)
+        .await?;
+    Ok(Tenant {
+        project,
+        user: user.id,
+        key: key.id,
+        grant: grant.id,
+        camera,
+        stream_key: stream_key.id,
+        event,
+    })
+}
+
+fn sight(tenant: &Tenant) -> Sight {
+    let reach = Reach::only(tenant.project);
+    Sight {
+        seen: reach.clone(),
+        managed: reach.clone(),
+        watched: reach,
+        api_key_id: tenant.key,
+    }
+}
+
+/// How many of five single things of `of` a query finds that is given `reach`.
+async fn found(conn: &mut PgConnection, reach: &Reach, of: &Tenant) -> sqlx::Result<usize> {
+    let user = user_get(conn, reach, of.user).await?.is_some();
+    let key = api_key_get(conn, reach, of.key).await?.is_some();
+    let grant = grant_get(conn, reach, of.grant).await?.is_some();
+    let project = project_get(conn, reach, of.project).await?.is_some();
+    let event = event_exists(conn, reach, of.event).await?;
+    Ok([user, key, grant, project, event]
+        .iter()
+        .filter(|&&found| found)
+        .count())
+}
+
+/// The events, as soon as there are any: the transactions of other tests hold them back.
+async fn complete_events(conn: &mut PgConnection, reach: &Reach) -> sqlx::Result<Vec<Event>> {
+    let look = async {
+        loop {
+            let events = event_list(conn, reach, None, 10).await?;
+            if !events.is_empty() {
+                return Ok(events);
+            }
+        }
+    };
+    let limit = Duration::from_secs(30);
+    tokio::time::timeout(limit, look)
+        .await
+        .expect("events come")
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
+    let mut conn = pool.acquire().await?;
+    let conn = &mut *conn;
+    let (a, b) = (tenant(conn).await?, tenant(conn).await?);
+    let (reach, none) = (Reach::only(a.project), Labels::default());
+    assert_eq!(found(conn, &reach, &a).await?, 5);
+    assert_eq!(found(conn, &reach, &b).await?, 0);
+
+    let users = user_list(conn, &reach, &UserFilter::default(), None, 10).await?;
+    assert_eq!(
+        users.iter().map(|user| user.id).collect::<Vec<_>>(),
+        [a.user]
+    );
+    let keys = api_key_list(conn, &reach, None, 10).await?;
+    assert_eq!(keys.iter().map(|key| key.id).collect::<Vec<_>>(), [a.key]);
+    let projects = project_list(conn, &reach, None, 10).await?;
+    assert_eq!(
+        projects.iter().map(|p| p.id).collect::<Vec<_>>(),
+        [a.project]
+    );
+    let filter = GrantFilter {
+        camera_id: Some(b.camera),
+        ..GrantFilter::default()
+    };
+    assert!(
+        grant_list(conn, &reach, &filter, None, 10)
+            .await?
+            .is_empty()
+    );
+    let grants = grant_list(conn, &reach, &GrantFilter::default(), None, 10).await?;
+    assert_eq!(
+        grants.iter().map(|grant| grant.id).collect::<Vec<_>>(),
+        [a.grant]
+    );
+    let events = complete_events(conn, &reach).await?;
+    assert_eq!(
+        events
+            .iter()
+            .map(|event: &Event| event.id)
+            .collect::<Vec<_>>(),
+        [a.event]
+    );
+
+    let sight = sight(&a);
+    let filter = CameraFilter {
+        labels: none,
+        external_id: None,
+    };
+    let cameras = camera_list(conn, &sight, SUSPECT, &filter, None, 10).await?;
+    assert_eq!(cameras.iter().map(|c| c.id).collect::<Vec<_>>(), [a.camera]);
+    assert!(camera_get(conn, &sight, SUSPECT, a.camera).await?.is_some());
+    assert!(camera_get(conn, &sight, SUSPECT, b.camera).await?.is_none());
+    let both = [a.camera, b.camera];
+    let access = camera_list_access(conn, &sight, &both).await?;
+    assert_eq!(
+        access.iter().map(|c| c.id).collect::<Vec<_>>(),
+        [a.camera.uuid()]
+    );
+    let access = camera_list_access_of_user(conn, a.project, a.user, &both).await?;
+    assert_eq!(
+        access.iter().map(|c| c.id).collect::<Vec<_>>(),
+        [a.camera.uuid()]
+    );
+    let keys = stream_key_list(conn, a.project, b.camera, None, 10).await?;
+    assert!(keys.is_empty());
+    assert!(
+        stream_key_lock(conn, a.project, b.stream_key)
+            .await?
+            .is_none()
+    );
+    Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn writes_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
+    let mut conn = pool.acquire().await?;
+    let conn = &mut *conn;
+    let (a, b) = (tenant(conn).await?, tenant(conn).await?);
+    let missing = |result: sqlx::Result<()>| matches!(result, Err(sqlx::Error::RowNotFound));
+
+    assert!(missing(user_delete(conn, a.project, b.user).await));
+    assert!(missing(camera_delete(conn, a.project, b.camera).await));
+    assert!(missing(grant_delete(conn, a.project, b.grant).await));
+    assert!(missing(
+        api_key_revoke(conn, a.project, b.key).await.map(drop)
+    ));
+    assert!(missing(
+        stream_key_revoke(conn, a.project, b.stream_key)
+            .await
+            .map(drop)
+    ));
+    assert!(missing(
+        stream_key_expire(conn, a.project, b.stream_key, 0).await
+    ));
+
+    // As if somebody had mixed up the projects of two things.
+    let reach = Reach::only(b.project);
+    let mut user = user_get(conn, &reach, b.user)
+        .await?
+        .expect("is there")
+        .thing;
+    user.project_id = a.project;
+    assert!(missing(user_update(conn, &user).await.map(drop)));
+    let camera = camera_get(conn, &sight(&b), SUSPECT, b.camera).await?;
+    let mut camera = camera.expect("is there").thing;
+    camera.project_id = a.project;
+    assert!(missing(camera_update(conn, &camera, None).await));
+
+    assert_eq!(found(conn, &reach, &b).await?, 5, "all is as it was");
+    let keys = stream_key_list(conn, b.project, b.camera, None, 10).await?;
+    assert_eq!((keys[0].expires_at, keys[0].revoked_at), (None, None));
+    Ok(())
+}
