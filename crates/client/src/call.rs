@@ -9,9 +9,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Client, Error};
 
-/// A call that only reads.
+/// A call that takes nothing extra.
 #[derive(Debug)]
-pub struct Read;
+pub struct Plain;
 /// A call that creates; it takes an idempotency key.
 #[derive(Debug)]
 pub struct Create;
@@ -22,7 +22,7 @@ pub struct Change;
 /// A call that is sent when it is awaited.
 #[derive(Debug)]
 #[must_use = "a call is sent when it is awaited"]
-pub struct Call<T, K = Read> {
+pub struct Call<T, K = Plain> {
     client: Client,
     request: reqwest::RequestBuilder,
     query: Vec<(&'static str, String)>,
@@ -142,7 +142,15 @@ impl<T> Call<Page<T>> {
     pub fn page_token(self, token: &str) -> Self {
         self.with_query("page_token", token.to_owned())
     }
+}
 
+/// What can be found by labels and by the caller's own names.
+pub trait Named {}
+
+impl Named for headworks_types::Camera {}
+impl Named for headworks_types::User {}
+
+impl<T: Named> Call<Page<T>> {
     /// Only what carries these labels: `site=lyon,floor=2`.
     pub fn labels(self, filter: &str) -> Self {
         self.with_query("labels", filter.to_owned())

@@ -3,21 +3,21 @@
 use headworks_types::edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec};
 use reqwest::Method;
 
-use crate::{Call, Change, Client, Create};
+use crate::{Call, Client};
 
 impl Client {
     /// `POST /edge/v1/nodes:join`
-    pub fn node_join(&self, request: &JoinRequest) -> Call<JoinResponse, Create> {
-        self.post(&["edge", "v1", "nodes:join"], request)
+    pub fn node_join(&self, request: &JoinRequest) -> Call<JoinResponse> {
+        Call::new(self, Method::POST, &["edge", "v1", "nodes:join"]).body(request)
     }
 
     /// `PUT /edge/v1/node`
-    pub fn node_announce(&self, node: &NodeSpec) -> Call<(), Change> {
+    pub fn node_announce(&self, node: &NodeSpec) -> Call<()> {
         Call::new(self, Method::PUT, &["edge", "v1", "node"]).body(node)
     }
 
     /// `POST /edge/v1/lease:renew`
-    pub fn lease_renew(&self, renewal: &LeaseRenewal) -> Call<LeaseGrant, Create> {
-        self.post(&["edge", "v1", "lease:renew"], renewal)
+    pub fn lease_renew(&self, renewal: &LeaseRenewal) -> Call<LeaseGrant> {
+        Call::new(self, Method::POST, &["edge", "v1", "lease:renew"]).body(renewal)
     }
 }

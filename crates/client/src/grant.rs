@@ -1,8 +1,9 @@
 //! Grants.
 
-use headworks_types::{Grant, GrantCreate, GrantId, Page};
+use headworks_types::{ApiKeyId, CameraId, Grant, GrantCreate, GrantId, Page, UserId};
+use reqwest::Method;
 
-use crate::{Call, Change, Client, Create};
+use crate::{Call, Client, Create};
 
 impl Client {
     /// `GET /v1/grants`
@@ -21,7 +22,24 @@ impl Client {
     }
 
     /// `DELETE /v1/grants/{grant_id}`
-    pub fn grant_delete(&self, id: GrantId) -> Call<(), Change> {
-        self.delete(&["v1", "grants", &id.to_string()])
+    pub fn grant_delete(&self, id: GrantId) -> Call<()> {
+        Call::new(self, Method::DELETE, &["v1", "grants", &id.to_string()])
+    }
+}
+
+impl Call<Page<Grant>> {
+    /// Only grants to this user.
+    pub fn to_user(self, id: UserId) -> Self {
+        self.with_query("user_id", id.to_string())
+    }
+
+    /// Only grants to this API key.
+    pub fn to_api_key(self, id: ApiKeyId) -> Self {
+        self.with_query("api_key_id", id.to_string())
+    }
+
+    /// Only grants on this camera.
+    pub fn on_camera(self, id: CameraId) -> Self {
+        self.with_query("camera_id", id.to_string())
     }
 }

@@ -30,7 +30,7 @@ use reqwest::{Method, redirect};
 use serde::Serialize;
 use url::Url;
 
-pub use call::{Call, Change, Create, Read, Tagged};
+pub use call::{Call, Change, Create, Named, Plain, Tagged};
 pub use error::Error;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ impl TicketKey {
         match disk::read(path)? {
             Some(bytes) if bytes.len() == KEY => return Ok(Self::from_bytes(&bytes)),
             Some(_) => {
-                tracing::warn!(path = %path.display(), "the ticket key is damaged; made a new one")
+                tracing::warn!(path = %path.display(), "the ticket key is damaged; made a new one");
             }
             None => {}
         }

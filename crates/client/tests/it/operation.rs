@@ -1,0 +1,236 @@
+//! Every operation of the API documents has a method here, which calls the same method and path.
+
+use std::{collections::BTreeMap, path::Path};
+
+use axum::{http::StatusCode, response::IntoResponse as _};
+use headworks_client::{Client, Error};
+use headworks_types::{
+    Action, Advertise, ApiKeyCreate, ApiKeyId, CameraBulkCreate, CameraCreate, CameraId,
+    CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId,
+    Labels, NodeId, NodeLoad, Placement, PlaybackTokenCreate, Principal, ProjectCreate, ProjectId,
+    ProjectUpdate, Secret, StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate,
+    UserId, UserUpdate,
+    edge::{JoinRequest, LeaseRenewal, NodeSpec},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::server::Server;
+
+const ID: Uuid = Uuid::from_u128(1);
+
+/// Method and path with parameters, by operation.
+fn documented(document: &str) -> BTreeMap<String, (String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../openapi")
+        .join(document);
+    let text = std::fs::read_to_string(&path).expect("`cargo xtask openapi` writes it");
+    let document: Value = serde_json::from_str(&text).expect("is JSON");
+    let mut operations = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().expect("has paths") {
+        for (method, operation) in item.as_object().expect("has methods") {
+            if let Some(name) = operation["operationId"].as_str() {
+                operations.insert(name.to_owned(), (method.to_uppercase(), path.clone()));
+            }
+        }
+    }
+    operations
+}
+
+/// `/v1/cameras/cam_…` as `/v1/cameras/{camera_id}`: each id is of another noun.
+fn template(path: &str) -> String {
+    let ids: [(String, &str); 8] = [
+        (ProjectId::from(ID).to_string(), "{project_id}"),
+        (UserId::from(ID).to_string(), "{user_id}"),
+        (ApiKeyId::from(ID).to_string(), "{api_key_id}"),
+        (StreamKeyId::from(ID).to_string(), "{stream_key_id}"),
+        (CameraId::from(ID).to_string(), "{camera_id}"),
+        (GrantId::from(ID).to_string(), "{grant_id}"),
+        (NodeId::from(ID).to_string(), "{node_id}"),
+        (JoinTokenId::from(ID).to_string(), "{join_token_id}"),
+    ];
+    let segments = path.split('/').map(|segment| {
+        let (id, verb) = match segment.split_once(':') {
+            Some((id, verb)) => (id, format!(":{verb}")),
+            None => (segment, String::new()),
+        };
+        let name = ids
+            .iter()
+            .find(|(known, _)| known == id)
+            .map_or(id, |(_, name)| *name);
+        format!("{name}{verb}")
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+async fn compare(document: &str, calls: impl AsyncFn(&Client, &mut Vec<&'static str>)) {
+    let server = Server::start(|_| StatusCode::IM_A_TEAPOT.into_response()).await;
+    let mut names = Vec::new();
+    calls(&server.client(), &mut names).await;
+    let called: BTreeMap<_, _> = names
+        .into_iter()
+        .zip(server.asked())
+        .map(|(name, asked)| {
+            (
+                name.to_owned(),
+                (asked.method.to_string(), template(&asked.path)),
+            )
+        })
+        .collect();
+    assert_eq!(called, documented(document));
+}
+
+macro_rules! call {
+    ($names:ident, $client:ident . $name:ident ( $($argument:expr),* )) => {
+        $names.push(stringify!($name));
+        let error = $client.$name($($argument),*).await.err().expect("a teapot");
+        assert!(matches!(error, Error::Unexpected { status: 418, .. }), "{error}");
+    };
+}
+
+#[tokio::test]
+async fn the_edges_api() {
+    compare("edge.json", async |client, names| {
+        let node = NodeSpec {
+            name: "edge".to_owned(),
+            site: "a".to_owned(),
+            zone: "a".to_owned(),
+            labels: Labels::default(),
+            capacity: 1,
+            advertise: Advertise {
+                http: "http://edge/".parse().expect("parses"),
+            },
+            version: "1".to_owned(),
+        };
+        let renewal = LeaseRenewal {
+            instance: ID,
+            revision: 0,
+            apply_error: None,
+            slots: vec![],
+            load: NodeLoad::default(),
+            goodbye: false,
+        };
+        let join = JoinRequest {
+            token: Secret::new("x"),
+            node: node.clone(),
+        };
+        call!(names, client.node_join(&join));
+        call!(names, client.node_announce(&node));
+        call!(names, client.lease_renew(&renewal));
+        call!(names, client.watch(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everybodys_api() {
+    compare("headworks.json", async |client, names| {
+        cameras(client, names).await;
+        people(client, names).await;
+        cluster(client, names).await;
+    })
+    .await;
+}
+
+async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
+    let id = CameraId::from(ID);
+    let key = StreamKeyId::from(ID);
+    let camera = CameraCreate {
+        name: "x".to_owned(),
+        external_id: None,
+        labels: Labels::default(),
+        source: CameraSource::Publish,
+        credentials: None,
+        enabled: true,
+        start: StartMode::Always,
+        placement: Placement::default(),
+    };
+    let bulk = CameraBulkCreate {
+        items: vec![],
+        dry_run: true,
+    };
+    let stream_key = StreamKeyCreate {
+        name: "x".to_owned(),
+        expires_at: None,
+    };
+    let playback = PlaybackTokenCreate {
+        user_id: None,
+        camera_ids: vec![id],
+        expires_in_seconds: 1,
+        watch_seconds: 1,
+    };
+    call!(names, client.camera_list());
+    call!(names, client.camera_create(&camera));
+    call!(names, client.camera_bulk_create(&bulk));
+    call!(names, client.camera_view(id));
+    call!(names, client.camera_update(id, &CameraUpdate::default()));
+    call!(names, client.camera_delete(id));
+    call!(names, client.stream_key_list(id));
+    call!(names, client.stream_key_create(id, &stream_key));
+    call!(
+        names,
+        client.stream_key_rotate(key, &StreamKeyRotate::default())
+    );
+    call!(names, client.stream_key_revoke(key));
+    call!(names, client.playback_token_issue(&playback));
+    call!(names, client.jwks_view());
+}
+
+async fn people(client: &Client, names: &mut Vec<&'static str>) {
+    let user = UserCreate {
+        name: "x".to_owned(),
+        external_id: None,
+        labels: Labels::default(),
+    };
+    let key = ApiKeyCreate {
+        name: "x".to_owned(),
+        project_id: None,
+        expires_at: None,
+    };
+    let grant = GrantCreate {
+        principal: Principal::User {
+            id: UserId::from(ID),
+        },
+        object: GrantObject::Cluster,
+        actions: vec![Action::NodeManage],
+    };
+    call!(names, client.user_list());
+    call!(names, client.user_create(&user));
+    call!(names, client.user_view(UserId::from(ID)));
+    call!(
+        names,
+        client.user_update(UserId::from(ID), &UserUpdate::default())
+    );
+    call!(names, client.user_delete(UserId::from(ID)));
+    call!(names, client.api_key_list());
+    call!(names, client.api_key_create(&key));
+    call!(names, client.api_key_view(ApiKeyId::from(ID)));
+    call!(names, client.api_key_revoke(ApiKeyId::from(ID)));
+    call!(names, client.grant_list());
+    call!(names, client.grant_create(&grant));
+    call!(names, client.grant_view(GrantId::from(ID)));
+    call!(names, client.grant_delete(GrantId::from(ID)));
+}
+
+async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
+    let project = ProjectCreate {
+        name: "x".to_owned(),
+    };
+    let token = JoinTokenCreate {
+        name: "x".to_owned(),
+        expires_in_seconds: 60,
+    };
+    call!(names, client.project_list());
+    call!(names, client.project_create(&project));
+    call!(names, client.project_view(ProjectId::from(ID)));
+    call!(
+        names,
+        client.project_update(ProjectId::from(ID), &ProjectUpdate::default())
+    );
+    call!(names, client.node_list());
+    call!(names, client.node_view(NodeId::from(ID)));
+    call!(names, client.join_token_list());
+    call!(names, client.join_token_create(&token));
+    call!(names, client.join_token_revoke(JoinTokenId::from(ID)));
+    call!(names, client.event_list());
+}
