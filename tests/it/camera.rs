@@ -1,9 +1,12 @@
 //! Cameras that misbehave, and what their status says.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, thread, time::Duration};
 
-use headworks_testkit::{Audio, Camera, CameraOptions, Launch, Player, Scheme, Video, judge};
+use headworks_testkit::{
+    Audio, Camera, CameraOptions, Launch, Login, Player, Scheme, Seen, Video, judge,
+};
 use headworks_types::{CameraState, CameraUpdate, Codec, Credentials, Secret, StartMode};
+use url::Url;
 
 use crate::scene::{SOON, Scene, camera, camera_with, pulled};
 
@@ -29,79 +32,93 @@ fn what_a_camera_sends_is_what_foreign_players_get() {
     assert_eq!(tracks(yard_id), [Codec::H265, Codec::G711a]);
 
     let (gate_urls, yard_urls) = (up.api.urls(gate_id), up.api.urls(yard_id));
-    for (seen, codecs) in [
-        (
-            judge::decode(gate_urls.flv.as_str(), 3),
-            &["h264", "aac"][..],
-        ),
-        (judge::decode(gate_urls.hls.as_str(), 3), &["h264", "aac"]),
-        (
-            judge::decode_modern(yard_urls.flv.as_str(), 3),
-            &["hevc", "pcm_alaw"],
-        ),
-        (judge::decode(yard_urls.hls.as_str(), 3), &["hevc"]),
-    ] {
-        let seen = seen.expect("decodes");
-        assert_eq!(seen.codecs(), codecs);
-        assert!(seen.errors.is_empty(), "{seen:?}");
-        assert!(seen.pictures() >= 30, "{seen:?}");
-    }
+    type Judge = fn(&str, u32) -> anyhow::Result<Seen>;
+    let cases: [(Judge, &Url, &[&str]); 4] = [
+        (judge::decode, &gate_urls.flv, &["h264", "aac"]),
+        (judge::decode, &gate_urls.hls, &["h264", "aac"]),
+        (judge::decode_modern, &yard_urls.flv, &["hevc", "pcm_alaw"]),
+        (judge::decode, &yard_urls.hls, &["hevc"]),
+    ];
+    thread::scope(|scope| {
+        for (judge, url, codecs) in cases {
+            scope.spawn(move || {
+                let seen = judge(url.as_str(), 3).expect("decodes");
+                assert_eq!(seen.codecs(), codecs);
+                assert!(seen.errors.is_empty(), "{seen:?}");
+                assert!(seen.pictures() >= 30, "{seen:?}");
+            });
+        }
+    });
     assert_eq!((gate.plays(), yard.plays()), (1, 1), "one connection each");
 }
 
 #[test]
 fn b_frames_come_out_in_order() {
     let up = Scene::up();
-    for video in [Video::H264, Video::H265] {
-        let camera = camera_with(CameraOptions {
+    let cameras = [Video::H264, Video::H265].map(|video| {
+        camera_with(CameraOptions {
             video,
             b_frames: 2,
             ..CameraOptions::default()
-        });
-        let urls = up.api.urls(up.api.add_live(&camera));
-        let seen = judge::decode(urls.hls.as_str(), 3).expect("decodes");
-        assert!(seen.errors.is_empty() && seen.pictures() >= 30, "{seen:?}");
-        let seen = judge::decode_modern(urls.flv.as_str(), 3).expect("decodes");
-        assert!(seen.errors.is_empty() && seen.pictures() >= 30, "{seen:?}");
-    }
+        })
+    });
+    thread::scope(|scope| {
+        for camera in &cameras {
+            let urls = up.api.urls(up.api.add_live(camera));
+            scope.spawn(move || {
+                for seen in [
+                    judge::decode(urls.hls.as_str(), 2),
+                    judge::decode_modern(urls.flv.as_str(), 2),
+                ] {
+                    let seen = seen.expect("decodes");
+                    assert!(seen.errors.is_empty(), "{seen:?}");
+                    assert!(seen.pictures() >= 20, "{seen:?}");
+                }
+            });
+        }
+    });
 }
 
 #[test]
 fn a_wrong_password_is_named_and_can_be_corrected() {
-    for scheme in [Scheme::Digest, Scheme::Basic] {
-        let mut login = headworks_testkit::Login::digest("admin", "p@ss:w/rd");
-        if let Some(login) = &mut login {
-            login.scheme = scheme;
-        }
+    let up = Scene::up();
+    let credentials = |password: &str| Credentials {
+        username: "admin".to_owned(),
+        password: Secret::new(password),
+    };
+    let cameras = [Scheme::Digest, Scheme::Basic].map(|scheme| {
         let camera = Camera::start(CameraOptions {
-            login,
+            login: Some(Login {
+                scheme,
+                username: "admin".to_owned(),
+                password: "p@ss:w/rd".to_owned(),
+            }),
             ..CameraOptions::default()
         })
         .expect("starts");
-        let up = Scene::up();
-        let credentials = |password: &str| Credentials {
-            username: "admin".to_owned(),
-            password: Secret::new(password),
-        };
         let mut create = pulled(&camera.url());
         create.credentials = Some(credentials("wrong"));
-        let id = up.api.call(up.api.client.camera_create(&create)).id;
-        let record = up.api.wait_for_state(id, CameraState::Failed);
-        let message = &record.status.message;
-        assert!(message.contains("401 from camera"), "{message}");
-
+        (up.api.call(up.api.client.camera_create(&create)).id, camera)
+    });
+    for (id, _) in &cameras {
+        up.api.wait_for(*id, "the camera refuses", |camera| {
+            camera.status.state == CameraState::Failed
+                && camera.status.message.contains("401 from camera")
+        });
         let change = CameraUpdate {
             credentials: Some(Some(credentials("p@ss:w/rd"))),
             ..CameraUpdate::default()
         };
-        up.api.call(up.api.client.camera_update(id, &change));
-        up.api.wait_for_state(id, CameraState::Live);
+        up.api.call(up.api.client.camera_update(*id, &change));
+    }
+    for (id, _) in &cameras {
+        up.api.wait_for_state(*id, CameraState::Live);
     }
 }
 
 #[test]
 fn what_is_wrong_is_said_in_words() {
-    let up = Scene::up();
+    let up = Scene::launch(Launch::default().env("HEADWORKS__EDGE__PULL__CONNECT_TIMEOUT", "2s"));
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         listener.local_addr().expect("has one")
@@ -118,8 +135,8 @@ fn what_is_wrong_is_said_in_words() {
             pulled(&format!("rtsp://{closed}/live")),
             "connection refused",
         ),
-        (pulled(&format!("rtsp://{silent}/live")), "no answer"),
-        (pulled("rtsp://camera.invalid/live"), "camera.invalid"),
+        (pulled(&format!("rtsp://{silent}/live")), "does not answer"),
+        (pulled("rtsp://camera.invalid/live"), "does not resolve"),
         (pulled(&motion_jpeg.url().replace("/live", "/other")), "404"),
     ]
     .map(|(create, words)| (up.api.call(up.api.client.camera_create(&create)).id, words));
@@ -159,13 +176,15 @@ fn viewers_stay_while_a_killed_camera_comes_back() {
 #[test]
 fn a_camera_that_hangs_is_noticed_and_comes_back() {
     let mut camera = camera();
-    let up = Scene::up();
+    let up = Scene::launch(Launch::default().env("HEADWORKS__EDGE__PULL__VIDEO_TIMEOUT", "2s"));
     let id = up.api.add_live(&camera);
     let mut viewer = Player::start(up.api.urls(id).flv.as_str()).expect("starts");
     viewer.wait_for_pictures(10, SOON).expect("plays");
     // Its connections stay open; only the frames stop.
     camera.freeze();
-    up.api.wait_for_state(id, CameraState::Failed);
+    up.api.wait_for(id, "no video", |camera| {
+        camera.status.state == CameraState::Failed && camera.status.message.contains("no video")
+    });
     camera.thaw();
     viewer.wait_for_pictures(30, SOON).expect("plays on");
     up.api.wait_for_state(id, CameraState::Live);
@@ -174,7 +193,10 @@ fn a_camera_that_hangs_is_noticed_and_comes_back() {
 #[test]
 fn an_on_demand_camera_is_pulled_once_for_all_its_viewers() {
     let camera = camera();
-    let up = Scene::launch(Launch::default().env("HEADWORKS__EDGE__PULL__IDLE_STOP", "1s"));
+    let launch = Launch::default()
+        .env("HEADWORKS__EDGE__PULL__IDLE", "1s")
+        .env("HEADWORKS__EDGE__HUB__HLS__IDLE", "5s");
+    let up = Scene::launch(launch);
     let id = up.api.add(&camera, StartMode::OnDemand);
     up.api.wait_for_state(id, CameraState::Idle);
     assert_eq!(camera.plays(), 0);

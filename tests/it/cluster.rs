@@ -1,6 +1,6 @@
 //! The parts as processes of their own: one controller, several edges.
 
-use std::{ffi::OsString, path::Path};
+use std::path::Path;
 
 use headworks_testkit::{Headworks, Launch, Player, Postgres, wait_until};
 use headworks_types::{CameraState, JoinTokenCreate, NodeState};
@@ -26,11 +26,15 @@ impl Cluster {
             .env("HEADWORKS__CONTROLLER__LEASE_RENEW", "200ms")
             .env("HEADWORKS__CONTROLLER__LEASE_SUSPECT", "1s")
             .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "2s");
-        let arguments: Vec<OsString> = ["controller", "--json"].map(Into::into).into();
-        let mut controller = Headworks::run(&arguments, &launch).expect("runs");
-        let ready = controller.wait_until_ready().expect("is ready").clone();
-        let key = ready.admin_key.expect("the database is new");
-        let url = controller.api().to_owned();
+        let launch = launch.env("HEADWORKS__TELEMETRY__FORMAT", "json");
+        let controller = Headworks::run(&["controller".into()], &launch).expect("runs");
+        let (address, key) = wait_until("the controller listens", SOON, || {
+            let address = controller.log().lines().find_map(listening)?;
+            // It prints a line of words and then the key.
+            Some((address, controller.output().get(1)?.clone()))
+        })
+        .unwrap_or_else(|error| panic!("{error}\n{}", controller.log()));
+        let url = format!("http://{address}");
         Self {
             api: Api::new(&url, &key),
             url,
@@ -57,9 +61,7 @@ impl Cluster {
                 "HEADWORKS__EDGE__DATA",
                 text(&self.directory.path().join(name)),
             );
-        let mut edge = Headworks::run(&["edge".into(), "--json".into()], &launch).expect("runs");
-        edge.wait_until_ready().expect("is ready");
-        edge
+        Headworks::run(&["edge".into()], &launch).expect("runs")
     }
 
     fn wait_until_ready(&self, edges: usize) {
@@ -70,6 +72,13 @@ impl Cluster {
         })
         .expect("they are");
     }
+}
+
+/// The address in the line of the log that says where the controller listens.
+fn listening(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    (line["message"] == "controller listens")
+        .then(|| line["local_addr"].as_str().map(str::to_owned))?
 }
 
 /// 32 bytes, known to everybody.
@@ -84,6 +93,7 @@ fn a_killed_edge_comes_back_with_its_camera() {
     let camera = camera();
     let cluster = Cluster::start();
     let mut edge = cluster.edge("edge-1");
+    cluster.wait_until_ready(1);
     let id = cluster.api.add_live(&camera);
     let node = cluster.api.view(id).status.node_id;
 

@@ -58,7 +58,8 @@ pub fn start(tracks: &Tracks, dts: i64) -> Bytes {
     out.put_u32(9);
     out.put_u32(0);
     let time = milliseconds(dts, VIDEO_CLOCK);
-    write_tag(&mut out, TAG_SCRIPT, time, &[], &metadata(tracks));
+    // At any other time FFmpeg takes metadata for a track of subtitles.
+    write_tag(&mut out, TAG_SCRIPT, 0, &[], &metadata(tracks));
     write_sequence_headers(&mut out, tracks, time);
     out.into()
 }

@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         .args(arguments)
         .env("DATABASE_URL", server.url())
         .env("HEADWORKS_BIN", cargo::target().join("debug/headworks"))
+        .env("RUST_TEST_THREADS", threads())
         .stdout(Stdio::piped())
         .spawn()
         .context("run cargo test")?;
@@ -55,6 +56,15 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         bail!("cargo test failed ({status})");
     }
     Ok(())
+}
+
+/// Tests with real cameras mostly wait, so more of them than processors run at once.
+fn threads() -> String {
+    let chosen = std::env::var("RUST_TEST_THREADS");
+    chosen.unwrap_or_else(|_| {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        (2 * processors).to_string()
+    })
 }
 
 /// What all the test programs did together.
