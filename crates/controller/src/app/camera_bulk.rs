@@ -56,7 +56,9 @@ pub(crate) async fn camera_bulk_create(
     };
     let result = outcomes(items, created, bulk.dry_run);
     write.commit(&result).await?;
-    state.wake.planner();
+    if !bulk.dry_run {
+        state.wake.planner();
+    }
     Ok(result)
 }
 

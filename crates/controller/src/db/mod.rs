@@ -30,9 +30,10 @@ pub(crate) fn ensure_one_row(result: &PgQueryResult) -> sqlx::Result<()> {
     match result.rows_affected() {
         1 => Ok(()),
         0 => Err(sqlx::Error::RowNotFound),
-        many => Err(sqlx::Error::Protocol(format!(
-            "{many} rows changed instead of one"
-        ))),
+        many => {
+            let wrong = format!("{many} rows changed instead of one");
+            Err(sqlx::Error::InvalidArgument(wrong))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     answer::Created,
     error::Result,
     extract::{IfMatch, Json as Body, Path, Post, Query},
-    page::{Cursor, label_filter},
+    page::{Cursor, label_filter, text_filter},
 };
 use crate::{
     app::{self, Caller, Error, Versioned},
@@ -52,8 +52,8 @@ pub(crate) async fn camera_list(
     let (limit, page_token) = (query.limit, query.page_token);
     let cursor = Cursor::<CameraId>::new(&PageQuery { limit, page_token })?;
     let filter = CameraFilter {
-        labels: label_filter(query.labels.as_deref())?,
-        external_id: query.external_id,
+        labels: label_filter(query.labels)?,
+        external_id: text_filter("external_id", query.external_id)?,
     };
     let sight = caller.sight()?;
     let mut conn = state.pool.acquire().await?;

@@ -54,7 +54,7 @@ pub(crate) async fn envelope(
     response
 }
 
-/// The answer to a request whose handler panicked. The panic hook has logged it already.
+/// The answer to a request whose handler panicked.
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let message = panic
@@ -82,15 +82,21 @@ pub(crate) async fn no_route(request: Request) -> Refusal {
 pub(crate) async fn no_method(request: Request) -> Refusal {
     Refusal::new(
         ProblemCode::MethodNotAllowed,
-        format!("{} is not allowed on {}", request.method(), request.uri().path()),
+        format!(
+            "{} is not allowed on {}",
+            request.method(),
+            request.uri().path()
+        ),
     )
 }
 
 async fn in_time(answer: impl Future<Output = Response>, limit: Duration) -> Response {
-    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
-        tracing::warn!(?limit, "request took too long and was given up");
-        Refusal::new(ProblemCode::Unavailable, "this took too long; try again").into_response()
-    })
+    tokio::time::timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| {
+            tracing::warn!(?limit, "request took too long and was given up");
+            Refusal::new(ProblemCode::Unavailable, "this took too long; try again").into_response()
+        })
 }
 
 /// The client's id if it is a sane one, else a new one.
@@ -100,7 +106,10 @@ fn request_id(state: &State, request: &Request) -> String {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| (1..=128).contains(&id.len()))
-        .filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)))
+        .filter(|id| {
+            id.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+        })
         .map_or_else(
             || state.ids.next::<Uuid>().as_simple().to_string(),
             str::to_owned,
@@ -121,5 +130,38 @@ fn write(response: &mut Response, mut problem: Problem, id: &str) {
             tracing::error!(%error, "problem cannot be written");
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, routing::get};
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    async fn breaks() -> StatusCode {
+        panic!("a bug with a secret in it")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing() {
+        let router = Router::new()
+            .route("/", get(breaks))
+            .layer(CatchPanicLayer::custom(panicked));
+        let request = Request::builder().uri("/").body(Body::empty());
+        let answer = router.oneshot(request.expect("is a request")).await;
+        let answer = answer.expect("is answered");
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let problem = answer.extensions().get::<Problem>().expect("is a problem");
+        assert_eq!(problem.code, ProblemCode::Internal);
+        assert!(!problem.to_string().contains("secret"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn an_endless_handler_is_given_up() {
+        let answer = in_time(std::future::pending(), Duration::from_millis(1)).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -74,11 +74,24 @@ pub(crate) fn limit(limit: Option<u32>) -> Result<u32> {
 }
 
 /// The label filter that the client asks for.
-pub(crate) fn label_filter(text: Option<&str>) -> Result<Labels> {
-    text.unwrap_or_default()
+pub(crate) fn label_filter(text: Option<String>) -> Result<Labels> {
+    text_filter("labels", text)?
+        .unwrap_or_default()
         .parse()
         .map(|LabelFilter(labels)| labels)
         .map_err(|detail| Refusal::parameter("labels", detail))
+}
+
+/// A text to look for. Nothing that we store has control characters, and PostgreSQL refuses NUL.
+pub(crate) fn text_filter(name: &str, text: Option<String>) -> Result<Option<String>> {
+    if text
+        .iter()
+        .flat_map(|text| text.chars())
+        .any(char::is_control)
+    {
+        return Err(Refusal::parameter(name, "must have no control characters"));
+    }
+    Ok(text)
 }
 
 /// The refusal of a page token that we did not make, or made for another list.

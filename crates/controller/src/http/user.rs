@@ -9,7 +9,7 @@ use super::{
     answer::Created,
     error::Result,
     extract::{IfMatch, Json as Body, Path, Post, Query},
-    page::{Cursor, label_filter},
+    page::{Cursor, label_filter, text_filter},
 };
 use crate::{
     app::{self, Caller, Error, Versioned},
@@ -49,8 +49,8 @@ pub(crate) async fn user_list(
     let (limit, page_token) = (query.limit, query.page_token);
     let cursor = Cursor::<UserId>::new(&PageQuery { limit, page_token })?;
     let filter = UserFilter {
-        labels: label_filter(query.labels.as_deref())?,
-        external_id: query.external_id,
+        labels: label_filter(query.labels)?,
+        external_id: text_filter("external_id", query.external_id)?,
     };
     let reach = caller.reach(Action::UserManage)?;
     let mut conn = state.pool.acquire().await?;

@@ -94,6 +94,17 @@ async fn lists_are_filtered_by_labels_and_external_id(pool: PgPool) {
     assert!(names("?external_id=d").await.is_empty());
     let refused = api.get("/v1/cameras?labels=site").await;
     assert_eq!(refused.pointers(ProblemCode::Malformed), ["/labels"]);
+    for (name, value) in [
+        ("labels", "a%3D%00"),
+        ("external_id", "%00"),
+        ("external_id", "a%0Ab"),
+    ] {
+        let refused = api.get(&format!("/v1/cameras?{name}={value}")).await;
+        assert_eq!(
+            refused.pointers(ProblemCode::Malformed),
+            [format!("/{name}")]
+        );
+    }
     let refused = api.get("/v1/cameras?label=site%3Dlyon").await;
     refused.problem(ProblemCode::Malformed);
     controller.stop().await;
@@ -109,7 +120,10 @@ async fn pages_hold_each_camera_once_while_others_come_and_go(pool: PgPool) {
     }
     let (mut seen, mut token) = (Vec::new(), String::new());
     loop {
-        let page = api.get(&format!("/v1/cameras?limit=3{token}")).await.expect(200);
+        let page = api
+            .get(&format!("/v1/cameras?limit=3{token}"))
+            .await
+            .expect(200);
         let items = page["items"].as_array().expect("has items");
         seen.extend(items.iter().map(|camera| text(&camera["name"])));
         // The last one of the page goes, and a new one comes: neither moves the next page.
@@ -126,10 +140,19 @@ async fn pages_hold_each_camera_once_while_others_come_and_go(pool: PgPool) {
     let first: Vec<_> = (0..7).map(|index| format!("camera {index}")).collect();
     assert_eq!(seen[..7], first);
     assert!(seen[7..].iter().all(|name| name == "late"), "{seen:?}");
-    for bad in ["limit=0", "limit=1001", "limit=x", "page_token=x", "page_token="] {
+    for bad in [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "page_token=x",
+        "page_token=",
+    ] {
         let name = bad.split('=').next().expect("has a name");
         let refused = api.get(&format!("/v1/cameras?{bad}")).await;
-        assert_eq!(refused.pointers(ProblemCode::Malformed), [format!("/{name}")]);
+        assert_eq!(
+            refused.pointers(ProblemCode::Malformed),
+            [format!("/{name}")]
+        );
     }
     let users = api.get("/v1/users?page_token=Y2FtXzAxOTBmM2MyYTFiMjdjM2Q4ZTRmNWE2YjdjOGQ5ZTBm");
     users.await.problem(ProblemCode::Malformed);
@@ -144,12 +167,19 @@ async fn a_stale_change_is_refused(pool: PgPool) {
     let path = format!("/v1/cameras/{id}");
     let patch = async |tag: &str, name: &str| {
         let body = Some(json!({"name": name}));
-        api.send(Method::PATCH, &path, body, &[("if-match", tag)]).await
+        api.send(Method::PATCH, &path, body, &[("if-match", tag)])
+            .await
     };
     assert_eq!(patch("\"1\"", "b").await.etag(), "\"2\"");
-    patch("\"1\"", "c").await.problem(ProblemCode::PreconditionFailed);
-    patch("\"other\"", "c").await.problem(ProblemCode::PreconditionFailed);
-    patch("W/\"2\"", "c").await.problem(ProblemCode::PreconditionFailed);
+    patch("\"1\"", "c")
+        .await
+        .problem(ProblemCode::PreconditionFailed);
+    patch("\"other\"", "c")
+        .await
+        .problem(ProblemCode::PreconditionFailed);
+    patch("W/\"2\"", "c")
+        .await
+        .problem(ProblemCode::PreconditionFailed);
     patch("2", "c").await.problem(ProblemCode::Malformed);
     assert_eq!(patch("\"1\", \"2\"", "d").await.etag(), "\"3\"");
     assert_eq!(patch("*", "e").await.etag(), "\"4\"");
@@ -157,7 +187,9 @@ async fn a_stale_change_is_refused(pool: PgPool) {
     let refused = api.send(Method::DELETE, &path, None, &stale).await;
     refused.problem(ProblemCode::PreconditionFailed);
     let fresh = [("if-match", "\"4\"")];
-    api.send(Method::DELETE, &path, None, &fresh).await.expect(204);
+    api.send(Method::DELETE, &path, None, &fresh)
+        .await
+        .expect(204);
     controller.stop().await;
 }
 
@@ -178,7 +210,11 @@ async fn what_is_wrong_with_a_camera_is_pointed_at(pool: PgPool) {
     let cases: [(Value, ProblemCode, &str); 4] = [
         (json!({"name": 7}), ProblemCode::Malformed, "/name"),
         (json!({"nam": "x"}), ProblemCode::Malformed, "/nam"),
-        (json!({"placement": {"labels": {"a": 1}}}), ProblemCode::Malformed, "/placement/labels/a"),
+        (
+            json!({"placement": {"labels": {"a": 1}}}),
+            ProblemCode::Malformed,
+            "/placement/labels/a",
+        ),
         (json!({"name": "x\u{0}"}), ProblemCode::Invalid, "/name"),
     ];
     for (change, code, pointer) in cases {
@@ -201,7 +237,12 @@ async fn an_external_id_is_unique_in_its_project(pool: PgPool) {
     other.post("/v1/cameras", body("a", "1")).await.expect(201);
     let refused = api.post("/v1/cameras", body("b", "1")).await;
     let problem = refused.problem(ProblemCode::Conflict);
-    assert!(problem.detail.expect("has words").contains("external_id `1`"));
+    assert!(
+        problem
+            .detail
+            .expect("has words")
+            .contains("external_id `1`")
+    );
     let id = text(&api.post("/v1/cameras", body("b", "2")).await.expect(201)["id"]);
     let change = json!({"external_id": "1"});
     let refused = api.patch(&format!("/v1/cameras/{id}"), change).await;
@@ -217,10 +258,16 @@ async fn a_published_camera_has_no_credentials(pool: PgPool) {
     body["credentials"] = json!({"username": "root", "password": "x"});
     let id = text(&api.post("/v1/cameras", body).await.expect(201)["id"]);
     let path = format!("/v1/cameras/{id}");
-    let refused = api.patch(&path, json!({"source": {"type": "publish"}})).await;
+    let refused = api
+        .patch(&path, json!({"source": {"type": "publish"}}))
+        .await;
     assert_eq!(refused.pointers(ProblemCode::Invalid), ["/credentials"]);
     let change = json!({"source": {"type": "publish"}, "credentials": null});
     let changed: Camera = api.patch(&path, change).await.parse(200);
-    assert_eq!(changed.status.state, CameraState::Idle, "it waits for its publisher");
+    assert_eq!(
+        changed.status.state,
+        CameraState::Idle,
+        "it waits for its publisher"
+    );
     controller.stop().await;
 }
