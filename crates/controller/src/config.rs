@@ -52,9 +52,9 @@ impl Config {
             }
         };
         check(
-            self.listen.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty() && port.parse::<u16>().is_ok()
-            }),
+            self.listen
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()),
             "listen: must be `address:port`, for example `[::]:8080`",
         );
         check(

@@ -78,7 +78,9 @@ pub(crate) fn parse(kind: Kind, text: &str) -> Option<Presented<'_>> {
     let (lookup, secret) = rest.split_once('_')?;
     let good = lookup.len() == LOOKUP
         && secret.len() == SECRET
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     good.then_some(Presented {
         kind,
         lookup,
@@ -124,7 +126,14 @@ mod tests {
     fn a_credential_of_another_kind_is_none() {
         let new = generate(&keys(), Kind::StreamKey);
         assert!(parse(Kind::ApiKey, new.secret.expose()).is_none());
-        for text in ["", "hwak", "hwak_", "hwak_a_b", "hwak__", "hwak_aaaaaaaaaaaa_é"] {
+        for text in [
+            "",
+            "hwak",
+            "hwak_",
+            "hwak_a_b",
+            "hwak__",
+            "hwak_aaaaaaaaaaaa_é",
+        ] {
             assert!(parse(Kind::ApiKey, text).is_none(), "{text}");
         }
     }

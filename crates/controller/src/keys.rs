@@ -29,7 +29,9 @@ pub(crate) struct Keys {
 
 /// Why a master key is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("the master key must be 32 bytes in base64; make one with `head -c 32 /dev/urandom | base64`")]
+#[error(
+    "the master key must be 32 bytes in base64; make one with `head -c 32 /dev/urandom | base64`"
+)]
 pub(crate) struct MasterKeyError;
 
 /// Why a sealed value cannot be opened.

@@ -97,8 +97,7 @@ impl Write {
     /// Keeps the answer for repetitions of the request, and commits.
     pub(crate) async fn commit<T: Serialize>(mut self, answer: &T) -> Result<()> {
         if let Some(claim) = &self.claim {
-            let json =
-                serde_json::to_vec(answer).map_err(|error| Error::Internal(error.into()))?;
+            let json = serde_json::to_vec(answer).map_err(|error| Error::Internal(error.into()))?;
             let sealed = claim.keys.seal(&row(claim.api_key_id, &claim.key), &json);
             idempotency_update(&mut self.tx, claim.api_key_id, &claim.key, &sealed).await?;
         }

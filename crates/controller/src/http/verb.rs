@@ -70,7 +70,13 @@ mod tests {
             split_path("/v1/stream_keys/skey_1:rotate?a=b"),
             "/v1/stream_keys/skey_1/~rotate?a=b"
         );
-        for same in ["/v1/cameras:bulk_create", "/v1/cameras/cam_1", "/v1/x/a:b", "/", "/v1/x/a_b:"] {
+        for same in [
+            "/v1/cameras:bulk_create",
+            "/v1/cameras/cam_1",
+            "/v1/x/a:b",
+            "/",
+            "/v1/x/a_b:",
+        ] {
             assert_eq!(split_path(same), same);
         }
     }

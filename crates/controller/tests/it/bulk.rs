@@ -29,7 +29,9 @@ fn words(result: &CameraBulkResult) -> Vec<String> {
 async fn each_item_succeeds_or_fails_by_itself(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    api.post("/v1/cameras", item("there", "0")).await.expect(201);
+    api.post("/v1/cameras", item("there", "0"))
+        .await
+        .expect(201);
     let items = json!([
         item("a", "1"),
         item("taken", "0"),
@@ -48,8 +50,15 @@ async fn each_item_succeeds_or_fails_by_itself(pool: PgPool) {
         "invalid /items/4/name",
         "malformed /items/5",
     ];
-    assert_eq!(words(&dry), [&["valid"], &failures[..], &["valid"]].concat());
-    assert_eq!(api.all("/v1/cameras", 50).await.len(), 1, "it was only asked");
+    assert_eq!(
+        words(&dry),
+        [&["valid"], &failures[..], &["valid"]].concat()
+    );
+    assert_eq!(
+        api.all("/v1/cameras", 50).await.len(),
+        1,
+        "it was only asked"
+    );
 
     let body = json!({"items": items});
     let wet: CameraBulkResult = api.post("/v1/cameras:bulk_create", body).await.parse(200);
@@ -84,7 +93,9 @@ async fn a_thousand_cameras_fit_and_one_more_does_not(pool: PgPool) {
     assert_eq!(first.expect(200), second.expect(200));
     let cameras = api.all("/v1/cameras", 300).await;
     let names: Vec<_> = cameras.iter().map(|c| c["name"].clone()).collect();
-    let expected: Vec<_> = (0..1000).map(|index| json!(format!("camera {index}"))).collect();
+    let expected: Vec<_> = (0..1000)
+        .map(|index| json!(format!("camera {index}")))
+        .collect();
     assert_eq!(names, expected, "in the order of the items");
     controller.stop().await;
 }

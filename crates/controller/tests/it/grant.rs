@@ -11,7 +11,11 @@ fn to_user(id: &str, object: &Value, actions: &[&str]) -> Value {
 }
 
 async fn user(api: &Api) -> String {
-    text(&api.post("/v1/users", json!({"name": "Ann"})).await.expect(201)["id"])
+    text(
+        &api.post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    )
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -50,12 +54,18 @@ async fn senseless_grants_are_pointed_at(pool: PgPool) {
     let gate = text(&api.post("/v1/cameras", camera("gate")).await.expect(201)["id"]);
     let cases: [(Value, &[&str], &str); 4] = [
         (project.clone(), &[], "/actions"),
-        (project.clone(), &["camera.manage", "camera.manage"], "/actions/1"),
+        (
+            project.clone(),
+            &["camera.manage", "camera.manage"],
+            "/actions/1",
+        ),
         (on_camera(&gate), &["user.manage"], "/actions/0"),
         (project, &["node.manage"], "/actions/0"),
     ];
     for (object, actions, pointer) in cases {
-        let refused = api.post("/v1/grants", to_user(&ann, &object, actions)).await;
+        let refused = api
+            .post("/v1/grants", to_user(&ann, &object, actions))
+            .await;
         assert_eq!(refused.pointers(ProblemCode::Invalid), [pointer]);
     }
     let body = to_user(&ann, &on_cluster(), &["camera.fly"]);
@@ -63,10 +73,14 @@ async fn senseless_grants_are_pointed_at(pool: PgPool) {
     assert_eq!(refused.pointers(ProblemCode::Malformed), ["/actions/0"]);
     let nobody = "usr_00000000000000000000000000000000";
     let body = to_user(nobody, &on_camera(&gate), &["camera.view_live"]);
-    api.post("/v1/grants", body).await.problem(ProblemCode::NotFound);
+    api.post("/v1/grants", body)
+        .await
+        .problem(ProblemCode::NotFound);
     let nothing = on_camera("cam_00000000000000000000000000000000");
     let body = to_user(&ann, &nothing, &["camera.view_live"]);
-    api.post("/v1/grants", body).await.problem(ProblemCode::NotFound);
+    api.post("/v1/grants", body)
+        .await
+        .problem(ProblemCode::NotFound);
     controller.stop().await;
 }
 
@@ -85,9 +99,12 @@ async fn nobody_can_grant_what_he_may_not_do(pool: PgPool) {
         ])
         .await;
     let grant = async |object: Value, action: &str| {
-        api.post("/v1/grants", to_user(&ann, &object, &[action])).await
+        api.post("/v1/grants", to_user(&ann, &object, &[action]))
+            .await
     };
-    grant(on_camera(&gate), "camera.view_live").await.expect(201);
+    grant(on_camera(&gate), "camera.view_live")
+        .await
+        .expect(201);
     grant(on_project(&project), "user.manage").await.expect(201);
     let refused = [
         grant(on_camera(&gate), "camera.manage").await,
@@ -104,13 +121,18 @@ async fn nobody_can_grant_what_he_may_not_do(pool: PgPool) {
     refused.problem(ProblemCode::NotFound);
 
     // Not even to a key that it made itself.
-    let own = api.post("/v1/api_keys", json!({"name": "own"})).await.expect(201);
+    let own = api
+        .post("/v1/api_keys", json!({"name": "own"}))
+        .await
+        .expect(201);
     let body = json!({
         "principal": {"type": "api_key", "id": own["api_key"]["id"]},
         "object": on_cluster(),
         "actions": ["user.manage"],
     });
-    api.post("/v1/grants", body).await.problem(ProblemCode::Forbidden);
+    api.post("/v1/grants", body)
+        .await
+        .problem(ProblemCode::Forbidden);
     controller.stop().await;
 }
 
@@ -124,23 +146,41 @@ async fn grants_across_projects_need_the_cluster(pool: PgPool) {
     let view: &[&str] = &["camera.view_live"];
     let default = controller.default_project().await;
     for object in [on_camera(&gate), on_project(&default)] {
-        let refused = theirs.post("/v1/grants", to_user(&bob, &object, view)).await;
+        let refused = theirs
+            .post("/v1/grants", to_user(&bob, &object, view))
+            .await;
         refused.problem(ProblemCode::NotFound);
     }
-    let refused = theirs.post("/v1/grants", to_user(&ann, &on_project(&id), view)).await;
+    let refused = theirs
+        .post("/v1/grants", to_user(&ann, &on_project(&id), view))
+        .await;
     refused.problem(ProblemCode::NotFound);
     // Even a right on a camera of both projects does not let one project's key tie them together.
     let both = controller
         .key_in(
             Some(&id),
-            &[(on_project(&id), &["user.manage"]), (on_camera(&gate), view)],
+            &[
+                (on_project(&id), &["user.manage"]),
+                (on_camera(&gate), view),
+            ],
         )
         .await;
-    let refused = both.post("/v1/grants", to_user(&bob, &on_camera(&gate), view)).await;
+    let refused = both
+        .post("/v1/grants", to_user(&bob, &on_camera(&gate), view))
+        .await;
     refused.problem(ProblemCode::NotFound);
-    let tied = admin.post("/v1/grants", to_user(&bob, &on_camera(&gate), view)).await;
+    let tied = admin
+        .post("/v1/grants", to_user(&bob, &on_camera(&gate), view))
+        .await;
     let tied: Grant = tied.parse(201);
-    assert_eq!(tied.project_id.to_string(), id, "of the principal's project");
-    theirs.delete(&format!("/v1/grants/{}", tied.id)).await.expect(204);
+    assert_eq!(
+        tied.project_id.to_string(),
+        id,
+        "of the principal's project"
+    );
+    theirs
+        .delete(&format!("/v1/grants/{}", tied.id))
+        .await
+        .expect(204);
     controller.stop().await;
 }

@@ -248,7 +248,9 @@ impl Api {
             }
         };
         let limit = Duration::from_secs(10);
-        tokio::time::timeout(limit, wait).await.expect("the events come")
+        tokio::time::timeout(limit, wait)
+            .await
+            .expect("the events come")
     }
 
     /// All items of a list, page by page.

@@ -46,7 +46,9 @@ async fn what_was_refused_may_be_tried_again(pool: PgPool) {
     let mut body = camera("gate");
     body["external_id"] = json!("1");
     let there = api.post("/v1/cameras", body.clone()).await.expect(201);
-    post(api, "/v1/cameras", "a", body.clone()).await.problem(ProblemCode::Conflict);
+    post(api, "/v1/cameras", "a", body.clone())
+        .await
+        .problem(ProblemCode::Conflict);
     let path = format!("/v1/cameras/{}", there["id"].as_str().expect("has an id"));
     api.delete(&path).await.expect(204);
     post(api, "/v1/cameras", "a", body).await.expect(201);
@@ -69,7 +71,10 @@ async fn concurrent_repetitions_have_one_effect(pool: PgPool) {
     for task in tasks {
         answers.push(task.await.expect("ends").expect(201));
     }
-    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+    assert!(
+        answers.windows(2).all(|pair| pair[0] == pair[1]),
+        "{answers:?}"
+    );
     assert_eq!(api.all("/v1/cameras", 50).await.len(), 1);
     controller.stop().await;
 }
@@ -78,14 +83,20 @@ async fn concurrent_repetitions_have_one_effect(pool: PgPool) {
 async fn keys_are_forgotten_after_a_day(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    let first = post(api, "/v1/users", "a", json!({"name": "Ann"})).await.expect(201);
-    post(api, "/v1/users", "b", json!({"name": "Bob"})).await.expect(201);
+    let first = post(api, "/v1/users", "a", json!({"name": "Ann"}))
+        .await
+        .expect(201);
+    post(api, "/v1/users", "b", json!({"name": "Bob"}))
+        .await
+        .expect(201);
     let aged = sqlx::query!("UPDATE idempotency SET created_at = created_at - interval '25 hours'")
         .execute(&controller.pool)
         .await
         .expect("ages them");
     assert_eq!(aged.rows_affected(), 2);
-    let second = post(api, "/v1/users", "a", json!({"name": "Ann"})).await.expect(201);
+    let second = post(api, "/v1/users", "a", json!({"name": "Ann"}))
+        .await
+        .expect(201);
     assert_ne!(first, second, "it is another request now");
     let left = sqlx::query_scalar!("SELECT key FROM idempotency")
         .fetch_all(&controller.pool)

@@ -16,29 +16,50 @@ async fn odd_requests_are_refused_in_words(pool: PgPool) {
     api.get("/").await.problem(ProblemCode::NotFound);
     api.get("/v1/cams").await.problem(ProblemCode::NotFound);
     api.get("/v1/cameras/").await.problem(ProblemCode::NotFound);
-    api.delete("/v1/cameras").await.problem(ProblemCode::MethodNotAllowed);
-    api.get("/v1/cameras:bulk_create").await.problem(ProblemCode::MethodNotAllowed);
-    for id in ["x", "cam_1", "usr_0190f3c2a1b27c3d8e4f5a6b7c8d9e0f", "%00", "%ff", "cam_x:fly"] {
+    api.delete("/v1/cameras")
+        .await
+        .problem(ProblemCode::MethodNotAllowed);
+    api.get("/v1/cameras:bulk_create")
+        .await
+        .problem(ProblemCode::MethodNotAllowed);
+    for id in [
+        "x",
+        "cam_1",
+        "usr_0190f3c2a1b27c3d8e4f5a6b7c8d9e0f",
+        "%00",
+        "%ff",
+        "cam_x:fly",
+    ] {
         let path = format!("/v1/cameras/{id}");
         api.get(&path).await.problem(ProblemCode::NotFound);
     }
     let post = async |body: &str, headers: &[(&str, &str)]| {
-        api.send_raw(Method::POST, "/v1/cameras", body.to_owned(), headers).await
+        api.send_raw(Method::POST, "/v1/cameras", body.to_owned(), headers)
+            .await
     };
-    post("{}", &[]).await.problem(ProblemCode::UnsupportedMediaType);
+    post("{}", &[])
+        .await
+        .problem(ProblemCode::UnsupportedMediaType);
     let text = [("content-type", "text/plain")];
-    post("{}", &text).await.problem(ProblemCode::UnsupportedMediaType);
+    post("{}", &text)
+        .await
+        .problem(ProblemCode::UnsupportedMediaType);
     let refused = post("{\"name\": ", &[JSON]).await;
     refused.problem(ProblemCode::Malformed);
     let refused = post("{} x", &[JSON]).await;
     refused.problem(ProblemCode::Malformed);
     post("[]", &[JSON]).await.problem(ProblemCode::Malformed);
     post("", &[JSON]).await.problem(ProblemCode::Malformed);
-    post("\u{feff}{}", &[JSON]).await.problem(ProblemCode::Malformed);
+    post("\u{feff}{}", &[JSON])
+        .await
+        .problem(ProblemCode::Malformed);
     let deep = "[".repeat(100_000);
     post(&deep, &[JSON]).await.problem(ProblemCode::Malformed);
     let body = json!({"name": "a", "source": {"type": "pull", "url": 7}}).to_string();
-    assert_eq!(post(&body, &[JSON]).await.pointers(ProblemCode::Malformed), ["/source"]);
+    assert_eq!(
+        post(&body, &[JSON]).await.pointers(ProblemCode::Malformed),
+        ["/source"]
+    );
     controller.stop().await;
 }
 
@@ -56,7 +77,9 @@ async fn the_inner_form_of_verbs_is_not_public(pool: PgPool) {
     }
     let refused = api.get(&format!("{key}:revoke")).await;
     refused.problem(ProblemCode::MethodNotAllowed);
-    api.post(&format!("{key}:revoke"), json!({})).await.expect(200);
+    api.post(&format!("{key}:revoke"), json!({}))
+        .await
+        .expect(200);
     controller.stop().await;
 }
 
@@ -65,7 +88,10 @@ async fn request_ids_go_in_and_out(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let get = async |id: &str| {
         let headers = [("x-request-id", id)];
-        let answer = controller.admin.send(Method::GET, "/nowhere", None, &headers).await;
+        let answer = controller
+            .admin
+            .send(Method::GET, "/nowhere", None, &headers)
+            .await;
         let problem = answer.problem(ProblemCode::NotFound);
         problem.request_id.expect("has one")
     };

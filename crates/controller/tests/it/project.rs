@@ -11,7 +11,10 @@ use crate::harness::{Controller, on_project};
 async fn a_project_lives(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    let created: Project = api.post("/v1/projects", json!({"name": "site 1"})).await.parse(201);
+    let created: Project = api
+        .post("/v1/projects", json!({"name": "site 1"}))
+        .await
+        .parse(201);
     let path = format!("/v1/projects/{}", created.id);
     let viewed = api.get(&path).await;
     assert_eq!(viewed.etag(), "\"1\"");
@@ -28,7 +31,11 @@ async fn a_project_lives(pool: PgPool) {
     refused.problem(ProblemCode::PreconditionFailed);
 
     let page: Page<Project> = api.get("/v1/projects").await.parse(200);
-    let names: Vec<_> = page.items.iter().map(|project| project.name.as_str()).collect();
+    let names: Vec<_> = page
+        .items
+        .iter()
+        .map(|project| project.name.as_str())
+        .collect();
     assert_eq!(names, ["default", "site 2"]);
     let refused = api.post("/v1/projects", json!({"name": "default"})).await;
     refused.problem(ProblemCode::Conflict);

@@ -15,11 +15,18 @@ async fn a_stream_key_lives(pool: PgPool) {
     let path = format!("/v1/cameras/{gate}/stream_keys");
     let created: StreamKeyCreated = api.post(&path, json!({"name": "obs"})).await.parse(201);
     let first = &created.stream_key;
-    assert!(created.secret.expose().starts_with(&format!("hwsk_{}_", first.lookup)));
+    assert!(
+        created
+            .secret
+            .expose()
+            .starts_with(&format!("hwsk_{}_", first.lookup))
+    );
 
     let rotate = format!("/v1/stream_keys/{}:rotate", first.id);
-    let rotated: StreamKeyCreated =
-        api.post(&rotate, json!({"grace_seconds": 60})).await.parse(201);
+    let rotated: StreamKeyCreated = api
+        .post(&rotate, json!({"grace_seconds": 60}))
+        .await
+        .parse(201);
     assert_ne!(rotated.secret, created.secret);
     assert_eq!(rotated.stream_key.name, "obs");
     let keys: Vec<StreamKey> = api
@@ -39,12 +46,16 @@ async fn a_stream_key_lives(pool: PgPool) {
     assert!(revoked.revoked_at.is_some());
     let again: StreamKey = api.post(&revoke, json!({})).await.parse(200);
     assert_eq!(again, revoked);
-    let refused = api.post(&format!("/v1/stream_keys/{second}:rotate"), json!({})).await;
+    let refused = api
+        .post(&format!("/v1/stream_keys/{second}:rotate"), json!({}))
+        .await;
     refused.problem(ProblemCode::Conflict);
 
     // Without a body at all: no grace.
     api.send(Method::POST, &rotate, None, &[]).await.expect(201);
-    api.post(&rotate, json!({})).await.problem(ProblemCode::Conflict);
+    api.post(&rotate, json!({}))
+        .await
+        .problem(ProblemCode::Conflict);
     let refused = api.post(&rotate, json!({"grace_seconds": 604_801})).await;
     assert_eq!(refused.pointers(ProblemCode::Invalid), ["/grace_seconds"]);
     controller.stop().await;
@@ -58,7 +69,9 @@ async fn who_only_watches_a_camera_has_no_part_in_its_keys(pool: PgPool) {
     let path = format!("/v1/cameras/{gate}/stream_keys");
     let key = api.post(&path, json!({"name": "obs"})).await.expect(201);
     let key = format!("/v1/stream_keys/{}", text(&key["stream_key"]["id"]));
-    let viewer = controller.key(&[(on_camera(&gate), &["camera.view_live"])]).await;
+    let viewer = controller
+        .key(&[(on_camera(&gate), &["camera.view_live"])])
+        .await;
     let (_, stranger) = controller.project("theirs").await;
     for (api, code) in [
         (&viewer, ProblemCode::Forbidden),
@@ -66,10 +79,19 @@ async fn who_only_watches_a_camera_has_no_part_in_its_keys(pool: PgPool) {
     ] {
         api.get(&path).await.problem(code);
         api.post(&path, json!({"name": "mine"})).await.problem(code);
-        api.post(&format!("{key}:rotate"), json!({})).await.problem(code);
-        api.post(&format!("{key}:revoke"), json!({})).await.problem(code);
+        api.post(&format!("{key}:rotate"), json!({}))
+            .await
+            .problem(code);
+        api.post(&format!("{key}:revoke"), json!({}))
+            .await
+            .problem(code);
     }
-    let manager = controller.key(&[(on_camera(&gate), &["camera.manage"])]).await;
-    manager.post(&format!("{key}:rotate"), json!({})).await.expect(201);
+    let manager = controller
+        .key(&[(on_camera(&gate), &["camera.manage"])])
+        .await;
+    manager
+        .post(&format!("{key}:rotate"), json!({}))
+        .await
+        .expect(201);
     controller.stop().await;
 }

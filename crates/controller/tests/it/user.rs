@@ -35,7 +35,9 @@ async fn a_user_lives(pool: PgPool) {
     refused.problem(ProblemCode::PreconditionFailed);
     api.delete(&path).await.expect(204);
     api.get(&path).await.problem(ProblemCode::NotFound);
-    api.patch(&path, json!({})).await.problem(ProblemCode::NotFound);
+    api.patch(&path, json!({}))
+        .await
+        .problem(ProblemCode::NotFound);
     controller.stop().await;
 }
 
@@ -47,7 +49,9 @@ async fn users_are_found_by_labels_and_external_id(pool: PgPool) {
         let body = json!({"name": name, "external_id": name, "labels": {"team": team}});
         api.post("/v1/users", body).await.expect(201);
     }
-    let refused = api.post("/v1/users", json!({"name": "d", "external_id": "a"})).await;
+    let refused = api
+        .post("/v1/users", json!({"name": "d", "external_id": "a"}))
+        .await;
     refused.problem(ProblemCode::Conflict);
     let names = async |query: &str| -> Vec<String> {
         let items = api.all(&format!("/v1/users{query}"), 1).await;
