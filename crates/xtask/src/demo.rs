@@ -2,14 +2,14 @@
 
 pub(crate) mod check;
 
-use std::time::Duration;
+use std::{io::IsTerminal, time::Duration};
 
 use headworks_testkit::Interrupt;
 
 use crate::{
     api::Api,
     cargo, setup,
-    stage::{PASSWORD, Stage, USER, USERNAME},
+    stage::{self, PASSWORD, Stage, USER, USERNAME},
 };
 
 /// How long the printed tokens open a session; the longest that the API gives.
@@ -21,7 +21,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let binary = cargo::build_headworks(false)?;
     let interrupt = Interrupt::hold()?;
     println!("demo: starting headworks and two cameras …");
-    let stage = Stage::set(binary)?;
+    let stage = Stage::set(binary, stage::known_addresses())?;
     print_card(&stage)?;
     while !interrupt.wait(Duration::from_secs(3600)) {}
     println!("\ndemo: stopping …");
@@ -40,45 +40,54 @@ fn print_card(stage: &Stage) -> anyhow::Result<()> {
     } = stage;
     let hers = api.token_issue(Some(user), &gate.id, TOKEN_SECONDS)?;
     let ours = api.token_issue(None, &yard.id, TOKEN_SECONDS)?;
-    let foreign = hers.hls.replace(&gate.id, &yard.id);
-    let bare = hers.hls.split('?').next().unwrap_or_default();
-    let body = Api::token_body(Some(user), &gate.id, TOKEN_SECONDS);
+    let without = hers.hls.split('?').next().unwrap_or_default();
+    let again = Api::token_body(Some(user), &gate.id, TOKEN_SECONDS);
+    let refused = Api::token_body(Some(user), &yard.id, TOKEN_SECONDS);
     let Api { url, key } = api;
+    let (bold, plain) = if std::io::stdout().is_terminal() {
+        ("\x1b[1m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     println!(
         "
-Headworks is up with two cameras. Both ask for {USERNAME} / {PASSWORD} (Digest).
+{bold}Headworks is up, with two cameras.{plain} Both ask for {USERNAME} / {PASSWORD} (Digest).
 
-  gate   H.264 + AAC            {}
-  yard   H.265 + G.711 A-law    {}
+  gate   H.264 + AAC           {}
+  yard   H.265 + G.711 A-law   {}
 
-Watch gate as {USER}, who has a grant on this camera only.
+{bold}Watch gate{plain} as {USER}, who has a grant on this camera only.
 
-  browser   {}
+  {bold}browser{plain}
+{}
 
-  ffplay    ffplay -fflags nobuffer '{}'
+  {bold}ffplay{plain}
+ffplay -fflags nobuffer '{}'
 
-  curl      curl '{}'
+  {bold}curl{plain}
+curl '{}'
 
-Watch yard with the admin key's own token.
+{bold}Watch yard{plain} as the administrator, in a browser that knows H.265.
 
-  browser   {}
+{}
 
-  ffplay    ffplay '{}'
+{bold}No token, no picture.{plain} The edge answers 401:
 
-No token, no picture: 401 without one, and 403 with {USER}'s token on the other camera.
+curl -i '{without}'
 
-  curl -i '{bare}'
+{USER} gets no token for yard. The controller answers 403:
 
-  curl -i '{foreign}'
+curl -i {url}/v1/playback_tokens -H 'Authorization: Bearer {key}' \\
+  -H 'Content-Type: application/json' -d '{refused}'
 
-A token opens a picture for {} minutes. For a new one:
+{bold}A token opens a picture for {} minutes.{plain} For a new one:
 
-  curl '{url}/v1/playback_tokens' -H 'Authorization: Bearer {key}' \\
-       -H 'Content-Type: application/json' -d '{body}'
+curl {url}/v1/playback_tokens -H 'Authorization: Bearer {key}' \\
+  -H 'Content-Type: application/json' -d '{again}'
 
-  API       {url}
-  its docs  {url}/docs
-  admin key {key}
+  API         {url}
+  reference   {url}/docs
+  admin key   {key}
 
 Ctrl-C ends everything.",
         gate.camera.url(),
@@ -87,7 +96,6 @@ Ctrl-C ends everything.",
         hers.flv,
         hers.hls,
         ours.page,
-        ours.hls,
         TOKEN_SECONDS / 60,
     );
     Ok(())

@@ -32,17 +32,19 @@ pub(crate) struct Part {
 }
 
 impl Stage {
-    /// Starts and registers everything, and waits until both cameras give a picture.
-    pub(crate) fn set(binary: PathBuf) -> anyhow::Result<Self> {
+    /// Starts and registers everything, and waits until both cameras give a picture. `addresses`
+    /// are those of the API and of playback.
+    pub(crate) fn set(binary: PathBuf, addresses: [String; 2]) -> anyhow::Result<Self> {
         let gate = camera(Video::H264, Audio::Aac, "smpte")?;
         let yard = camera(Video::H265, Audio::G711a, "ball")?;
+        let [api, playback] = addresses;
         let headworks = Headworks::up(
             Launch {
                 binary: Some(binary),
                 ..Launch::default()
             }
-            .env("HEADWORKS__CONTROLLER__LISTEN", address(8080))
-            .env("HEADWORKS__EDGE__HTTP_LISTEN", address(8081)),
+            .env("HEADWORKS__CONTROLLER__LISTEN", api)
+            .env("HEADWORKS__EDGE__HTTP_LISTEN", playback),
         )?;
         let api = Api {
             url: headworks.api().to_owned(),
@@ -90,10 +92,17 @@ fn camera(video: Video, audio: Audio, pattern: &'static str) -> anyhow::Result<C
     })
 }
 
-/// The port that the documentation names, or any if it is taken.
-fn address(port: u16) -> String {
-    match TcpListener::bind(("127.0.0.1", port)) {
+/// The ports that the documentation names, each unless it is taken.
+pub(crate) fn known_addresses() -> [String; 2] {
+    [8080, 8081].map(|port| match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => format!("127.0.0.1:{port}"),
-        Err(_) => "127.0.0.1:0".to_owned(),
-    }
+        Err(_) => ANY.to_owned(),
+    })
 }
+
+/// Free ports.
+pub(crate) fn any_addresses() -> [String; 2] {
+    [ANY, ANY].map(str::to_owned)
+}
+
+const ANY: &str = "127.0.0.1:0";
