@@ -6,6 +6,7 @@
 
 mod access;
 mod agent;
+mod backoff;
 mod config;
 mod disk;
 mod http;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headworks_bootstrap::{Tasks, telemetry};
+use headworks_bootstrap::{Tasks, limit, telemetry};
 
 use crate::{
     arguments::ServeArguments,
@@ -21,6 +21,7 @@ pub(crate) async fn controller(arguments: &ServeArguments) -> Result<(), Failure
     found.extend(settings.controller.validate());
     check(&found)?;
     let _telemetry = telemetry::init(&settings.telemetry, "headworks-controller")?;
+    limit::raise_open_files();
     let stop = Stop::listen()?;
     let tasks = Tasks::new();
     let start = headworks_controller::Service::start(settings.controller, tasks.clone());
@@ -47,6 +48,7 @@ pub(crate) async fn edge(arguments: &ServeArguments) -> Result<(), Failure> {
     found.extend(settings.edge.validate());
     check(&found)?;
     let _telemetry = telemetry::init(&settings.telemetry, "headworks-edge")?;
+    limit::raise_open_files();
     let stop = Stop::listen()?;
     let tasks = Tasks::new();
     let deadline = settings.edge.stop_deadline;

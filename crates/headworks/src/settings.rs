@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn the_file_says_the_defaults_that_the_code_has() {
-        let (media, _) = DEFAULTS.split_once("[edge.labels]").expect("stands before [edge.pull]");
+        let (media, _) = DEFAULTS
+            .split_once("[edge.labels]")
+            .expect("stands before [edge.pull]");
         let coded: Settings =
             config::load_from(media, None, std::iter::empty()).expect("loads without them");
         let written = load(&[]).expect("loads");

@@ -9,7 +9,8 @@ use headworks_types::{
     edge::{JoinRequest, NodeSpec},
 };
 
-use super::{Agent, backoff::Backoff, identity, identity::Identity};
+use super::{Agent, identity, identity::Identity};
+use crate::backoff::{self, Backoff};
 
 /// Waits between attempts while no controller answers.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -94,7 +95,7 @@ impl Agent {
             match identity::describe(&self.config, &self.controller, self.bound).await {
                 Ok(node) => return node,
                 Err(error) => {
-                    let wait = backoff.next();
+                    let wait = backoff.next(backoff::random());
                     tracing::warn!(
                         error = format!("{error:#}"),
                         retry_in = ?wait,
@@ -108,7 +109,7 @@ impl Agent {
 }
 
 async fn pause(backoff: &mut Backoff, what: &'static str, error: &Error) {
-    let wait = backoff.next();
+    let wait = backoff.next(backoff::random());
     tracing::warn!(%error, retry_in = ?wait, "{what}");
     tokio::time::sleep(wait).await;
 }

@@ -7,7 +7,6 @@
 //!   stops its work and says so, and keeps asking slowly in case it was a mistake.
 
 mod apply;
-mod backoff;
 mod desired;
 mod identity;
 mod join;

@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Status,
     apply::{Change, Slots, diff},
-    backoff::Backoff,
     desired::{Desired, Refused},
 };
-use crate::{access::Access, ingest::Pulls};
+use crate::{
+    access::Access,
+    backoff::{self, Backoff},
+    ingest::Pulls,
+};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const MOST_WAIT: Duration = Duration::from_secs(10);
@@ -82,7 +85,7 @@ impl WatchLoop {
                 continue;
             }
             if let Err(error) = self.follow(&client, token).await {
-                let wait = self.backoff.next();
+                let wait = self.backoff.next(backoff::random());
                 tracing::debug!(error = format!("{error:#}"), retry_in = ?wait, "the watch ended");
                 token.run_until_cancelled(tokio::time::sleep(wait)).await;
             }

@@ -4,7 +4,6 @@
 //! in [`Pulls::reports`]. A worker lives as long as its slot and so does its stream, so that
 //! viewers stay through a reconnect and through a change of the camera's address.
 
-mod backoff;
 mod config;
 mod failure;
 mod rtsp;

@@ -13,13 +13,11 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    Config,
+use super::{Config, failure::Failure, rtsp::Session};
+use crate::{
     backoff::{self, Backoff},
-    failure::Failure,
-    rtsp::Session,
+    hub::Publisher,
 };
-use crate::hub::Publisher;
 
 /// A camera that gave pictures for this long was well; its next failure is a new one.
 const WELL: Duration = Duration::from_secs(10);

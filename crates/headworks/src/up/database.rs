@@ -1,11 +1,12 @@
-//! The private PostgreSQL, started and stopped on a thread of its own.
+//! The private PostgreSQL, started and stopped on a thread of its own, and started again should it
+//! end (out of memory, say).
 //!
 //! The kernel ends the server when the thread that started it ends, so the thread lives as long
 //! as the server should, whatever happens to the rest of the process.
 
 use std::{
     path::PathBuf,
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -18,6 +19,8 @@ use crate::failure::Failure;
 
 /// How long a stop waits for a server that is still starting. After that the kernel ends it.
 const UNFINISHED_START: Duration = Duration::from_secs(3);
+/// How often we look whether the server runs.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A server that starts, runs, or has failed to.
 pub(crate) struct Database {
@@ -32,17 +35,7 @@ impl Database {
     pub(crate) fn start(directory: PathBuf) -> Self {
         let (tell, started) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
-        let thread = thread::spawn(move || match Server::start(&Options::new(directory)) {
-            Ok(server) => {
-                // Nobody may be waiting any more; then `stopped` ends at once.
-                let _ = tell.send(Ok(server.url()));
-                let _ = stopped.recv();
-                server.stop();
-            }
-            Err(error) => {
-                let _ = tell.send(Err(error));
-            }
-        });
+        let thread = thread::spawn(move || run(&Options::new(directory), tell, &stopped));
         Self {
             started: Some(started),
             stop,
@@ -84,6 +77,51 @@ impl Database {
             tracing::error!("the thread that runs PostgreSQL has panicked");
         }
     }
+}
+
+/// Starts the server and keeps it running until `stopped` ends.
+fn run(
+    options: &Options,
+    tell: oneshot::Sender<Result<String, Error>>,
+    stopped: &mpsc::Receiver<()>,
+) {
+    let mut server = match Server::start(options) {
+        Ok(server) => {
+            // Nobody may be waiting any more; then `stopped` has ended, too.
+            let _ = tell.send(Ok(server.url()));
+            Some(server)
+        }
+        Err(error) => {
+            let _ = tell.send(Err(error));
+            return;
+        }
+    };
+    while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        if server.as_ref().is_some_and(runs) {
+            continue;
+        }
+        tracing::error!("PostgreSQL has ended; it is started again");
+        // The old one holds the lock of its directory.
+        drop(server.take());
+        server = match Server::start(options) {
+            Ok(server) => Some(server),
+            Err(error) => {
+                tracing::error!(%error, "PostgreSQL does not start");
+                None
+            }
+        };
+    }
+}
+
+/// False once the process has ended (it stays as a zombie until it is dropped).
+fn runs(server: &Server) -> bool {
+    std::fs::read_to_string(format!("/proc/{}/stat", server.pid()))
+        .ok()
+        .and_then(|stat| {
+            stat.rsplit_once(") ")
+                .map(|(_, rest)| !rest.starts_with('Z'))
+        })
+        .unwrap_or(false)
 }
 
 fn explain(error: Error) -> Failure {

@@ -7,7 +7,7 @@ mod data;
 mod database;
 mod ready;
 
-use headworks_bootstrap::{Tasks, telemetry};
+use headworks_bootstrap::{Tasks, limit, telemetry};
 use headworks_types::Secret;
 
 use crate::{
@@ -32,6 +32,7 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<(), Failure> {
     let data = Data::open(&directory)?;
     complete(&mut settings, &data)?;
     let _telemetry = telemetry::init(&settings.telemetry, "headworks")?;
+    limit::raise_open_files();
 
     let stop = Stop::listen()?;
     let mut parts = Parts::default();

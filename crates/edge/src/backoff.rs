@@ -1,20 +1,20 @@
-//! How long to wait before the next attempt.
+//! How long to wait before the next attempt, at a camera or a controller.
 
 use std::time::Duration;
 
 use rand::RngExt as _;
 
-/// Exponential, with jitter: half of each wait is random, so that cameras that failed together
-/// are not asked together.
+/// Exponential, with jitter: half of each wait is random, so that what failed together is not
+/// asked together.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(min: Duration, max: Duration) -> Self {
+    pub(crate) fn new(min: Duration, max: Duration) -> Self {
         Self {
             min,
             max: max.max(min),
@@ -23,20 +23,20 @@ impl Backoff {
     }
 
     /// The next wait; `random` is in 0..1.
-    pub(super) fn next(&mut self, random: f64) -> Duration {
+    pub(crate) fn next(&mut self, random: f64) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.max);
         wait.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// The camera was well: the next wait is short again.
-    pub(super) fn reset(&mut self) {
+    /// It was well: the next wait is short again.
+    pub(crate) fn reset(&mut self) {
         self.next = self.min;
     }
 }
 
 /// A random number in 0..1.
-pub(super) fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     rand::rng().random()
 }
 
