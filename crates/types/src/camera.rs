@@ -248,7 +248,8 @@ pub struct CameraUpdate {
     /// Where the media comes from, whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<CameraSource>,
-    /// User name and password of the camera, whole; `null` forgets them.
+    /// User name and password of the camera, whole; `null` forgets them. They must be given again
+    /// when the host or port of the source changes.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
     #[schema(value_type = Option<Credentials>)]
     pub credentials: Option<Option<Credentials>>,

@@ -201,6 +201,7 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
     if let Some(labels) = labels {
         camera.labels = labels;
     }
+    let before = endpoint(&camera.source);
     if let Some(source) = source {
         camera.source = source;
     }
@@ -217,7 +218,22 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
             "only a pulled camera has them; set them to null",
         ));
     }
+    if camera.has_credentials && credentials.is_none() && endpoint(&camera.source) != before {
+        // Else whoever may change a URL could have the stored password sent to a host of theirs.
+        return Err(Error::invalid(
+            "/credentials",
+            "must be given again, or set to null, when the camera's host or port changes",
+        ));
+    }
     Ok(credentials)
+}
+
+/// Who gets the credentials.
+fn endpoint(source: &CameraSource) -> Option<(String, Option<u16>)> {
+    match source {
+        CameraSource::Pull { url, .. } => Some((url.host_str()?.to_owned(), url.port())),
+        CameraSource::Publish => None,
+    }
 }
 
 fn seal(keys: &Keys, id: CameraId, credentials: &Credentials) -> Result<Vec<u8>> {

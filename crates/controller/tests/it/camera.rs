@@ -74,6 +74,32 @@ async fn credentials_are_sealed_and_never_shown(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn stored_credentials_do_not_follow_the_url_to_another_host(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let source = |url: &str| json!({"type": "pull", "url": url});
+    let mut body = camera("gate");
+    body["source"] = source("rtsp://10.0.0.1/a");
+    body["credentials"] = json!({"username": "root", "password": "x"});
+    let id = text(&api.post("/v1/cameras", body).await.expect(201)["id"]);
+    let path = format!("/v1/cameras/{id}");
+    for url in ["rtsp://10.0.0.2/a", "rtsp://10.0.0.1:8554/a"] {
+        let refused = api.patch(&path, json!({"source": source(url)})).await;
+        assert_eq!(refused.pointers(ProblemCode::Invalid), ["/credentials"]);
+        let change =
+            json!({"source": source(url), "credentials": {"username": "a", "password": "b"}});
+        api.patch(&path, change).await.expect(200);
+        let change = json!({"source": source("rtsp://10.0.0.1/a"), "credentials": {"username": "a", "password": "b"}});
+        api.patch(&path, change).await.expect(200);
+    }
+    let moved = api
+        .patch(&path, json!({"source": source("rtsp://10.0.0.1/b")}))
+        .await;
+    assert_eq!(moved.expect(200)["has_credentials"], true);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn lists_are_filtered_by_labels_and_external_id(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
