@@ -21,6 +21,9 @@ pub(crate) struct Config {
     /// FLV viewers are written to at most this often; 0: as soon as there is a frame.
     #[serde(with = "humantime_serde")]
     pub(crate) flv_flush: Duration,
+    /// Sound waits at most this long for the next picture, so that one write carries both.
+    #[serde(with = "humantime_serde")]
+    pub(crate) sound_wait: Duration,
     /// A viewer that jumps more often than this within a minute is closed.
     pub(crate) viewer_jumps: u32,
     /// A viewer that takes nothing for this long is closed.
@@ -42,6 +45,7 @@ impl Default for Config {
             buffer_bytes: 32 << 20,
             buffer_past: Duration::from_secs(4),
             flv_flush: Duration::ZERO,
+            sound_wait: Duration::from_millis(40),
             viewer_jumps: 10,
             viewer_stall: Duration::from_secs(15),
             shards: 0,

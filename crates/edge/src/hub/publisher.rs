@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headworks_media::{AudioParameters, Frame, Timeline, TrackKind, Tracks};
+use tokio::time::Instant;
 
 use super::{
     Hub, Stream,
@@ -20,6 +21,10 @@ pub(crate) struct Publisher {
     description: Option<Arc<Description>>,
     starts_session: bool,
     has_key: bool,
+    /// Readers have not been told of a picture.
+    picture_waits: bool,
+    /// Readers have not been told of sound that is this old.
+    sound_waits: Option<Instant>,
 }
 
 impl Publisher {
@@ -32,6 +37,8 @@ impl Publisher {
             description: None,
             starts_session: false,
             has_key: false,
+            picture_waits: false,
+            sound_waits: None,
         }
     }
 
@@ -77,6 +84,7 @@ impl Publisher {
             return;
         }
         self.has_key = true;
+        self.picture_waits = true;
         let stamp = self.timeline.video(pts);
         self.write(Frame {
             track: TrackKind::Video,
@@ -93,6 +101,8 @@ impl Publisher {
             return;
         }
         if let Some(stamp) = self.timeline.audio(timestamp, length) {
+            let now = self.stream.clock.monotonic();
+            self.sound_waits.get_or_insert(now);
             self.write(Frame {
                 track: TrackKind::Audio,
                 dts: stamp,
@@ -109,9 +119,17 @@ impl Publisher {
     }
 
     /// Tells readers that there is something new. Separate from writing, so that frames that
-    /// arrive together leave together.
-    pub(crate) fn wake(&self) {
-        self.stream.wake();
+    /// arrive together leave together. Sound alone waits a little for the next picture: each
+    /// write to each viewer costs, and nothing can be heard before its picture is there anyway.
+    pub(crate) fn wake(&mut self) {
+        let sound_is_old = self.sound_waits.is_some_and(|since| {
+            self.stream.clock.monotonic() - since >= self.stream.config.sound_wait
+        });
+        if self.picture_waits || sound_is_old {
+            self.picture_waits = false;
+            self.sound_waits = None;
+            self.stream.wake();
+        }
     }
 
     fn write(&mut self, frame: Frame) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headworks_media::{Frame, TrackKind, Tracks, VideoCodec, VideoParameters};
+use headworks_media::{
+    AudioParameters, Frame, G711Law, TrackKind, Tracks, VideoCodec, VideoParameters,
+};
 
 /// H.264, 640x360, without sound and B-frames.
 pub(crate) fn tracks() -> Arc<Tracks> {
@@ -16,6 +18,17 @@ pub(crate) fn tracks() -> Arc<Tracks> {
         video: VideoParameters::new(codec).expect("parses"),
         audio: None,
     })
+}
+
+/// The same with G.711 at 8 kHz.
+pub(crate) fn tracks_with_sound() -> Arc<Tracks> {
+    let mut tracks = Tracks::clone(&tracks());
+    tracks.audio = Some(AudioParameters::G711 {
+        law: G711Law::A,
+        clock_rate: 8000,
+        channels: 1,
+    });
+    Arc::new(tracks)
 }
 
 /// A picture of `size` bytes.

@@ -198,7 +198,7 @@ async fn a_slow_viewer_jumps_to_a_key_frame_and_holds_up_nobody() {
         ..Config::default()
     });
     world.gop(5, 100_000);
-    let slow = world.watch(LIMIT).await;
+    let mut slow = Player::start(world.watch(LIMIT).await).await;
     let mut quick = Player::start(world.watch(LIMIT).await).await;
     // More than any socket buffer takes.
     for _ in 0..60 {
@@ -207,7 +207,6 @@ async fn a_slow_viewer_jumps_to_a_key_frame_and_holds_up_nobody() {
             quick.picture().await;
         }
     }
-    let mut slow = Player::start(slow).await;
     let mut missed = false;
     let mut last = None;
     while !missed {
@@ -231,12 +230,11 @@ async fn a_viewer_that_jumps_too_often_is_closed() {
         ..Config::default()
     });
     world.gop(5, 100_000);
-    let slow = world.watch(LIMIT).await;
+    let mut slow = Player::start(world.watch(LIMIT).await).await;
     for _ in 0..60 {
         world.gop(5, 100_000);
         tokio::task::yield_now().await;
     }
-    let mut slow = Player::start(slow).await;
     while slow.tag().await.is_some() {}
     until("it is counted", || world.hub.counters().slow.get() == 1).await;
     assert_eq!(world.stream().viewers(), 0);
@@ -328,4 +326,30 @@ async fn who_waits_for_a_picture_hears_why_there_is_none() {
     );
     world.gop(1, 10);
     assert_eq!(stream.wait_for_picture(LIMIT).await, Ok(()));
+}
+
+#[tokio::test]
+async fn sound_leaves_with_the_next_picture_or_when_it_has_waited_long_enough() {
+    let clock = Clock::manual(Clock::system().now());
+    let hub = Hub::new(Config::default(), clock.clone(), Tasks::new());
+    let mut publisher = hub.publish(CameraId::from(Uuid::from_u128(1)));
+    publisher.start_session(testing::tracks_with_sound());
+    let progress = publisher.stream().progress();
+    let told = || progress.borrow().next;
+    let byte = || Bytes::from_static(&[1]);
+    publisher.video(0, true, byte());
+    publisher.wake();
+    assert_eq!(told(), 1);
+    publisher.audio(160, 160, byte());
+    publisher.wake();
+    assert_eq!(told(), 1, "sound waits");
+    publisher.video(3600, false, byte());
+    publisher.wake();
+    assert_eq!(told(), 3, "and leaves with the picture");
+    publisher.audio(320, 160, byte());
+    publisher.wake();
+    clock.advance(Duration::from_millis(41));
+    publisher.audio(480, 160, byte());
+    publisher.wake();
+    assert_eq!(told(), 5, "no picture came");
 }

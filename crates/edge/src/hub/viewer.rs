@@ -222,8 +222,14 @@ impl Viewer {
     }
 
     fn write_once(&self, due: &[Piece]) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
         let rest = (!self.rest.is_empty()).then_some(&self.rest);
+        // The usual case, and cheaper than a vector of one.
+        match (rest, due) {
+            (None, [only]) => return self.socket.try_write(&only.bytes),
+            (Some(rest), []) => return self.socket.try_write(rest),
+            _ => {}
+        }
+        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
         let pieces = rest.into_iter().chain(due.iter().map(|piece| &piece.bytes));
         let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(pieces) {
