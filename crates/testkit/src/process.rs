@@ -22,6 +22,9 @@ use crate::Deadline;
 /// How many of its last lines on standard error a process keeps for error messages.
 const TAIL_LINES: usize = 200;
 
+/// How long the last lines of a process that has ended may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -63,6 +66,7 @@ pub enum Stream {
 pub struct Process {
     child: Child,
     tail: Arc<Mutex<VecDeque<String>>>,
+    readers: Vec<thread::JoinHandle<()>>,
 }
 
 impl Process {
@@ -83,13 +87,18 @@ impl Process {
         let mut child = Spawner::spawn(command).with_context(|| format!("run {program}"))?;
         let tail = Arc::default();
         let on_line = Arc::new(Mutex::new(on_line));
+        let mut readers = Vec::new();
         if let Some(output) = child.stdout.take() {
-            read_lines(output, Stream::Output, &on_line, &tail);
+            readers.push(read_lines(output, Stream::Output, &on_line, &tail));
         }
         if let Some(error) = child.stderr.take() {
-            read_lines(error, Stream::Error, &on_line, &tail);
+            readers.push(read_lines(error, Stream::Error, &on_line, &tail));
         }
-        Ok(Self { child, tail })
+        Ok(Self {
+            child,
+            tail,
+            readers,
+        })
     }
 
     /// Its process id.
@@ -114,17 +123,27 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits for its end; none if it still runs after `limit`.
+    /// Waits for its end and for its last words; none if it still runs after `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Deadline::after(limit);
         loop {
             if let Some(status) = self.try_wait() {
+                self.wait_for_readers();
                 return Some(status);
             }
             if deadline.has_passed() {
                 return None;
             }
             thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it printed last may still be on its way to us. A grandchild that holds the pipe open
+    /// is not waited for.
+    fn wait_for_readers(&self) {
+        let deadline = Deadline::after(LAST_WORDS);
+        while !self.readers.iter().all(thread::JoinHandle::is_finished) && !deadline.has_passed() {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -193,7 +212,7 @@ fn read_lines<F: FnMut(Stream, &str) + Send + 'static>(
     stream: Stream,
     on_line: &Arc<Mutex<F>>,
     tail: &Arc<Mutex<VecDeque<String>>>,
-) {
+) -> thread::JoinHandle<()> {
     let (on_line, tail) = (Arc::clone(on_line), Arc::clone(tail));
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
@@ -210,7 +229,7 @@ fn read_lines<F: FnMut(Stream, &str) + Send + 'static>(
                 tail.push_back(line);
             }
         }
-    });
+    })
 }
 
 /// A test that panics elsewhere must not hide behind a poisoned lock.

@@ -5,6 +5,7 @@
 //! <data>/master.key  seals the secrets in the database; keep a copy
 //! <data>/postgres/   the private PostgreSQL
 //! <data>/edge/       the edge's identity and state
+//! <data>/admin.key   the first admin key, from its making until it has been shown
 //! ```
 
 use std::{
@@ -87,6 +88,38 @@ impl Data {
         self.directory.join("edge")
     }
 
+    /// Keeps the first admin key until it is shown: a start that fails or is interrupted after the
+    /// database was set up must not lose it.
+    pub(crate) fn keep_admin_key(&self, key: &Secret) -> Result<(), Failure> {
+        let path = self.admin_key_path();
+        write_private(&path, &format!("{}\n", key.expose())).map_err(file("write", &path))
+    }
+
+    /// An admin key that has not been shown yet.
+    pub(crate) fn kept_admin_key(&self) -> Result<Option<Secret>, Failure> {
+        let path = self.admin_key_path();
+        match fs::read_to_string(&path) {
+            Ok(key) => Ok(Some(Secret::new(key.trim()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(file("read", &path)(error)),
+        }
+    }
+
+    /// It has been shown.
+    pub(crate) fn forget_admin_key(&self) -> Result<(), Failure> {
+        let path = self.admin_key_path();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(file("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn admin_key_path(&self) -> PathBuf {
+        self.directory.join("admin.key")
+    }
+
     /// The master key; made at the first start. It is not made anew beside a database that was
     /// sealed with another one.
     pub(crate) fn master_key(&self, own_database: bool) -> Result<Secret, Failure> {
@@ -159,6 +192,23 @@ mod tests {
         );
         drop(first);
         Data::open(directory.path()).expect("opens again");
+    }
+
+    #[test]
+    fn the_admin_key_is_kept_until_it_is_shown() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let data = Data::open(directory.path()).expect("opens");
+        assert_eq!(data.kept_admin_key().expect("reads"), None);
+        let key = Secret::new("hwak_a_b");
+        data.keep_admin_key(&key).expect("writes");
+        let mode = fs::metadata(directory.path().join("admin.key"))
+            .expect("is there")
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(data.kept_admin_key().expect("reads"), Some(key));
+        data.forget_admin_key().expect("removes");
+        data.forget_admin_key().expect("has nothing to remove");
+        assert_eq!(data.kept_admin_key().expect("reads"), None);
     }
 
     #[test]

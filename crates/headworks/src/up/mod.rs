@@ -38,13 +38,15 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<(), Failure> {
     let mut parts = Parts::default();
     let edge_stop = settings.edge.stop_deadline;
     let result = match stop.or(Box::pin(parts.start(settings, &data))).await {
-        Some(Ok(ready)) => match ready.print(arguments.json) {
-            Ok(()) => {
+        Some(Ok(ready)) => {
+            let shown = ready
+                .print(arguments.json)
+                .and_then(|()| data.forget_admin_key());
+            if shown.is_ok() {
                 stop.requested().await;
-                Ok(())
             }
-            failed => failed,
-        },
+            shown
+        }
         Some(Err(failure)) => Err(failure),
         None => Ok(()),
     };
@@ -95,6 +97,9 @@ impl Parts {
         }
         let controller =
             headworks_controller::Service::start(config, self.controller.clone()).await?;
+        if let Some(key) = controller.admin_key() {
+            data.keep_admin_key(&key)?;
+        }
         let api = ready::local_url(controller.local_addr());
 
         let mut config = settings.edge;
@@ -104,7 +109,7 @@ impl Parts {
 
         let ready = Ready {
             api,
-            admin_key: controller.admin_key(),
+            admin_key: data.kept_admin_key()?,
             http: ready::local_url(edge.http_addr()),
             data: data.directory().to_owned(),
         };
