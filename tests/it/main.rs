@@ -5,5 +5,6 @@ mod camera;
 mod cluster;
 mod database;
 mod lifecycle;
+mod operator;
 mod playback;
 mod scene;

@@ -82,7 +82,12 @@ const RULES: [Rule; 13] = [
 ];
 
 /// What every crate may use in its tests as well.
-const IN_TESTS: [&str; 3] = ["headworks-testkit", "headworks-client", "headworks-types"];
+const IN_TESTS: [&str; 4] = [
+    "headworks-bootstrap",
+    "headworks-client",
+    "headworks-testkit",
+    "headworks-types",
+];
 
 /// Fails if a crate uses what it may not, or is not known.
 pub(crate) fn check() -> anyhow::Result<()> {
