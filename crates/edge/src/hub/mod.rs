@@ -1,6 +1,6 @@
 //! The stream hub: frames in from one source per camera, wire bytes out to any number of viewers.
 //!
-//! A [`Stream`] keeps a bounded [`Ring`] of frames. Each output format turns a frame into wire
+//! A [`Stream`] keeps a bounded ring of frames. Each output format turns a frame into wire
 //! bytes once, when the first viewer needs it. FLV viewers are spread over a few [`Shards`], each
 //! one task that owns their sockets and writes with one system call per viewer whatever is due.
 //! HLS is cut by one task per stream that runs while somebody watches. The source never waits for
