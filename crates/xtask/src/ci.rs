@@ -56,12 +56,7 @@ fn deny() -> anyhow::Result<()> {
     let mut command = std::process::Command::new(binary);
     command
         .current_dir(headworks_testkit::tool::workspace())
-        .args([
-            "--offline",
-            "--all-features",
-            "check",
-            "--hide-inclusion-graph",
-        ])
+        .args(["--log-level", "warn", "check", "--hide-inclusion-graph"])
         .args(["bans", "licenses", "sources"]);
     cargo::run(&mut command)
 }
