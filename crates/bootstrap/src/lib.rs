@@ -1,10 +1,11 @@
-//! What each program does first: config, telemetry, limits, signals, task tracking, clock.
+//! What each program does first: config, telemetry, private files, limits, signals, task tracking, clock.
 //!
 //! Nothing here knows of cameras. Main functions call [`config::load`], [`telemetry::init`] and
 //! [`signal::Signals::listen`] in this order, make one [`Clock`] and one [`Tasks`], and hand them down.
 
 mod clock;
 pub mod config;
+pub mod file;
 pub mod limit;
 pub mod signal;
 mod tasks;

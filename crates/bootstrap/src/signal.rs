@@ -31,13 +31,3 @@ impl Signals {
         }
     }
 }
-
-/// Waits for the first `SIGINT` or `SIGTERM` from now on.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub async fn shutdown() -> io::Result<()> {
-    let signal = Signals::listen()?.next().await;
-    tracing::info!(signal, "shutting down");
-    Ok(())
-}

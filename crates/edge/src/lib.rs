@@ -8,7 +8,6 @@ mod access;
 mod agent;
 mod backoff;
 mod config;
-mod disk;
 mod http;
 mod hub;
 mod ingest;

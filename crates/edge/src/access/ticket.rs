@@ -10,10 +10,9 @@ use anyhow::Context as _;
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use headworks_bootstrap::file;
 use headworks_types::CameraId;
 use uuid::Uuid;
-
-use crate::disk;
 
 const CONTEXT: &[u8] = b"headworks session ticket 1\0";
 const KEY: usize = 32;
@@ -32,7 +31,7 @@ impl TicketKey {
 
     /// The key of this edge; a new one at the first start. Tickets outlive restarts with it.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        match disk::read(path)? {
+        match file::read(path)? {
             Some(bytes) if bytes.len() == KEY => return Ok(Self::from_bytes(&bytes)),
             Some(_) => {
                 tracing::warn!(path = %path.display(), "the ticket key is damaged; made a new one");
@@ -40,7 +39,7 @@ impl TicketKey {
             None => {}
         }
         let bytes = random_bytes()?;
-        disk::write(path, &bytes)?;
+        file::write(path, &bytes)?;
         Ok(Self::from_bytes(&bytes))
     }
 

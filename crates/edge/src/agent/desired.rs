@@ -7,11 +7,11 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
+use headworks_bootstrap::file;
 use headworks_types::edge::{Bundle, DesiredSlot, SlotKey};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Slots;
-use crate::disk;
 
 /// What the edge should do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -92,7 +92,7 @@ impl Desired {
 
     /// Reads what was saved last; none if nothing was. A damaged file counts as nothing.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Self>> {
-        let Some(bytes) = disk::read(path)? else {
+        let Some(bytes) = file::read(path)? else {
             return Ok(None);
         };
         match serde_json::from_slice::<Saved>(&bytes) {
@@ -109,7 +109,7 @@ impl Desired {
 
     /// Saves it for the next start. Camera passwords are in it; the file is private.
     pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
-        disk::write(path, &serde_json::to_vec(&Saved::from(self))?)
+        file::write(path, &serde_json::to_vec(&Saved::from(self))?)
     }
 }
 

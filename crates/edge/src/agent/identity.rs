@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
+use headworks_bootstrap::file;
 use headworks_types::{
     Advertise, NodeId, Secret,
     edge::{JoinResponse, NodeSpec},
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UdpSocket;
 use url::{Host, Url};
 
-use crate::{Config, disk};
+use crate::Config;
 
 /// The node's id and credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub(crate) struct Identity {
 impl Identity {
     /// Reads it; none if this edge has never joined.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Self>> {
-        let Some(bytes) = disk::read(path)? else {
+        let Some(bytes) = file::read(path)? else {
             return Ok(None);
         };
         let identity = serde_json::from_slice(&bytes).with_context(|| {
@@ -35,7 +36,7 @@ impl Identity {
 
     /// Keeps it for ever.
     pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
-        disk::write(path, &serde_json::to_vec(self)?)
+        file::write(path, &serde_json::to_vec(self)?)
     }
 }
 

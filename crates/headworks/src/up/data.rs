@@ -11,13 +11,14 @@
 use std::{
     env,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use aws_lc_rs::rand;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use headworks_bootstrap::file;
 use headworks_types::Secret;
 
 use crate::failure::Failure;
@@ -47,13 +48,13 @@ pub(crate) fn default_directory() -> Result<PathBuf, Failure> {
 impl Data {
     /// Makes the directory if it is not there, and locks it.
     pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
-        let directory = std::path::absolute(directory).map_err(file("find", directory))?;
+        let directory = std::path::absolute(directory).map_err(failed("find", directory))?;
         // PostgreSQL runs as another user below a `headworks up` of root, and must get through.
         DirBuilder::new()
             .recursive(true)
             .mode(0o711)
             .create(&directory)
-            .map_err(file("make the directory", &directory))?;
+            .map_err(failed("make the directory", &directory))?;
         let path = directory.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -61,7 +62,7 @@ impl Data {
             .write(true)
             .mode(0o600)
             .open(&path)
-            .map_err(file("open", &path))?;
+            .map_err(failed("open", &path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 directory,
@@ -72,7 +73,7 @@ impl Data {
                 directory.display()
             ))
             .with_hint("stop it, or give this one its own directory with --data")),
-            Err(TryLockError::Error(error)) => Err(file("lock", &path)(error)),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
         }
     }
 
@@ -92,7 +93,10 @@ impl Data {
     /// database was set up must not lose it.
     pub(crate) fn keep_admin_key(&self, key: &Secret) -> Result<(), Failure> {
         let path = self.admin_key_path();
-        write_private(&path, &format!("{}\n", key.expose())).map_err(file("write", &path))
+        Ok(file::write(
+            &path,
+            format!("{}\n", key.expose()).as_bytes(),
+        )?)
     }
 
     /// An admin key that has not been shown yet.
@@ -101,7 +105,7 @@ impl Data {
         match fs::read_to_string(&path) {
             Ok(key) => Ok(Some(Secret::new(key.trim()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(file("read", &path)(error)),
+            Err(error) => Err(failed("read", &path)(error)),
         }
     }
 
@@ -110,7 +114,7 @@ impl Data {
         let path = self.admin_key_path();
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(file("remove", &path)(error))
+                Err(failed("remove", &path)(error))
             }
             _ => Ok(()),
         }
@@ -127,7 +131,7 @@ impl Data {
         match fs::read_to_string(&path) {
             Ok(key) => return Ok(Secret::new(key.trim())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(file("read", &path)(error)),
+            Err(error) => return Err(failed("read", &path)(error)),
         }
         if own_database && self.database().join("cluster").exists() {
             return Err(Failure::user(format!(
@@ -139,34 +143,12 @@ impl Data {
         let mut bytes = [0; 32];
         rand::fill(&mut bytes).map_err(|_| Failure::bug("the system has no random numbers"))?;
         let key = STANDARD.encode(bytes);
-        write_private(&path, &format!("{key}\n")).map_err(file("write", &path))?;
+        file::write(&path, format!("{key}\n").as_bytes())?;
         Ok(Secret::new(key))
     }
 }
 
-/// All or nothing, also when the machine loses power.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    if let Err(error) = fs::remove_file(&beside)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
     let path = path.display().to_string();
     move |error| Failure::user(format!("cannot {what} {path}: {error}"))
 }

@@ -10,12 +10,18 @@ use std::{
 use anyhow::Context as _;
 
 /// Replaces `path` by `content`, all or nothing, also when the machine loses power.
-pub(crate) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+///
+/// # Errors
+/// What went wrong, with the path.
+pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     replace(path, content).with_context(|| format!("write {}", path.display()))
 }
 
 /// The content of `path`; none if there is no such file.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+///
+/// # Errors
+/// What went wrong, with the path.
+pub fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

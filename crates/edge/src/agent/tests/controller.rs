@@ -1,0 +1,174 @@
+//! A controller that answers as the test says.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use futures::StreamExt as _;
+use headworks_bootstrap::Tasks;
+use headworks_types::{
+    NodeId, Problem, ProblemCode, Secret,
+    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, WatchMessage},
+};
+use serde::Deserialize;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch::Sender},
+};
+use url::Url;
+use uuid::Uuid;
+
+use super::soon;
+
+/// A controller that answers as the test says.
+#[derive(Clone)]
+pub(super) struct Controller(pub(super) Arc<Script>);
+
+/// What it says, and what it was told.
+pub(super) struct Script {
+    pub(super) url: Url,
+    /// What the next joins get; then they succeed.
+    pub(super) refuse_join: Mutex<Vec<ProblemCode>>,
+    /// What leases get.
+    pub(super) refuse_lease: Mutex<Option<ProblemCode>>,
+    /// What each watch starts with.
+    pub(super) first: Mutex<Vec<WatchMessage>>,
+    /// The open watch; dropping it ends the watch.
+    pub(super) open: Mutex<Option<mpsc::Sender<WatchMessage>>>,
+    pub(super) joins: Sender<Vec<JoinRequest>>,
+    pub(super) announced: Sender<Vec<NodeSpec>>,
+    pub(super) renewals: Sender<Vec<LeaseRenewal>>,
+    pub(super) watched: Sender<Vec<i64>>,
+}
+
+impl Controller {
+    pub(super) async fn start(tasks: &Tasks) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let controller = Self(Arc::new(Script {
+            url: format!("http://{address}/").parse().expect("parses"),
+            refuse_join: Mutex::default(),
+            refuse_lease: Mutex::default(),
+            first: Mutex::default(),
+            open: Mutex::default(),
+            joins: Sender::default(),
+            announced: Sender::default(),
+            renewals: Sender::default(),
+            watched: Sender::default(),
+        }));
+        let router = Router::new()
+            .route("/edge/v1/nodes:join", post(join))
+            .route("/edge/v1/node", put(announce))
+            .route("/edge/v1/lease:renew", post(renew))
+            .route("/edge/v1/watch", get(watch))
+            .with_state(controller.clone());
+        let token = tasks.token();
+        tasks.spawn("controller", async move {
+            let served = axum::serve(listener, router).into_future();
+            token.run_until_cancelled(served).await
+        });
+        controller
+    }
+
+    pub(super) fn refuse_lease(&self, code: Option<ProblemCode>) {
+        *self.0.refuse_lease.lock().expect("not poisoned") = code;
+    }
+
+    pub(super) fn first(&self, messages: Vec<WatchMessage>) {
+        *self.0.first.lock().expect("not poisoned") = messages;
+    }
+
+    pub(super) async fn say(&self, message: WatchMessage) {
+        let open = self.0.open.lock().expect("not poisoned").clone();
+        let open = open.expect("a watch is open");
+        open.send(message).await.expect("the watch is open");
+    }
+
+    pub(super) fn hang_up(&self) {
+        self.0.open.lock().expect("not poisoned").take();
+    }
+
+    pub(super) async fn renewal(&self, wanted: impl Fn(&LeaseRenewal) -> bool) -> LeaseRenewal {
+        let after = self.0.renewals.borrow().len();
+        let found = |all: &Vec<LeaseRenewal>| all.iter().skip(after).find(|r| wanted(r)).cloned();
+        let mut renewals = self.0.renewals.subscribe();
+        let all = soon(renewals.wait_for(|all| found(all).is_some())).await;
+        found(&all.expect("the controller lives")).expect("was found")
+    }
+}
+
+fn refused(code: ProblemCode) -> Response {
+    let status = StatusCode::from_u16(code.status()).expect("is one");
+    (status, Json(Problem::new(code))).into_response()
+}
+
+async fn join(
+    State(Controller(script)): State<Controller>,
+    Json(body): Json<JoinRequest>,
+) -> Response {
+    script.joins.send_modify(|all| all.push(body));
+    match script.refuse_join.lock().expect("not poisoned").pop() {
+        Some(code) => refused(code),
+        None => Json(JoinResponse {
+            node_id: NodeId::from(Uuid::from_u128(7)),
+            key: Secret::new("hwnk_a_b"),
+        })
+        .into_response(),
+    }
+}
+
+async fn announce(
+    State(Controller(script)): State<Controller>,
+    headers: HeaderMap,
+    Json(body): Json<NodeSpec>,
+) -> Response {
+    if headers["authorization"] != "Bearer hwnk_a_b" {
+        return refused(ProblemCode::Unauthenticated);
+    }
+    script.announced.send_modify(|all| all.push(body));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn renew(
+    State(Controller(script)): State<Controller>,
+    Json(body): Json<LeaseRenewal>,
+) -> Response {
+    let revision = body.revision;
+    script.renewals.send_modify(|all| all.push(body));
+    match *script.refuse_lease.lock().expect("not poisoned") {
+        Some(code) => refused(code),
+        None => Json(LeaseGrant {
+            renew_in_ms: 20,
+            expires_in_ms: 10_000,
+            revision,
+        })
+        .into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct From {
+    revision: i64,
+}
+
+async fn watch(State(Controller(script)): State<Controller>, Query(from): Query<From>) -> Response {
+    let (sender, receiver) = mpsc::channel(8);
+    *script.open.lock().expect("not poisoned") = Some(sender);
+    let first = script.first.lock().expect("not poisoned").clone();
+    let later = futures::stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    });
+    let lines = futures::stream::iter(first).chain(later).map(|message| {
+        let mut line = serde_json::to_vec(&message)?;
+        line.push(b'\n');
+        Ok::<_, serde_json::Error>(line)
+    });
+    script.watched.send_modify(|all| all.push(from.revision));
+    Body::from_stream(lines).into_response()
+}
