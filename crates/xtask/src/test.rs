@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         "--all-targets",
     ]))?;
     let server = database::start()?;
-    let mut command = cargo::cargo_offline_sql(&["test"]);
+    let mut command = cargo::cargo_offline_sql(&["test", "--no-fail-fast"]);
     if std::io::stdout().is_terminal() {
         command.args(["--color", "always"]);
     }
