@@ -6,7 +6,7 @@ use headworks_types::{NodeId, ProjectId, edge::SlotKey};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{key_arrays, slot_key};
+use super::{DISABLED, PUBLISHED, key_arrays, slot_key};
 use crate::db::node::revision_bump;
 
 /// One change of who holds a slot.
@@ -198,35 +198,45 @@ async fn capacity_write(conn: &mut PgConnection, ledger: &Ledger) -> sqlx::Resul
     }
 }
 
+/// Locks the slots, then reads their cameras: a statement that waits for a lock sees the row it
+/// waited for as it is now, but rows of other tables as they were before.
 async fn slot_lock(
     conn: &mut PgConnection,
     steps: &[Step],
 ) -> sqlx::Result<BTreeMap<SlotKey, Current>> {
     let (cameras, roles, ordinals) = key_arrays(steps.iter().map(|step| step.slot));
-    let rows = sqlx::query!(
-        r#"SELECT s.camera_id, s.role, s.ordinal, s.epoch, s.node_id, s.cost, c.project_id,
-                  c.enabled AND c.source->>'type' = 'pull' AS "wanted!"
+    let slots = sqlx::query!(
+        r#"SELECT s.camera_id, s.role, s.ordinal, s.epoch, s.node_id, s.cost
            FROM slot s
            JOIN unnest($1::uuid[], $2::text[], $3::smallint[]) AS k (camera_id, role, ordinal)
              ON (s.camera_id, s.role, s.ordinal) = (k.camera_id, k.role, k.ordinal)
-           JOIN camera c ON c.id = s.camera_id
            ORDER BY s.camera_id, s.role, s.ordinal
            FOR NO KEY UPDATE OF s"#,
         &cameras,
         &roles,
         &ordinals
     )
+    .fetch_all(&mut *conn)
+    .await?;
+    let cameras = sqlx::query!(
+        r#"SELECT id, project_id, enabled AND source->>'type' = 'pull' AS "wanted!"
+           FROM camera WHERE id = ANY($1)"#,
+        &cameras
+    )
     .fetch_all(conn)
     .await?;
-    let slots = rows.into_iter().map(|row| {
+    let cameras: BTreeMap<_, _> = cameras.into_iter().map(|row| (row.id, row)).collect();
+    let slots = slots.into_iter().filter_map(|slot| {
+        let camera = cameras.get(&slot.camera_id)?;
         let current = Current {
-            epoch: row.epoch,
-            node_id: row.node_id,
-            cost: row.cost.into(),
-            project_id: row.project_id,
-            wanted: row.wanted,
+            epoch: slot.epoch,
+            node_id: slot.node_id,
+            cost: slot.cost.into(),
+            project_id: camera.project_id,
+            wanted: camera.wanted,
         };
-        Ok((slot_key(row.camera_id, &row.role, row.ordinal)?, current))
+        let key = slot_key(slot.camera_id, &slot.role, slot.ordinal);
+        Some(key.map(|key| (key, current)))
     });
     slots.collect()
 }
@@ -272,8 +282,8 @@ async fn slot_write<'a>(
         .collect()
 }
 
-/// Stores why slots are where they are, as far as their epoch is still the given one. Changes
-/// nothing else, so nobody is told.
+/// Stores why slots are where they are, as far as their epoch is still the given one and their
+/// cameras want them. Changes nothing else, so nobody is told.
 pub(crate) async fn slot_explain(
     conn: &mut PgConnection,
     reasons: &[(SlotKey, i64, String)],
@@ -289,6 +299,7 @@ pub(crate) async fn slot_explain(
                     AS w (camera_id, role, ordinal, epoch, reason)
                  ON (s.camera_id, s.role, s.ordinal) = (w.camera_id, w.role, w.ordinal)
                 AND s.epoch = w.epoch
+               WHERE s.reason <> ALL($6)
                ORDER BY s.camera_id, s.role, s.ordinal
                FOR NO KEY UPDATE OF s
            )
@@ -299,7 +310,8 @@ pub(crate) async fn slot_explain(
         &roles,
         &ordinals,
         &epochs,
-        &reasons
+        &reasons,
+        &[DISABLED.to_owned(), PUBLISHED.to_owned()]
     )
     .execute(conn)
     .await?;

@@ -1,12 +1,12 @@
 //! Every function of slots on a real PostgreSQL, and the invariants I1 and I2.
 
+mod race;
+
 use chrono::{DateTime, Utc};
-use futures::future::join_all;
 use headworks_types::{
     CameraState, NodeId,
     edge::{SlotReport, SlotState},
 };
-use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
 use super::*;
@@ -169,94 +169,6 @@ async fn a_chain_of_moves_between_full_nodes_works_in_any_order(pool: PgPool) {
     );
     assert_eq!(holder(&mut conn, door).await.0, Some(one));
     assert_eq!(holder(&mut conn, gate).await.0, Some(two));
-}
-
-/// I1: one holder per slot, and epochs only rise. Several assigners move the same slots between
-/// the same nodes at the same time, each by what it believes is there.
-#[sqlx::test(migrations = "../../migrations")]
-async fn concurrent_assigners_never_share_a_slot_an_epoch_or_a_place(pool: PgPool) {
-    let mut conn = pool.acquire().await.expect("connects");
-    let project = project(&mut conn).await;
-    let (mut cameras, mut nodes) = (Vec::new(), Vec::new());
-    for number in 0..6 {
-        cameras.push(camera(&mut conn, project).await);
-        nodes.push(node(&mut conn, &format!("edge-{number}"), 2).await);
-    }
-    let nodes = &nodes[..4];
-    let assigners = (0..4).map(|seed| {
-        let (pool, cameras) = (pool.clone(), cameras.clone());
-        async move {
-            let mut random = StdRng::seed_from_u64(seed);
-            let mut won = Vec::new();
-            for _ in 0..40 {
-                let mut conn = pool.acquire().await.expect("connects");
-                let mut steps = Vec::new();
-                for &camera in &cameras {
-                    let (from, epoch, _) = holder(&mut conn, camera).await;
-                    let to = match random.random_range(0..5_usize) {
-                        4 => None,
-                        index => Some(nodes[index]),
-                    };
-                    if from != to && random.next_u32() % 2 == 0 {
-                        steps.push(step(camera, epoch, from, to));
-                    }
-                }
-                drop(conn);
-                let outcomes = assign(&pool, &steps).await;
-                let done = steps
-                    .iter()
-                    .zip(&outcomes)
-                    .filter(|(step, _)| step.to.is_some());
-                won.extend(done.filter_map(|(step, outcome)| Some((step.slot, epoch(outcome)?))));
-            }
-            won
-        }
-    });
-    let mut won: Vec<_> = join_all(assigners).await.into_iter().flatten().collect();
-    assert!(won.len() > 50, "the assigners got in: {}", won.len());
-    let all = won.len();
-    won.sort_unstable();
-    won.dedup();
-    assert_eq!(won.len(), all, "no epoch was given twice");
-    for camera in cameras {
-        let highest = won
-            .iter()
-            .filter(|(key, _)| key.camera_id == camera)
-            .map(|(_, epoch)| *epoch);
-        assert_eq!(
-            holder(&mut conn, camera).await.1,
-            highest.max().unwrap_or(0)
-        );
-    }
-    for &node in nodes {
-        let held = sqlx::query_scalar!("SELECT count(*) FROM slot WHERE node_id = $1", node.uuid())
-            .fetch_one(&mut *conn)
-            .await
-            .expect("counts");
-        let (used, alloc, _) = account(&mut conn, node).await;
-        assert_eq!(Some(i64::from(used)), held);
-        assert!(used <= alloc);
-    }
-}
-
-#[sqlx::test(migrations = "../../migrations")]
-async fn two_planners_cannot_both_take_the_last_place(pool: PgPool) {
-    let mut conn = pool.acquire().await.expect("connects");
-    let project = project(&mut conn).await;
-    let (gate, door) = (
-        camera(&mut conn, project).await,
-        camera(&mut conn, project).await,
-    );
-    let one = node(&mut conn, "edge-1", 1).await;
-    let (first, second) = (
-        [step(gate, 0, None, Some(one))],
-        [step(door, 0, None, Some(one))],
-    );
-    let (first, second) = futures::join!(assign(&pool, &first), assign(&pool, &second));
-    let outcomes = [first[0], second[0]];
-    assert_eq!(outcomes.iter().filter_map(epoch).count(), 1, "{outcomes:?}");
-    assert!(outcomes.contains(&Outcome::Full));
-    assert_eq!(account(&mut conn, one).await.0, 1);
 }
 
 /// I2: nothing is ever assigned below an epoch that somebody has seen.
@@ -476,32 +388,6 @@ async fn a_deleted_camera_gives_its_capacity_back(pool: PgPool) {
     slot_report(&mut conn, &[report(one, gate, 1, SlotState::Live)])
         .await
         .expect("a late report does no harm");
-}
-
-/// A release has to know the holder before it may lock: here the holder changes in between.
-#[sqlx::test(migrations = "../../migrations")]
-async fn releases_and_moves_at_the_same_time_end_well(pool: PgPool) {
-    let mut conn = pool.acquire().await.expect("connects");
-    let project = project(&mut conn).await;
-    let gate = camera(&mut conn, project).await;
-    let (one, two) = (
-        node(&mut conn, "edge-1", 1).await,
-        node(&mut conn, "edge-2", 1).await,
-    );
-    for _ in 0..20 {
-        let (_, epoch, _) = holder(&mut conn, gate).await;
-        assign(&pool, &[step(gate, epoch, None, Some(one))]).await;
-        let release = async {
-            let mut tx = pool.begin().await.expect("begins");
-            slot_release_all(&mut tx, gate).await.expect("releases");
-            tx.commit().await.expect("commits");
-        };
-        let steps = [step(gate, epoch + 1, Some(one), Some(two))];
-        futures::join!(release, assign(&pool, &steps));
-        assert_eq!(holder(&mut conn, gate).await.0, None);
-        assert_eq!(account(&mut conn, one).await.0, 0);
-        assert_eq!(account(&mut conn, two).await.0, 0);
-    }
 }
 
 #[sqlx::test(migrations = "../../migrations")]
