@@ -224,7 +224,8 @@ pub(crate) async fn camera_lock(conn: &mut PgConnection, id: CameraId) -> sqlx::
 }
 
 /// Adds the cameras to the project in one statement. Those whose `external_id` is taken are left
-/// out; the ids of the others come back.
+/// out; the ids of the others come back. They go in by `external_id`, so that two who add the same
+/// ones at once wait for each other in one direction only.
 pub(crate) async fn camera_insert(
     conn: &mut PgConnection,
     project: ProjectId,
@@ -247,7 +248,7 @@ pub(crate) async fn camera_insert(
            FROM unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bytea[],
                        $8::boolean[], $9::text[], $10::jsonb[])
                 AS n (id, name, external_id, labels, source, credentials, enabled, start, placement)
-           ORDER BY n.id
+           ORDER BY n.external_id, n.id
            ON CONFLICT (project_id, external_id) DO NOTHING
            RETURNING id"#,
         project.uuid(),

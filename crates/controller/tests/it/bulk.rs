@@ -112,5 +112,29 @@ async fn only_bulk_bodies_may_be_large(pool: PgPool) {
     let huge = json!({"items": [{"name": "x".repeat(9 << 20)}]});
     let answer = api.post("/v1/cameras:bulk_create", huge).await;
     answer.problem(ProblemCode::TooLarge);
+    let join = json!({"token": "x".repeat(2 << 20)});
+    let answer = controller
+        .anonymous()
+        .post("/edge/v1/nodes:join", join)
+        .await;
+    answer.problem(ProblemCode::TooLarge);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn the_same_cameras_in_another_order_at_once_do_not_block_each_other(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let items: Vec<_> = (0..500)
+        .map(|n| item(&format!("camera {n}"), &format!("cam-{n}")))
+        .collect();
+    let backwards: Vec<_> = items.iter().rev().cloned().collect();
+    let bulk = async |items: Vec<Value>| {
+        let answer = api.post("/v1/cameras:bulk_create", json!({"items": items}));
+        let json = answer.await.expect(200).to_string();
+        json.matches(r#""outcome":"created""#).count()
+    };
+    let (one, two) = futures::join!(bulk(items), bulk(backwards));
+    assert_eq!(one + two, 500, "each is created once");
     controller.stop().await;
 }

@@ -24,16 +24,18 @@ use crate::{
 };
 
 /// A renewal reports every slot of the node, and there may be thousands.
-const BODY_LIMIT: usize = 32 << 20;
+const RENEWAL_BODY_LIMIT: usize = 32 << 20;
 
 /// Every route of it.
 pub(crate) fn router() -> OpenApiRouter<State> {
+    let renewal = OpenApiRouter::new()
+        .routes(routes!(lease_renew))
+        .layer(DefaultBodyLimit::max(RENEWAL_BODY_LIMIT));
     OpenApiRouter::new()
         .routes(routes!(node_join))
         .routes(routes!(node_announce))
-        .routes(routes!(lease_renew))
+        .merge(renewal)
         .routes(routes!(watch::watch))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
 }
 
 /// The node that asks. A handler without it is public.
