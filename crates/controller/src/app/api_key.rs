@@ -1,6 +1,8 @@
 //! API keys: how programs sign in.
 
-use headworks_types::{Action, ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyId, EventKind, Grant};
+use headworks_types::{
+    Action, ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyId, EventKind, Grant, GrantId, GrantObject,
+};
 use sqlx::PgConnection;
 
 use super::{Begun, Caller, Error, Once, Reach, Result, grant::require_own};
@@ -58,7 +60,7 @@ pub(crate) async fn api_key_create(
 }
 
 /// Revokes a key: it works no more. A key may always revoke itself. Nobody can revoke a key that
-/// may do more than he, nor the last one that can manage the cluster's keys.
+/// may do more than they, nor the last one that can manage the cluster's keys.
 pub(crate) async fn api_key_revoke(
     state: &State,
     caller: &Caller,
@@ -85,7 +87,9 @@ pub(crate) async fn api_key_revoke(
             require_own(caller, grant)?;
         }
     }
-    keep_an_administrator(conn, id, &grants).await?;
+    if grants.iter().any(administers) {
+        keep_an_administrator(conn, |key, _| key != id).await?;
+    }
     let api_key = db::api_key::api_key_revoke(conn, found.project_id, id).await?;
     if found.revoked_at.is_none() {
         announce(
@@ -101,27 +105,27 @@ pub(crate) async fn api_key_revoke(
     Ok(api_key)
 }
 
-/// Refuses to take these grants from the key if nobody could manage the cluster's keys then.
+/// True if the grant lets its key manage keys in the whole cluster.
+pub(crate) fn administers(grant: &Grant) -> bool {
+    grant.object == GrantObject::Cluster && grant.actions.contains(&Action::UserManage)
+}
+
+/// Refuses if nobody could manage the cluster's keys with those of the keys and grants only that
+/// `stays` says stay.
 pub(crate) async fn keep_an_administrator(
     conn: &mut PgConnection,
-    id: ApiKeyId,
-    grants: &[Grant],
+    stays: impl Fn(ApiKeyId, GrantId) -> bool,
 ) -> Result<()> {
-    let administers = |grant: &Grant| {
-        grant.object == headworks_types::GrantObject::Cluster
-            && grant.actions.contains(&Action::UserManage)
-    };
-    if !grants.iter().any(administers) {
+    let administrators = db::api_key::api_key_lock_administrators(conn).await?;
+    let mut left = administrators.iter().map(|&(key, grant)| stays(key, grant));
+    if administrators.is_empty() || left.any(|stays| stays) {
         return Ok(());
     }
-    let administrators = db::api_key::api_key_lock_administrators(conn).await?;
-    if administrators.contains(&id) && administrators.iter().all(|&other| other == id) {
-        return Err(Error::Conflict(format!(
-            "{id} is the last key that may manage keys in the whole cluster; nobody could make \
-             another one"
-        )));
-    }
-    Ok(())
+    Err(Error::Conflict(
+        "this is the last key that may manage keys in the whole cluster; nobody could make \
+         another one"
+            .to_owned(),
+    ))
 }
 
 async fn announce(

@@ -1,11 +1,14 @@
-//! Grants: who may do what with what. Nobody can grant what he may not do himself.
+//! Grants: who may do what with what. Nobody can grant what they may not do themselves.
 
 use headworks_types::{
     Action, EventKind, Grant, GrantCreate, GrantId, GrantObject, Principal, ProjectId,
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Once, Reach, Result, Scope, api_key::keep_an_administrator};
+use super::{
+    Begun, Caller, Error, Once, Reach, Result, Scope,
+    api_key::{administers, keep_an_administrator},
+};
 use crate::{
     db::{
         self,
@@ -53,18 +56,8 @@ pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) ->
         .await?
         .ok_or_else(|| Error::not_found(id))?;
     require_own(caller, &grant)?;
-    if let Principal::ApiKey { id } = grant.principal {
-        let left = db::grant::grant_list_wide(&mut tx, id).await?;
-        let administers = |grant: &&Grant| {
-            grant.object == GrantObject::Cluster && grant.actions.contains(&Action::UserManage)
-        };
-        if left
-            .iter()
-            .filter(administers)
-            .all(|other| other.id == grant.id)
-        {
-            keep_an_administrator(&mut tx, id, std::slice::from_ref(&grant)).await?;
-        }
+    if administers(&grant) {
+        keep_an_administrator(&mut tx, |_, other| other != id).await?;
     }
     match db::grant::grant_delete(&mut tx, grant.project_id, id).await {
         Err(sqlx::Error::RowNotFound) => return Err(Error::not_found(id)),
@@ -82,7 +75,7 @@ pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) ->
     Ok(())
 }
 
-/// Refuses unless the caller may do himself what the grant allows on a project or the cluster.
+/// Refuses unless the caller, too, may do what the grant allows on a project or the cluster.
 /// With single cameras it is enough to manage the principal.
 pub(crate) fn require_own(caller: &Caller, grant: &Grant) -> Result<()> {
     let scope = match grant.object {
@@ -114,7 +107,7 @@ async fn project_of(
     }
 }
 
-/// Refuses unless the caller may do every action on the object himself. Only who manages users of
+/// Refuses unless the caller, too, may do every action on the object. Only who manages users of
 /// the whole cluster can grant something of another project.
 async fn require_actions(
     conn: &mut PgConnection,

@@ -1,7 +1,7 @@
 //! API keys: rows of `api_key`.
 
 use chrono::{DateTime, Utc};
-use headworks_types::{ApiKey, ApiKeyId, ProjectId};
+use headworks_types::{ApiKey, ApiKeyId, GrantId, ProjectId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -140,23 +140,26 @@ pub(crate) async fn api_key_revoke(
     Ok(row.into_api_key())
 }
 
-/// The keys that work and may manage keys in the whole cluster. They are locked, so that two
-/// administrators cannot remove each other at once.
+/// The keys that work and may manage keys in the whole cluster, each with the grant that lets it.
+/// Both are locked, so that two administrators cannot remove each other at once.
 pub(crate) async fn api_key_lock_administrators(
     conn: &mut PgConnection,
-) -> sqlx::Result<Vec<ApiKeyId>> {
-    let ids = sqlx::query_scalar!(
-        r#"SELECT k.id
+) -> sqlx::Result<Vec<(ApiKeyId, GrantId)>> {
+    let rows = sqlx::query!(
+        r#"SELECT k.id AS api_key_id, g.id AS grant_id
            FROM api_key k JOIN "grant" g ON g.api_key_id = k.id
            WHERE g.on_cluster AND 'user.manage' = ANY(g.actions)
              AND k.revoked_at IS NULL
              AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
-           ORDER BY k.id
-           FOR UPDATE"#
+           ORDER BY k.id, g.id
+           FOR NO KEY UPDATE"#
     )
     .fetch_all(conn)
     .await?;
-    Ok(ids.into_iter().map(Into::into).collect())
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| (row.api_key_id.into(), row.grant_id.into()))
+        .collect())
 }
 
 impl Row {
