@@ -1,10 +1,10 @@
-//! The master key and what is derived from it: the key that seals secrets at rest, and the one
-//! that digests credentials.
+//! The master key and what is derived from it: the key that seals secrets at rest, and those that
+//! digest credentials and requests.
 //!
 //! A sealed value is `format (1 byte) | key id (8) | nonce (24) | ciphertext and tag`. It is bound
 //! to its row, so that whoever can write to the database cannot move it to another one.
 
-use aws_lc_rs::{digest, hkdf, hmac};
+use aws_lc_rs::{hkdf, hmac};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305,
@@ -25,6 +25,7 @@ pub(crate) struct Keys {
     id: [u8; KEY_ID],
     seal: XChaCha20Poly1305,
     digest: hmac::Key,
+    fingerprint: hmac::Key,
 }
 
 /// Why a master key is not one.
@@ -75,6 +76,7 @@ impl Keys {
             id,
             seal: XChaCha20Poly1305::new(&derive(b"seal")?.into()),
             digest: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"credential")?),
+            fingerprint: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"fingerprint")?),
         })
     }
 
@@ -124,6 +126,18 @@ impl Keys {
         }
         context.sign().as_ref().to_vec()
     }
+
+    /// The keyed digest of a request, to know it again. Keyed, since the request may hold a password
+    /// that could be guessed. The parts are each preceded by their length so that they cannot run
+    /// into each other.
+    pub(crate) fn fingerprint(&self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut context = hmac::Context::with_key(&self.fingerprint);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        context.sign().as_ref().to_vec()
+    }
 }
 
 /// Names the place that a sealed value belongs to.
@@ -139,16 +153,6 @@ impl Row {
     pub(crate) fn camera_credentials(camera: impl Into<Uuid>) -> Self {
         Self::new("camera", "credentials", &camera.into().to_string())
     }
-}
-
-/// SHA-256 of the parts, each preceded by its length so that they cannot run into each other.
-pub(crate) fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    context.finish().as_ref().to_vec()
 }
 
 fn hex(bytes: &[u8]) -> String {

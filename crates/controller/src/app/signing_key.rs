@@ -1,6 +1,7 @@
 //! The keys that sign playback tokens. Edges verify with the public halves, without asking us.
 
 use aws_lc_rs::{
+    digest::{SHA256, digest},
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
 };
@@ -38,7 +39,7 @@ pub(crate) async fn create_first(conn: &mut PgConnection, keys: &Keys) -> Result
         .map_err(|error| Error::Internal(anyhow::anyhow!("new signing key: {error}")))?;
     let public = pair.public_key().as_ref();
     // Named by what it is: the same key never has two names.
-    let kid = URL_SAFE_NO_PAD.encode(&crate::keys::fingerprint(&[public])[..12]);
+    let kid = URL_SAFE_NO_PAD.encode(&digest(&SHA256, public).as_ref()[..12]);
     let sealed = keys.seal(&row(&kid), document.as_ref());
     Ok(signing_key_insert_active(conn, &kid, public, &sealed).await?)
 }

@@ -25,7 +25,6 @@ use utoipa::{
 use super::error::Refusal;
 use crate::{
     app::{Caller, Expected, Once},
-    keys::fingerprint,
     pointer::pointer,
     state::State,
 };
@@ -117,7 +116,7 @@ impl<T: DeserializeOwned + Validate> FromRequest<State> for Post<T> {
             Some(key) => {
                 let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
                 let request = [parts.method.as_str().as_bytes(), path.as_bytes(), &bytes];
-                Once::new(key, fingerprint(&request))
+                Once::new(key, state.keys.fingerprint(&request))
             }
         };
         let body = parse(&bytes)?;
