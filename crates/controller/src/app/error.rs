@@ -12,7 +12,7 @@ pub(crate) enum Error {
     /// The credential is missing or not good.
     #[error("{0}")]
     Unauthenticated(&'static str),
-    /// The caller may not do this with what he may see.
+    /// The caller may not do this with what they may see.
     #[error("{0}")]
     Forbidden(String),
     /// It does not exist, or the caller may not know that it does.

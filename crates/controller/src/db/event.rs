@@ -65,7 +65,7 @@ pub(crate) async fn event_insert_many(
     Ok(())
 }
 
-/// True if there is, or was, an event of this id: readers may go on from it.
+/// True if there is an event of this id: readers may go on from it.
 pub(crate) async fn event_exists(
     conn: &mut PgConnection,
     reach: &Reach,

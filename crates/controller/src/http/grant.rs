@@ -67,7 +67,7 @@ pub(crate) async fn grant_list(
 /// Grant something
 ///
 /// Needs `user.manage` on the project of the user or key, and every granted action on the object:
-/// nobody can grant what he may not do himself.
+/// nobody can grant what they may not do themselves.
 #[utoipa::path(
     post, path = "/v1/grants", operation_id = "grant_create", tag = "grant",
     request_body = GrantCreate,

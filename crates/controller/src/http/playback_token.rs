@@ -11,8 +11,8 @@ use crate::{
 
 /// Issue a playback token
 ///
-/// For a user, with `user.manage` on his project: then his grants decide what the token opens. Else
-/// for the key itself: then its own grants decide.
+/// For a user, with `user.manage` on the user's project: then the user's grants decide what the
+/// token opens. Else for the key itself: then its own grants decide.
 #[utoipa::path(
     post, path = "/v1/playback_tokens", operation_id = "playback_token_issue",
     tag = "playback_token",

@@ -1,4 +1,4 @@
-//! Grants over HTTP: nobody gets more than somebody who had it gave him.
+//! Grants over HTTP: nobody gets more than somebody who had it gave them.
 
 use headworks_types::{Grant, ProblemCode};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ async fn senseless_grants_are_pointed_at(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn nobody_can_grant_what_he_may_not_do(pool: PgPool) {
+async fn nobody_can_grant_what_they_may_not_do(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let admin = &controller.admin;
     let project = controller.default_project().await;

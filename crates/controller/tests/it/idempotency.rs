@@ -28,7 +28,7 @@ async fn a_repetition_gets_the_same_answer_secrets_included(pool: PgPool) {
     let reused = post(api, "/v1/users", "a", body.clone()).await;
     reused.problem(ProblemCode::IdempotencyKeyReused);
 
-    // Another caller's keys are his own.
+    // Another caller's keys are their own.
     let (_, other) = controller.project("theirs").await;
     let theirs = post(&other, "/v1/api_keys", "a", body.clone()).await;
     assert_ne!(first.expect(201), theirs.expect(201));
