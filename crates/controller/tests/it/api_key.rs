@@ -184,7 +184,17 @@ async fn of_two_last_grants_taken_away_at_once_one_stays(pool: PgPool) {
         .map(|grant| format!("/v1/grants/{}", text(&grant["id"])))
         .collect();
     assert_eq!(paths.len(), 2);
-    let (one, two) = futures::join!(api.delete(&paths[0]), api.delete(&paths[1]));
+    // Both get as far as they can while a third holds the grants.
+    let mut tx = controller.pool.begin().await.expect("begins");
+    sqlx::query!(r#"SELECT id FROM "grant" FOR UPDATE"#)
+        .fetch_all(&mut *tx)
+        .await
+        .expect("locks");
+    let release = async {
+        controller.waiting(2).await;
+        tx.rollback().await.expect("rolls back");
+    };
+    let (one, two, ()) = futures::join!(api.delete(&paths[0]), api.delete(&paths[1]), release);
     let mut statuses = [one.status.as_u16(), two.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 409]);

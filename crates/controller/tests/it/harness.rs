@@ -84,6 +84,24 @@ impl Controller {
         Api::new(&self.service, None)
     }
 
+    /// Returns when so many transactions wait for others to end.
+    pub(crate) async fn waiting(&self, transactions: i64) {
+        let waited = async {
+            loop {
+                let waiting = sqlx::query_scalar!(
+                    r#"SELECT count(*) AS "count!" FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'"#
+                );
+                if waiting.fetch_one(&self.pool).await.expect("looks") >= transactions {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waited)
+            .await
+            .expect("somebody waits");
+    }
+
     /// A client with a new key of the default project that has these grants: `(object, actions)`.
     pub(crate) async fn key(&self, grants: &[(Value, &[&str])]) -> Api {
         self.key_in(None, grants).await
