@@ -1,13 +1,21 @@
 //! The description: it is the committed one, and every operation in it is guarded.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use headworks_types::ProblemCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{Answer, Api, Controller, camera, on_camera, text};
+use crate::{
+    edge_cluster,
+    harness::{
+        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project, text,
+    },
+};
 
 /// Operations that need no credential.
 const PUBLIC: &[&str] = &["jwks_view"];
@@ -25,6 +33,95 @@ const OWN: &[&str] = &[
     "user_create",
     "user_list",
 ];
+
+/// One of these actions is needed, on the thing's project or on the cluster.
+enum Need {
+    Project(&'static [&'static str]),
+    Cluster(&'static str),
+}
+
+const ANYTHING: &Need = &Need::Project(ALL_ON_PROJECT);
+const CAMERA: &Need = &Need::Project(&["camera.manage"]);
+const PROJECT: &Need = &Need::Project(&["project.manage"]);
+const SEE: &Need = &Need::Project(&["camera.view_live", "camera.manage"]);
+const USER: &Need = &Need::Project(&["user.manage"]);
+const WATCH: &Need = &Need::Project(&["camera.view_live"]);
+const NODE: &Need = &Need::Cluster("node.manage");
+const PROJECTS: &Need = &Need::Cluster("project.manage");
+
+/// What each operation needs: all of it. [`World`]'s grant allows `camera.view_live` on a camera.
+const NEEDS: &[(&str, &[&Need])] = &[
+    ("api_key_create", &[USER]),
+    ("api_key_list", &[USER]),
+    ("api_key_revoke", &[USER]),
+    ("api_key_view", &[USER]),
+    ("camera_bulk_create", &[CAMERA]),
+    ("camera_create", &[CAMERA]),
+    ("camera_delete", &[CAMERA]),
+    ("camera_list", &[SEE]),
+    ("camera_update", &[CAMERA]),
+    ("camera_view", &[SEE]),
+    ("event_list", &[PROJECT]),
+    ("grant_create", &[USER, WATCH]),
+    ("grant_delete", &[USER]),
+    ("grant_list", &[USER]),
+    ("grant_view", &[USER]),
+    ("join_token_create", &[NODE]),
+    ("join_token_list", &[NODE]),
+    ("join_token_revoke", &[NODE]),
+    ("node_list", &[NODE]),
+    ("node_view", &[NODE]),
+    ("playback_token_issue", &[WATCH]),
+    ("project_create", &[PROJECTS]),
+    ("project_list", &[ANYTHING]),
+    ("project_update", &[PROJECT]),
+    ("project_view", &[ANYTHING]),
+    ("stream_key_create", &[CAMERA]),
+    ("stream_key_list", &[CAMERA]),
+    ("stream_key_revoke", &[CAMERA]),
+    ("stream_key_rotate", &[CAMERA]),
+    ("user_create", &[USER]),
+    ("user_delete", &[USER]),
+    ("user_list", &[USER]),
+    ("user_update", &[USER]),
+    ("user_view", &[USER]),
+];
+
+impl Need {
+    /// A key that may do everything in the whole cluster but this.
+    async fn all_but(&self, controller: &Controller, project: &str) -> Api {
+        let (needed, in_project) = match self {
+            Self::Project(any) => (*any, &[][..]),
+            Self::Cluster(action) => (std::slice::from_ref(action), ALL_ON_PROJECT),
+        };
+        let all = ALL_ON_PROJECT.iter().chain(&["node.manage"]);
+        let others: Vec<_> = all.copied().filter(|a| !needed.contains(a)).collect();
+        let mut grants = Vec::new();
+        if needed != ALL_ON_PROJECT {
+            grants.push((on_cluster(), &others[..]));
+        }
+        if !in_project.is_empty() {
+            grants.push((on_project(project), in_project));
+        }
+        controller.key(&grants).await
+    }
+
+    /// How many actions are enough, each by itself.
+    fn ways(&self) -> usize {
+        match self {
+            Self::Project(any) => any.len(),
+            Self::Cluster(_) => 1,
+        }
+    }
+
+    /// The grant that is enough.
+    fn grant(&self, project: &str, way: usize) -> (Value, &[&'static str]) {
+        match self {
+            Self::Project(any) => (on_project(project), &any[way % any.len()..][..1]),
+            Self::Cluster(action) => (on_cluster(), std::slice::from_ref(action)),
+        }
+    }
+}
 
 struct Operation {
     id: String,
@@ -71,6 +168,9 @@ impl World {
         });
         let granted = made("/v1/grants", grant.clone()).await;
         let join_token = made("/v1/join_tokens", json!({"name": "edge"})).await;
+        let spec = edge_cluster::spec(&format!("edge-{}", &gate[4..]));
+        let join = json!({"token": join_token["secret"], "node": spec});
+        let node = made("/edge/v1/nodes:join", join).await;
         let bodies = BTreeMap::from([
             (
                 "api_key_create",
@@ -87,7 +187,7 @@ impl World {
             ("join_token_create", json!({"name": "x"})),
             ("join_token_revoke", json!({})),
             ("playback_token_issue", json!({"camera_ids": [gate]})),
-            ("project_create", json!({"name": "x"})),
+            ("project_create", json!({"name": "new"})),
             ("project_update", json!({"name": "x"})),
             ("stream_key_create", json!({"name": "x"})),
             ("stream_key_revoke", json!({})),
@@ -103,10 +203,7 @@ impl World {
             ("stream_key_id", text(&stream_key["stream_key"]["id"])),
             ("grant_id", text(&granted["id"])),
             ("join_token_id", text(&join_token["join_token"]["id"])),
-            (
-                "node_id",
-                "node_00000000000000000000000000000000".to_owned(),
-            ),
+            ("node_id", text(&node["node_id"])),
         ]);
         Self { ids, bodies }
     }
@@ -182,6 +279,42 @@ async fn every_operation_is_guarded(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn every_operation_needs_its_right_and_no_other(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let operations = operations(&document());
+    for (id, needs) in NEEDS {
+        let operation = operations.iter().find(|operation| operation.id == *id);
+        let operation = operation.expect("is an operation");
+        // Some operations end what they are about.
+        let world = World::make(&controller).await;
+        let project = &world.ids["project_id"];
+        for need in *needs {
+            let key = need.all_but(&controller, project).await;
+            let refused = world.request(&key, operation).await;
+            let status = refused.status.as_u16();
+            assert!([403, 404].contains(&status), "{id}: {}", refused.text);
+        }
+        let ways = needs.iter().map(|need| need.ways()).max();
+        for way in 0..ways.expect("needs something") {
+            let grants: Vec<_> = needs.iter().map(|need| need.grant(project, way)).collect();
+            let key = controller.key(&grants).await;
+            let answer = world.request(&key, operation).await;
+            assert!(answer.status.is_success(), "{id}, {way}: {}", answer.text);
+        }
+    }
+    controller.stop().await;
+}
+
+#[test]
+fn the_needs_of_every_operation_are_listed() {
+    let operations = operations(&document());
+    let all: BTreeSet<_> = operations.iter().map(|o| o.id.as_str()).collect();
+    let mut listed: BTreeSet<_> = NEEDS.iter().map(|(id, _)| *id).collect();
+    listed.extend(PUBLIC);
+    assert_eq!(listed, all, "add a line to NEEDS for each new operation");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn every_operation_of_edges_is_guarded(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let document = serde_json::to_value(headworks_controller::edge_openapi()).expect("serializes");
@@ -220,7 +353,7 @@ async fn the_description_is_served_with_a_page_to_read_it(pool: PgPool) {
 #[test]
 fn operations_follow_the_noun_rule() {
     let operations = operations(&document());
-    let ids: std::collections::BTreeSet<_> = operations.iter().map(|o| &o.id).collect();
+    let ids: BTreeSet<_> = operations.iter().map(|o| &o.id).collect();
     assert_eq!(ids.len(), operations.len(), "ids are unique");
     for operation in &operations {
         assert!(!operation.path.contains('~'), "{}", operation.path);
