@@ -47,24 +47,28 @@ impl Account {
         })
     }
 
-    /// Checks that this user can enter every directory above `path`, which must be absolute;
-    /// they exist.
+    /// Checks that this user can enter every directory above `path`, and cannot put another
+    /// directory in the place of one of them. `path` exists, is absolute and without links.
     pub(crate) fn check_can_reach(&self, path: &Path) -> Result<(), Error> {
         for directory in path.ancestors().skip(1) {
             let metadata = fs::metadata(directory).map_err(Error::file("look at", directory))?;
             let mode = metadata.permissions().mode();
-            let enter = if metadata.uid() == self.uid {
-                0o100
+            let (enter, write) = if metadata.uid() == self.uid {
+                (0o100, 0o200)
             } else if metadata.gid() == self.gid {
-                0o010
+                (0o010, 0o020)
             } else {
-                0o001
+                (0o001, 0o002)
             };
             if mode & enter == 0 {
                 return Err(Error::Unreachable {
                     user: self.name.clone(),
                     path: directory.to_owned(),
                 });
+            }
+            let sticky = mode & 0o1000 != 0;
+            if metadata.uid() == self.uid || (mode & write != 0 && !sticky) {
+                return Err(Error::Exposed(directory.to_owned()));
             }
         }
         Ok(())
@@ -83,21 +87,42 @@ mod tests {
         assert_eq!(Account::from_passwd(passwd, "nobody"), None);
     }
 
-    #[test]
-    fn a_closed_directory_above_the_data_is_named() {
-        let temporary = tempfile::Builder::new()
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir()
-            .expect("can be made");
-        let stranger = Account {
+    fn stranger() -> Account {
+        Account {
             name: "stranger".to_owned(),
             uid: 54_321,
             gid: 54_321,
-        };
-        let error = stranger
-            .check_can_reach(&temporary.path().join("data"))
+        }
+    }
+
+    fn directory(mode: u32) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("can be made");
+        // Not by the builder, whose mode the umask changes.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).expect("is ours");
+        directory
+    }
+
+    #[test]
+    fn a_closed_directory_above_the_data_is_named() {
+        let directory = directory(0o700);
+        let error = stranger()
+            .check_can_reach(&directory.path().join("data"))
             .expect_err("closed to others");
-        let path = temporary.path().display().to_string();
+        assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+        let path = directory.path().display().to_string();
         assert!(error.to_string().contains(&path), "{error}");
+    }
+
+    #[test]
+    fn a_directory_above_the_data_that_the_account_could_replace_is_refused() {
+        let open = directory(0o777);
+        let error = stranger()
+            .check_can_reach(&open.path().join("data"))
+            .expect_err("open to others");
+        assert!(matches!(error, Error::Exposed(_)), "{error}");
+        let sticky = directory(0o1777);
+        stranger()
+            .check_can_reach(&sticky.path().join("data"))
+            .expect("others cannot replace what is in it");
     }
 }

@@ -44,6 +44,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// We are root, and somebody else could make us write elsewhere by a link.
+    #[error(
+        "users other than root can change {}; choose a data directory elsewhere, such as \
+         /var/lib/headworks, or start as another user", .0.display()
+    )]
+    Exposed(PathBuf),
     /// A file or directory cannot be used.
     #[error("cannot {what} {}", path.display())]
     File {

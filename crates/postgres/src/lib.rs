@@ -11,7 +11,8 @@
 //! * Two programs never use one data directory; the second gets [`Error::InUse`].
 //! * What a killed run left behind (a server still shutting down, a stale `postmaster.pid`, a half
 //!   made cluster, a socket directory) does not hinder the next.
-//! * PostgreSQL refuses to run as root, so under root it runs as `postgres`, or else `nobody`.
+//! * PostgreSQL refuses to run as root, so under root it runs as `postgres`, or else `nobody`. That
+//!   account cannot make us write or delete what is not its own.
 //!
 //! It does not restart a server that dies, upgrade data of another major version, or do backups.
 //! The crate is synchronous: `headworks up`, the tests and `cargo xtask` call it.
@@ -22,21 +23,16 @@ mod cluster;
 mod error;
 mod postmaster;
 mod process;
+mod socket;
 
-use std::{
-    fs,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 pub use error::Error;
 
-use crate::{account::Account, binaries::Binaries, cluster::Layout, postmaster::Postmaster};
-
-/// The longest path of a Unix socket on Linux, without the closing zero (`sun_path`).
-const SOCKET_PATH_MAX: usize = 107;
-const SOCKET_NAME: &str = ".s.PGSQL.5432";
+use crate::{
+    account::Account, binaries::Binaries, cluster::Layout, postmaster::Postmaster,
+    socket::SocketDirectory,
+};
 
 /// How to run a server.
 #[derive(Debug, Clone)]
@@ -95,7 +91,7 @@ impl Server {
         let account = Account::to_run_as()?;
         let layout = Layout::prepare(&options.data, account.as_ref())?;
         let lock = layout.lock()?;
-        postmaster::clear_leftovers(&layout)?;
+        postmaster::clear_leftovers(&layout, account.as_ref())?;
         let binaries = Binaries::find(layout.version()?.as_deref(), &options.data)?;
         layout.ensure_cluster(&binaries, account.as_ref())?;
         let sockets = SocketDirectory::open(&layout, account.as_ref())?;
@@ -134,71 +130,4 @@ impl Server {
     pub fn stop(self) {
         drop(self);
     }
-}
-
-/// Where the server's socket is: `run` in the data directory, or, since the path of a socket is
-/// limited, a short temporary directory that `run` points to.
-#[derive(Debug)]
-struct SocketDirectory {
-    path: PathBuf,
-    _temporary: Option<tempfile::TempDir>,
-}
-
-impl SocketDirectory {
-    fn open(layout: &Layout, account: Option<&Account>) -> Result<Self, Error> {
-        let run = layout.run();
-        Self::remove_old(&run)?;
-        if run.as_os_str().len() + 1 + SOCKET_NAME.len() <= SOCKET_PATH_MAX {
-            private_directory(&run, account)?;
-            return Ok(Self {
-                path: run,
-                _temporary: None,
-            });
-        }
-        let temporary = tempfile::Builder::new()
-            .prefix("headworks-")
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in("/tmp")
-            .map_err(Error::file("make a directory in", Path::new("/tmp")))?;
-        private_directory(temporary.path(), account)?;
-        std::os::unix::fs::symlink(temporary.path(), &run)
-            .map_err(Error::file("make the link", &run))?;
-        Ok(Self {
-            path: temporary.path().to_owned(),
-            _temporary: Some(temporary),
-        })
-    }
-
-    /// A killed run leaves its temporary directory, which `run` still points to.
-    fn remove_old(run: &Path) -> Result<(), Error> {
-        let Ok(old) = fs::read_link(run) else {
-            return Ok(());
-        };
-        match fs::remove_dir_all(&old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::file("remove", &old)(error))
-            }
-            _ => fs::remove_file(run).map_err(Error::file("remove", run)),
-        }
-    }
-}
-
-/// Makes `path` a directory that only the server's account (and root) can enter.
-fn private_directory(path: &Path, account: Option<&Account>) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true) // An existing one is good.
-        .mode(0o700)
-        .create(path)
-        .map_err(Error::file("make the directory", path))?;
-    let Some(account) = account else {
-        return Ok(());
-    };
-    let owner = fs::metadata(path)
-        .map_err(Error::file("look at", path))?
-        .uid();
-    if owner == account.uid {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
-        .map_err(Error::file("give away", path))
 }

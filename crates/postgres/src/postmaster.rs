@@ -1,8 +1,8 @@
 //! The server process: start, readiness, end.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -80,7 +80,7 @@ impl Postmaster {
         sockets: &Path,
         options: &Options,
     ) -> Result<Self, Error> {
-        let log = File::create(layout.log()).map_err(Error::file("write", &layout.log()))?;
+        let log = layout.new_log()?;
         let mut command = process::command(&binaries.postgres, account);
         command
             .arg("-D")
@@ -184,15 +184,16 @@ fn settings(durable: bool) -> Vec<String> {
 }
 
 /// Deals with the server of a killed run. The caller holds the lock, so nobody uses that server.
-pub(crate) fn clear_leftovers(layout: &Layout) -> Result<(), Error> {
+pub(crate) fn clear_leftovers(layout: &Layout, account: Option<&Account>) -> Result<(), Error> {
     let Some(file) = PidFile::read(layout) else {
         return Ok(());
     };
-    if is_server_of(file.pid, layout) {
+    let uid = account.map_or_else(process::effective_uid, |account| account.uid);
+    if is_server_of(file.pid, layout, uid) {
         // It has got its death signal; this is for one that was started some other way.
         process::signal(file.pid, Signal::Interrupt);
         let deadline = Deadline::after(FAST_SHUTDOWN);
-        while is_server_of(file.pid, layout) {
+        while is_server_of(file.pid, layout, uid) {
             if deadline.has_passed() {
                 return Err(Error::Leftover { pid: file.pid });
             }
@@ -209,9 +210,11 @@ pub(crate) fn clear_leftovers(layout: &Layout) -> Result<(), Error> {
     }
 }
 
-/// A server's working directory is its data directory.
-fn is_server_of(pid: u32, layout: &Layout) -> bool {
-    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == layout.cluster())
+/// A server's working directory is its data directory. The account that could write any number
+/// into `postmaster.pid` must also own the process.
+fn is_server_of(pid: u32, layout: &Layout, uid: u32) -> bool {
+    fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == uid)
+        && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == layout.cluster())
 }
 
 /// What `postmaster.pid` says.
@@ -222,7 +225,7 @@ struct PidFile {
 
 impl PidFile {
     fn read(layout: &Layout) -> Option<Self> {
-        let text = fs::read_to_string(layout.cluster().join("postmaster.pid")).ok()?;
+        let text = layout.read("postmaster.pid").ok()?;
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok()?;
         let ready = lines.nth(6).is_some_and(|line| line.trim() == "ready");

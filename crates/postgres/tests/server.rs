@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -13,11 +14,7 @@ use headworks_postgres::{Error, Options, Server};
 /// A place that the server's account can reach, also if we are root.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("can be made");
-    fs::set_permissions(
-        directory.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .expect("is ours");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("is ours");
     directory
 }
 
@@ -180,4 +177,108 @@ fn a_server_that_ends_at_once_says_why() {
     options.start_deadline = Duration::from_secs(20);
     let error = Server::start(&options).expect_err("cannot start");
     assert!(error.to_string().contains("nonsense"), "{error}");
+}
+
+#[test]
+fn a_link_in_place_of_the_log_is_refused() {
+    let directory = directory();
+    let data = directory.path().join("data");
+    start(&data).stop();
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "precious").expect("is writable");
+    let log = data.join("server.log");
+    fs::remove_file(&log).expect("is there");
+    symlink(&victim, &log).expect("can be made");
+    let error = Server::start(&Options::new(&data)).expect_err("is a link");
+    assert!(error.to_string().contains("server.log"), "{error}");
+    assert_eq!(fs::read_to_string(&victim).expect("is there"), "precious");
+}
+
+#[test]
+fn a_link_in_place_of_the_socket_directory_is_harmless() {
+    let directory = directory();
+    let data = directory.path().join("data");
+    start(&data).stop();
+    let victim = directory.path().join("victim");
+    fs::create_dir(&victim).expect("can be made");
+    fs::write(victim.join("file"), "precious").expect("is writable");
+    fs::remove_dir_all(data.join("run")).expect("is there");
+    symlink(&victim, data.join("run")).expect("can be made");
+    assert_eq!(sql(&start(&data), "SELECT 1"), "1");
+    assert!(victim.join("file").exists());
+}
+
+#[test]
+fn the_servers_account_owns_only_what_it_must() {
+    let directory = directory();
+    let data = directory.path().join("data");
+    let server = start(&data);
+    let us = fs::metadata(directory.path()).expect("is there").uid();
+    let account = fs::metadata(format!("/proc/{}", server.pid()))
+        .expect("runs")
+        .uid();
+    assert_ne!(account, 0);
+    let is = |name: &str| {
+        let metadata = fs::symlink_metadata(data.join(name)).expect("is there");
+        (metadata.uid(), metadata.mode() & 0o777)
+    };
+    assert_eq!(is("."), (us, if us == 0 { 0o711 } else { 0o700 }));
+    assert_eq!(is("lock"), (us, 0o600));
+    assert_eq!(is("server.log"), (us, 0o600));
+    assert_eq!(is("cluster"), (account, 0o700));
+    assert_eq!(is("run"), (account, 0o700));
+}
+
+#[test]
+fn under_root_a_data_directory_that_others_can_change_is_refused() {
+    let directory = directory();
+    if fs::metadata(directory.path()).expect("is there").uid() != 0 {
+        return;
+    }
+    let refuse = |data: &Path| {
+        let error = Server::start(&Options::new(data)).expect_err("is not root's alone");
+        assert!(matches!(error, Error::Exposed(_)), "{error}");
+    };
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("can be made");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o1777)).expect("is ours");
+    refuse(&data);
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("is ours");
+    // 65534 is `nobody`; who it is does not matter.
+    chown(&data, Some(65_534), None).expect("we are root");
+    refuse(&data);
+}
+
+#[test]
+fn any_path_will_do() {
+    let directory = directory();
+    for name in ["it's \"my\" data, 100% $HOME\\", " a 'b' \"c\" ", "ä;é&"] {
+        let data = directory.path().join(name);
+        assert_eq!(sql(&start(&data), "SELECT 1"), "1", "{name}");
+        // Again, since now there is a cluster.
+        assert_eq!(sql(&start(&data), "SELECT 1"), "1", "{name}");
+    }
+}
+
+#[test]
+fn under_root_a_pid_file_cannot_have_root_interrupt_another_users_process() {
+    let directory = directory();
+    if fs::metadata(directory.path()).expect("is there").uid() != 0 {
+        return;
+    }
+    let data = directory.path().join("data");
+    start(&data).stop();
+    let mut other = Command::new("sleep")
+        .arg("600")
+        .current_dir(data.join("cluster"))
+        .spawn()
+        .expect("runs");
+    let pid_file = data.join("cluster/postmaster.pid");
+    fs::write(&pid_file, format!("{}\n", other.id())).expect("is writable");
+    let server = Server::start(&Options::new(&data));
+    let ended = other.try_wait().expect("is our child");
+    let _ = other.kill();
+    let _ = other.wait();
+    assert_eq!(sql(&server.expect("starts"), "SELECT 1"), "1");
+    assert_eq!(ended, None);
 }
