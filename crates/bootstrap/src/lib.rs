@@ -1,8 +1,10 @@
-//! What each program does first: config, telemetry, private files, limits, signals, task tracking, clock.
+//! What each program does first: config, telemetry, private files, limits, signals, task tracking, accepting
+//! connections, clock.
 //!
 //! Nothing here knows of cameras. Main functions call [`config::load`], [`telemetry::init`] and
 //! [`signal::Signals::listen`] in this order, make one [`Clock`] and one [`Tasks`], and hand them down.
 
+mod accept;
 mod clock;
 pub mod config;
 pub mod file;
@@ -11,5 +13,6 @@ pub mod signal;
 mod tasks;
 pub mod telemetry;
 
+pub use accept::accept;
 pub use clock::Clock;
 pub use tasks::Tasks;

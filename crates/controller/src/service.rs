@@ -53,15 +53,7 @@ impl Service {
         let admin_key = app::bootstrap::set_up(&state).await?;
         reconcile::spawn(&state, &tasks);
         let router = http::router(state.clone());
-        let stop = tasks.token();
-        tasks.spawn("http", async move {
-            let served = axum::serve(listener, router)
-                .with_graceful_shutdown(async move { stop.cancelled().await })
-                .await;
-            if let Err(error) = served {
-                tracing::error!(%error, "http server stopped");
-            }
-        });
+        http::serve(listener, router, &tasks);
         tracing::info!(%local_addr, "controller listens");
         Ok(Self {
             state,

@@ -19,6 +19,7 @@ mod node;
 mod page;
 mod playback_token;
 mod project;
+mod server;
 mod spec;
 mod stream_key;
 mod user;
@@ -30,6 +31,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
+
+pub(crate) use server::serve;
 
 use crate::state::State;
 

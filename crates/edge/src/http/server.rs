@@ -1,6 +1,6 @@
-//! Accepts connections and drives them.
+//! Drives connections.
 
-use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use axum::{Router, body::Body};
 use headworks_bootstrap::Tasks;
@@ -8,8 +8,8 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    sync::OwnedSemaphorePermit,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -25,43 +25,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// When the edge stops, requests that are under way get this long.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
-/// After a failed accept: usually the process has no file descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// Serves `router` on `listener` until `tasks` stops.
 pub(crate) fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
-    let connections = tasks.clone();
-    tasks.spawn("http server", async move {
-        let stop = connections.token();
-        stop.run_until_cancelled(accept(listener, router, connections))
-            .await;
+    let stop = tasks.token();
+    headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
+        drive(socket, place, router.clone(), stop.clone())
     });
-}
-
-async fn accept(listener: TcpListener, router: Router, tasks: Tasks) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        match listener.accept().await {
-            Ok((socket, _)) => {
-                let driver = drive(socket, place, router.clone(), tasks.token());
-                tasks.spawn("http connection", driver);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
 }
 
 /// Serves one connection until it ends or a handler takes its socket.
@@ -71,8 +40,6 @@ async fn drive(
     router: Router,
     stop: CancellationToken,
 ) {
-    // Answers are small; waiting for more to send with them only delays.
-    let _ = socket.set_nodelay(true);
     let takeover = Takeover::default();
     let offered = takeover.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -1,0 +1,100 @@
+//! Drives connections: HTTP/1.1, so many at once, and none that only sits there.
+
+use std::{pin::pin, time::Duration};
+
+use axum::Router;
+use headworks_bootstrap::Tasks;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once; more wait in the kernel's queue. Each edge has two or three.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// For a request's head, and between requests of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves `router` on `listener` until `tasks` stops; requests that are under way then are
+/// answered.
+pub(crate) fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
+    let stop = tasks.token();
+    headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
+        drive(socket, place, router.clone(), stop.clone())
+    });
+}
+
+async fn drive(
+    socket: TcpStream,
+    _place: OwnedSemaphorePermit,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+    );
+    // How a connection ends says nothing that a request's own log line does not.
+    tokio::select! {
+        _ = &mut connection => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn connect(tasks: &Tasks) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let router = Router::new().fallback(async || "ok");
+        serve(listener, router, tasks);
+        TcpStream::connect(address).await.expect("connects")
+    }
+
+    /// What the server says before it closes.
+    async fn rest(client: &mut TcpStream) -> String {
+        let mut text = String::new();
+        let closes = client.read_to_string(&mut text);
+        tokio::time::timeout(HEAD_TIMEOUT * 2, closes)
+            .await
+            .expect("is closed")
+            .expect("reads");
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_not_waited_for() {
+        let tasks = Tasks::new();
+        let mut client = connect(&tasks).await;
+        let half = b"GET / HTTP/1.1\r\nHost: x\r\n";
+        client.write_all(half).await.expect("writes");
+        assert_eq!(rest(&mut client).await, "");
+        tasks.shutdown(HEAD_TIMEOUT).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_closed() {
+        let tasks = Tasks::new();
+        let mut client = connect(&tasks).await;
+        let whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        client.write_all(whole).await.expect("writes");
+        let answer = rest(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        tasks.shutdown(HEAD_TIMEOUT).await;
+    }
+}
