@@ -41,8 +41,15 @@ pub(crate) fn join(paths: &mut Paths) {
 fn inner_path(path: &str) -> Option<String> {
     let (parent, last) = path.rsplit_once('/')?;
     let (id, verb) = last.split_once(':')?;
+    let (prefix, number) = id.split_once('_')?;
+    let is_id = !prefix.is_empty()
+        && prefix.bytes().all(|b| b.is_ascii_lowercase())
+        && number.len() == 32
+        && number
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let is_verb = !verb.is_empty() && verb.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    (id.contains('_') && is_verb).then(|| format!("{parent}/{id}{INNER}{verb}"))
+    (is_id && is_verb).then(|| format!("{parent}/{id}{INNER}{verb}"))
 }
 
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
@@ -64,18 +71,25 @@ mod tests {
         split(request).uri().to_string()
     }
 
+    const ID: &str = "skey_0123456789abcdef0123456789abcdef";
+
     #[test]
     fn verbs_of_ids_become_segments() {
         assert_eq!(
-            split_path("/v1/stream_keys/skey_1:rotate?a=b"),
-            "/v1/stream_keys/skey_1/~rotate?a=b"
+            split_path(&format!("/v1/stream_keys/{ID}:rotate?a=b")),
+            format!("/v1/stream_keys/{ID}/~rotate?a=b")
         );
         for same in [
-            "/v1/cameras:bulk_create",
-            "/v1/cameras/cam_1",
-            "/v1/x/a:b",
             "/",
-            "/v1/x/a_b:",
+            "/v1/cameras:bulk_create",
+            "/v1/stream_keys:bulk_create",
+            "/v1/x/a:b",
+            "/v1/x/skey_1:b",
+            &format!("/v1/x/{ID}"),
+            &format!("/v1/x/{ID}:"),
+            &format!("/v1/x/{ID}0:b"),
+            &format!("/v1/x/_{ID}:b"),
+            &format!("/v1/x/{}:b", ID.to_uppercase()),
         ] {
             assert_eq!(split_path(same), same);
         }
