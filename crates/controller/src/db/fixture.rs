@@ -6,7 +6,7 @@ use headworks_types::{
     Advertise, CameraId, Labels, NodeId, NodeLoad, ProjectId,
     edge::{NodeSpec, Role, SlotKey},
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
@@ -147,4 +147,25 @@ pub(crate) async fn holder(
     .await
     .expect("there is a slot");
     (row.node_id.map(NodeId::from), row.epoch, row.reason)
+}
+
+/// Returns as soon as a statement waits for another transaction.
+pub(crate) async fn somebody_waits_for_a_lock(pool: &PgPool) {
+    let waited = async {
+        loop {
+            let waiting = sqlx::query_scalar!(
+                r#"SELECT EXISTS (
+                       SELECT FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'
+                   ) AS "waiting!""#
+            );
+            if waiting.fetch_one(pool).await.expect("looks") {
+                return;
+            }
+        }
+    };
+    let deadline = Duration::from_secs(10);
+    tokio::time::timeout(deadline, waited)
+        .await
+        .expect("somebody waits");
 }

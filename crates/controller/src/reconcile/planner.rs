@@ -24,6 +24,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(1);
 /// For how long the right to plan is held without renewal.
 const LEASE: Duration = Duration::from_secs(15);
+/// How long the last word to the database may take.
+const RESIGN: Duration = Duration::from_secs(1);
 /// How many slots one transaction moves: it locks their nodes' capacity meanwhile.
 const BATCH: usize = 500;
 
@@ -77,7 +79,11 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
     let mut last = Role::Standby;
     loop {
         // After that time another may plan; what has been committed until then counts.
-        match timeout(LEASE, turn(&state, me)).await {
+        let turn = timeout(LEASE, turn(&state, me));
+        let Some(done) = stop.run_until_cancelled(turn).await else {
+            break;
+        };
+        match done {
             Ok(Ok(status)) => {
                 report(last, status);
                 last = status.role;
@@ -96,7 +102,10 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
             let mut conn = state.pool.acquire().await?;
             planner_resign(&mut conn, me, term).await
         };
-        if let Err(error) = resigned.await {
+        let resigned = timeout(RESIGN, resigned)
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        if let Err(error) = resigned {
             tracing::info!(%error, "could not resign as planner; another takes over after {LEASE:?}");
         }
     }

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     app::edge::Edges,
     db::{
-        fixture::{account, camera, holder, node, project, renew, renewal, silence, spec},
+        fixture::{
+            account, camera, holder, node, project, renew, renewal, silence,
+            somebody_waits_for_a_lock, spec,
+        },
         lease::{lease_census, lease_extend_all, lease_renew},
         node::node_update,
         planner_lease::{planner_acquire, planner_hold, planner_resign},
@@ -456,4 +459,30 @@ async fn old_events_are_removed(pool: PgPool) {
     }
     let status = housekeeping::turn(&state).await.expect("keeps house");
     assert_eq!(status, housekeeping::Status { events: 1 });
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_planner_that_waits_for_the_database_stops(pool: PgPool) {
+    let state = state(&pool);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let planner = planner::run(state.clone(), stop.clone());
+    let stopping = async {
+        let lease = || sqlx::query_scalar!("SELECT term FROM planner_lease").fetch_optional(&pool);
+        while lease().await.expect("looks").is_none() {}
+        let mut tx = pool.begin().await.expect("begins");
+        sqlx::query!("SELECT term FROM planner_lease FOR UPDATE")
+            .fetch_one(&mut *tx)
+            .await
+            .expect("locks");
+        state.wake.planner();
+        somebody_waits_for_a_lock(&pool).await;
+        stop.cancel();
+        tx
+    };
+    // Neither the turn nor the resignation gets the lease; both are given up.
+    let both = async { tokio::join!(planner, stopping) };
+    let ((), tx) = tokio::time::timeout(Duration::from_secs(10), both)
+        .await
+        .expect("stops");
+    tx.rollback().await.expect("rolls back");
 }

@@ -5,6 +5,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
 use super::*;
+use crate::db::fixture::somebody_waits_for_a_lock;
 
 /// I1: one holder per slot, and epochs only rise. Several assigners move the same slots between
 /// the same nodes at the same time, each by what it believes is there.
@@ -151,24 +152,4 @@ async fn a_camera_that_is_disabled_meanwhile_is_not_placed(pool: PgPool) {
         (None, 0, DISABLED.to_owned())
     );
     assert_eq!(account(&mut conn, one).await.0, 0);
-}
-
-async fn somebody_waits_for_a_lock(pool: &PgPool) {
-    let waited = async {
-        loop {
-            let waiting = sqlx::query_scalar!(
-                r#"SELECT EXISTS (
-                       SELECT FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'
-                   ) AS "waiting!""#
-            );
-            if waiting.fetch_one(pool).await.expect("looks") {
-                return;
-            }
-        }
-    };
-    let deadline = std::time::Duration::from_secs(10);
-    tokio::time::timeout(deadline, waited)
-        .await
-        .expect("somebody waits");
 }
