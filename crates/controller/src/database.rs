@@ -15,10 +15,22 @@ use crate::{Config, db::schema::schema_migrate};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection that has been idle for longer is tried before it is used.
 const FRESH: Duration = Duration::from_secs(1);
+/// What a connection of the pool may take, so that nothing that hangs keeps its locks: neither a
+/// statement nor a transaction whose owner is gone. PostgreSQL finds out by keepalives when our
+/// machine is. `lock_timeout` is shorter than a planner's turn.
+const LIMITS: [(&str, &str); 6] = [
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+    ("tcp_keepalives_idle", "30s"),
+    ("tcp_keepalives_interval", "5s"),
+    ("tcp_keepalives_count", "4"),
+];
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// Waits for the database, brings its schema up to date, and opens the pool.
+/// Waits for the database, brings its schema up to date, and opens the pool. A migration may take
+/// as long as it does.
 pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<PgPool> {
     let options = options(config)?;
     let mut conn = wait(&options, config.database_wait, clock).await?;
@@ -30,6 +42,7 @@ pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<PgPoo
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
+        .after_connect(|conn, _| Box::pin(limit(conn)))
         .before_acquire(|conn, meta| {
             Box::pin(async move {
                 if meta.idle_for > FRESH {
@@ -39,6 +52,23 @@ pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<PgPoo
             })
         })
         .connect_lazy_with(options))
+}
+
+/// Sets [`LIMITS`] by a statement: a pooler between us and PostgreSQL may refuse start parameters.
+async fn limit(conn: &mut PgConnection) -> sqlx::Result<()> {
+    let (names, values): (Vec<_>, Vec<_>) = LIMITS
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .unzip();
+    sqlx::query!(
+        r#"SELECT set_config(name, value, false) AS "value!"
+           FROM unnest($1::text[], $2::text[]) AS l (name, value)"#,
+        &names,
+        &values
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
 }
 
 fn options(config: &Config) -> anyhow::Result<PgConnectOptions> {
@@ -110,4 +140,53 @@ fn place(options: &PgConnectOptions) -> String {
     };
     let database = options.get_database().unwrap_or(options.get_username());
     format!("{host}:{}/{database}", options.get_port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::Error, db::schema::schema_lock};
+
+    async fn setting(conn: &mut PgConnection, name: &str) -> String {
+        sqlx::query_scalar!(r#"SELECT current_setting($1) AS "value!""#, name)
+            .fetch_one(conn)
+            .await
+            .expect("is a setting")
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn connections_are_limited_but_for_the_set_up(pool: PgPool) {
+        let config = serde_json::json!({
+            "listen": "127.0.0.1:0",
+            "database_url": pool.connect_options().to_url_lossy(),
+            "database_connections": 2,
+            "database_wait": "10s",
+            "request_timeout": "5s",
+            "lease_renew": "2s",
+            "lease_suspect": "6s",
+            "lease_dead": "10s",
+        });
+        let config = serde_json::from_value(config).expect("is a configuration");
+        let limited = open(&config, &Clock::system()).await.expect("opens");
+        let mut tx = limited.begin().await.expect("begins");
+        for (name, value) in &LIMITS[..3] {
+            assert_eq!(setting(&mut tx, name).await, *value);
+        }
+        schema_lock(&mut tx).await.expect("locks");
+        assert_eq!(setting(&mut tx, "statement_timeout").await, "0");
+        assert_eq!(setting(&mut tx, "lock_timeout").await, "0");
+        tx.rollback().await.expect("rolls back");
+
+        let mut tx = limited.begin().await.expect("begins");
+        sqlx::query!("SELECT set_config('statement_timeout', '1ms', true)")
+            .fetch_one(&mut *tx)
+            .await
+            .expect("sets");
+        let slow = sqlx::query!(r#"SELECT pg_sleep(10) AS "slept: ()""#);
+        let error = slow.fetch_one(&mut *tx).await.err().expect("is cancelled");
+        let error = Error::from(error);
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+        tx.rollback().await.expect("rolls back");
+        limited.close().await;
+    }
 }

@@ -67,8 +67,8 @@ impl From<sqlx::Error> for Error {
 }
 
 /// True if the database is to blame, not the query: it cannot be reached, shuts down, starts up,
-/// has no connection left, is read-only for the moment, or chose this transaction to end a
-/// deadlock.
+/// has no connection left, is read-only for the moment, chose this transaction to end a deadlock, or
+/// gave up at one of the limits that `database` sets.
 pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -77,7 +77,7 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "53", "57P", "40", "25006"]
+            ["08", "53", "57P", "40", "25006", "57014", "55P03", "25P03"]
                 .iter()
                 .any(|class| code.starts_with(class))
         }),

@@ -26,8 +26,15 @@ pub(crate) async fn schema_migrate(conn: &mut PgConnection) -> Result<(), Migrat
     Ok(())
 }
 
-/// Waits until no other replica migrates or sets up the database; holds until the transaction ends.
+/// Waits, as long as it takes, until no other replica migrates or sets up the database; holds until
+/// the transaction ends.
 pub(crate) async fn schema_lock(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT set_config('statement_timeout', '0', true) AS statement,
+                set_config('lock_timeout', '0', true) AS lock"
+    )
+    .fetch_one(&mut *conn)
+    .await?;
     sqlx::query!(r#"SELECT pg_advisory_xact_lock($1) AS "locked: ()""#, LOCK)
         .fetch_one(conn)
         .await?;
