@@ -46,13 +46,22 @@ pub(crate) async fn node_insert(
 }
 
 /// Replaces what the node says of itself. Its capacity may become less than what is used; the
-/// planner then moves work away.
+/// planner then moves work away. Capacity comes first, as in `slot_assign`: a new name locks the
+/// node against those who give it a slot.
 pub(crate) async fn node_update(
     conn: &mut PgConnection,
     id: NodeId,
     spec: &NodeSpec,
 ) -> sqlx::Result<()> {
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
+    let result = sqlx::query!(
+        r#"UPDATE node_capacity SET alloc = $2 WHERE node_id = $1"#,
+        id.uuid(),
+        capacity
+    )
+    .execute(&mut *conn)
+    .await?;
+    ensure_one_row(&result)?;
     let result = sqlx::query!(
         r#"UPDATE node
            SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
@@ -64,14 +73,6 @@ pub(crate) async fn node_update(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version
-    )
-    .execute(&mut *conn)
-    .await?;
-    ensure_one_row(&result)?;
-    let result = sqlx::query!(
-        r#"UPDATE node_capacity SET alloc = $2 WHERE node_id = $1"#,
-        id.uuid(),
-        capacity
     )
     .execute(conn)
     .await?;

@@ -5,7 +5,10 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
 use super::*;
-use crate::db::fixture::somebody_waits_for_a_lock;
+use crate::db::{
+    fixture::{somebody_waits_for_a_lock, spec},
+    node::node_update,
+};
 
 /// I1: one holder per slot, and epochs only rise. Several assigners move the same slots between
 /// the same nodes at the same time, each by what it believes is there.
@@ -152,4 +155,33 @@ async fn a_camera_that_is_disabled_meanwhile_is_not_placed(pool: PgPool) {
         (None, 0, DISABLED.to_owned())
     );
     assert_eq!(account(&mut conn, one).await.0, 0);
+}
+
+/// Both need the node's capacity and the node itself.
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_node_that_is_renamed_meanwhile_gets_its_slot(pool: PgPool) {
+    let mut conn = pool.acquire().await.expect("connects");
+    let project = project(&mut conn).await;
+    let gate = camera(&mut conn, project).await;
+    let one = node(&mut conn, "edge-1", 1).await;
+    let mut planning = pool.begin().await.expect("begins");
+    sqlx::query!("SELECT used FROM node_capacity FOR UPDATE")
+        .fetch_one(&mut *planning)
+        .await
+        .expect("locks");
+    let planned = async {
+        somebody_waits_for_a_lock(&pool).await;
+        let steps = [step(gate, 0, None, Some(one))];
+        let outcomes = slot_assign(&mut planning, &steps).await.expect("assigns");
+        planning.commit().await.expect("commits");
+        outcomes
+    };
+    let spec = spec("edge-2", "lyon", 1);
+    let renamed = async {
+        let mut tx = pool.begin().await.expect("begins");
+        node_update(&mut tx, one, &spec).await.expect("renames");
+        tx.commit().await.expect("commits");
+    };
+    let ((), outcomes) = futures::join!(renamed, planned);
+    assert!(epoch(&outcomes[0]).is_some(), "{outcomes:?}");
 }
