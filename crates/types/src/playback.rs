@@ -1,5 +1,7 @@
 //! Playback tokens: signed, per user, checked by every edge alone.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -107,8 +109,8 @@ pub struct PlaybackCamera {
     pub urls: Option<PlaybackUrls>,
 }
 
-/// One URL for each way to watch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// One URL for each way to watch. `Debug` leaves the token out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlaybackUrls {
     /// A page with a player.
     pub page: Url,
@@ -116,6 +118,21 @@ pub struct PlaybackUrls {
     pub hls: Url,
     /// FLV over HTTP; H.265 as in Enhanced RTMP.
     pub flv: Url,
+}
+
+impl fmt::Debug for PlaybackUrls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bare = |url: &Url| {
+            let mut url = url.clone();
+            url.set_query(None);
+            url.to_string()
+        };
+        f.debug_struct("PlaybackUrls")
+            .field("page", &bare(&self.page))
+            .field("hls", &bare(&self.hls))
+            .field("flv", &bare(&self.flv))
+            .finish()
+    }
 }
 
 impl PlaybackUrls {
@@ -167,5 +184,19 @@ mod tests {
             assert!(urls.hls.as_str().ends_with(&path), "{}", urls.hls);
             assert!(!urls.hls.path().contains("//"), "{}", urls.hls);
         }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let base: Url = "http://edge:8081".parse().expect("parses");
+        let token = Secret::new("a.b");
+        let camera = PlaybackCamera {
+            camera_id: CameraId::from(Uuid::from_u128(1)),
+            node_id: None,
+            urls: Some(PlaybackUrls::new(&base, Uuid::from_u128(1).into(), &token)),
+        };
+        let shown = format!("{camera:?}");
+        assert!(shown.contains("/stream.flv\""), "{shown}");
+        assert!(!shown.contains("a.b"), "{shown}");
     }
 }
