@@ -249,7 +249,7 @@ pub struct CameraUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<CameraSource>,
     /// User name and password of the camera, whole; `null` forgets them. They must be given again
-    /// when the host or port of the source changes.
+    /// when the scheme, host or port of the source changes.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
     #[schema(value_type = Option<Credentials>)]
     pub credentials: Option<Option<Credentials>>,

@@ -169,7 +169,7 @@ async fn get_locked(
     id: CameraId,
     expected: &Expected,
 ) -> Result<Camera> {
-    camera_lock(conn, id).await?;
+    camera_lock(conn, sight, id).await?;
     require_managed(conn, sight, id).await?;
     let found = camera_get(conn, sight, state.config.lease_suspect, id)
         .await?
@@ -222,16 +222,20 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
         // Else whoever may change a URL could have the stored password sent to a host of theirs.
         return Err(Error::invalid(
             "/credentials",
-            "must be given again, or set to null, when the camera's host or port changes",
+            "must be given again, or set to null, when the scheme, host or port of the \
+             camera's source changes",
         ));
     }
     Ok(credentials)
 }
 
-/// Who gets the credentials.
-fn endpoint(source: &CameraSource) -> Option<(String, Option<u16>)> {
+/// Who gets the credentials, and whether anybody can read them on the way.
+fn endpoint(source: &CameraSource) -> Option<(String, String, Option<u16>)> {
     match source {
-        CameraSource::Pull { url, .. } => Some((url.host_str()?.to_owned(), url.port())),
+        CameraSource::Pull { url, .. } => {
+            let host = url.host_str()?.to_owned();
+            Some((url.scheme().to_owned(), host, url.port()))
+        }
         CameraSource::Publish => None,
     }
 }
@@ -256,4 +260,19 @@ async fn announce(
         message: format!("camera `{}` {what}", camera.name),
     };
     Ok(event_insert(conn, event).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_scheme_is_another_endpoint() {
+        let at = |url: &str| {
+            let source = serde_json::json!({"type": "pull", "url": url});
+            endpoint(&serde_json::from_value(source).expect("is a source"))
+        };
+        assert_eq!(at("rtsps://cam/a"), at("rtsps://cam/b?c"));
+        assert_ne!(at("rtsps://cam/a"), at("rtsp://cam/a"));
+    }
 }

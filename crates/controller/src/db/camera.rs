@@ -215,11 +215,27 @@ pub(crate) async fn camera_list_access_of_user(
     .await
 }
 
-/// Keeps others from changing the camera until the transaction ends.
-pub(crate) async fn camera_lock(conn: &mut PgConnection, id: CameraId) -> sqlx::Result<()> {
-    sqlx::query!("SELECT id FROM camera WHERE id = $1 FOR UPDATE", id.uuid())
-        .fetch_optional(conn)
-        .await?;
+/// Keeps others from changing the camera until the transaction ends, if the caller may see it.
+pub(crate) async fn camera_lock(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    id: CameraId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"SELECT c.id FROM camera c
+           WHERE c.id = $1
+             AND ($2::uuid[] IS NULL OR c.project_id = ANY($2) OR EXISTS (
+                     SELECT FROM "grant" g
+                     WHERE g.camera_id = c.id AND g.api_key_id = $3
+                       AND g.actions && ARRAY['camera.view_live', 'camera.manage']
+                 ))
+           FOR UPDATE OF c"#,
+        id.uuid(),
+        sight.seen.projects(),
+        sight.api_key_id.uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use super::{
     api_key::{api_key_get, api_key_insert, api_key_list, api_key_revoke},
     camera::{
         CameraFilter, camera_delete, camera_get, camera_list, camera_list_access,
-        camera_list_access_of_user, camera_update,
+        camera_list_access_of_user, camera_lock, camera_update,
     },
     event::{NewEvent, event_exists, event_insert, event_list},
     fixture,
@@ -22,7 +22,7 @@ use super::{
     stream_key::{
         stream_key_expire, stream_key_insert, stream_key_list, stream_key_lock, stream_key_revoke,
     },
-    user::{UserFilter, user_delete, user_get, user_insert, user_list, user_update},
+    user::{UserFilter, user_delete, user_get, user_insert, user_list, user_lock, user_update},
 };
 use crate::{
     app::{Reach, Sight},
@@ -234,4 +234,22 @@ async fn writes_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
     let keys = stream_key_list(conn, b.project, b.camera, None, 10).await?;
     assert_eq!((keys[0].expires_at, keys[0].revoked_at), (None, None));
     Ok(())
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn locks_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
+    let mut conn = pool.acquire().await?;
+    let (a, b) = (tenant(&mut conn).await?, tenant(&mut conn).await?);
+    let mut tx = pool.begin().await?;
+    for camera in [a.camera, b.camera] {
+        camera_lock(&mut tx, &sight(&a), camera).await?;
+    }
+    for user in [a.user, b.user] {
+        user_lock(&mut tx, &Reach::only(a.project), user).await?;
+    }
+    let free = sqlx::query_scalar!("SELECT id FROM camera FOR UPDATE SKIP LOCKED");
+    assert_eq!(free.fetch_all(&mut *conn).await?, [b.camera.uuid()]);
+    let free = sqlx::query_scalar!(r#"SELECT id FROM "user" FOR UPDATE SKIP LOCKED"#);
+    assert_eq!(free.fetch_all(&mut *conn).await?, [b.user.uuid()]);
+    tx.rollback().await
 }
