@@ -9,7 +9,7 @@ use crate::{
     credential::{self, Kind},
     db::{
         event::{NewEvent, event_insert},
-        join_token::{Revoked, join_token_insert, join_token_revoke},
+        join_token::{self, Revoked, join_token_insert},
     },
     state::State,
 };
@@ -58,7 +58,7 @@ pub(crate) async fn join_token_create(
 }
 
 /// Revokes a token. Nodes that have joined by it stay.
-pub(crate) async fn join_token_revoke_now(
+pub(crate) async fn join_token_revoke(
     state: &State,
     caller: &Caller,
     once: Once,
@@ -69,7 +69,7 @@ pub(crate) async fn join_token_revoke_now(
         Begun::Again(answer) => return Ok(answer),
         Begun::Fresh(write) => write,
     };
-    let token = match join_token_revoke(write.conn(), id).await? {
+    let token = match join_token::join_token_revoke(write.conn(), id).await? {
         None => return Err(Error::not_found(id)),
         Some(Revoked::Before(token)) => token,
         Some(Revoked::Now(token)) => {

@@ -78,6 +78,18 @@ pub(crate) async fn join_token_revoke(
     Ok(row.map(|row| Revoked::Before(row.into())))
 }
 
+/// Removes the tokens that have not worked for `days`; says how many.
+pub(crate) async fn join_token_sweep(conn: &mut PgConnection, days: i32) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"DELETE FROM join_token
+           WHERE LEAST(expires_at, revoked_at) < clock_timestamp() - make_interval(days => $1)"#,
+        days
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
 /// What a revocation found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Revoked {

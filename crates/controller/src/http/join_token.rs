@@ -37,7 +37,7 @@ pub(crate) async fn join_token_create(
 
 /// List join tokens
 ///
-/// Needs `node.manage` on the cluster.
+/// Those that work no more stay for a day. Needs `node.manage` on the cluster.
 #[utoipa::path(
     get, path = "/v1/join_tokens", operation_id = "join_token_list", tag = "join_token",
     params(PageQuery),
@@ -71,6 +71,6 @@ pub(crate) async fn join_token_revoke(
     Path(id): Path<JoinTokenId>,
     post: Post<Nothing>,
 ) -> Result<Json<JoinToken>> {
-    let token = app::join_token::join_token_revoke_now(&state, &caller, post.once, id).await?;
+    let token = app::join_token::join_token_revoke(&state, &caller, post.once, id).await?;
     Ok(Json(token))
 }

@@ -5,11 +5,16 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{db::event::event_sweep, state::State};
+use crate::{
+    db::{event::event_sweep, join_token::join_token_sweep},
+    state::State,
+};
 
 const PERIOD: Duration = Duration::from_secs(600);
 /// How long events are kept.
 const EVENT_DAYS: i32 = 90;
+/// How long join tokens are kept that work no more.
+const JOIN_TOKEN_DAYS: i32 = 1;
 /// How many rows one statement deletes, so that it never holds anything up.
 const BATCH: i64 = 10_000;
 
@@ -17,14 +22,21 @@ const BATCH: i64 = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) events: u64,
+    pub(crate) join_tokens: u64,
 }
 
 /// Keeps house until the controller stops.
 pub(super) async fn run(state: State, stop: CancellationToken) {
     loop {
         match turn(&state).await {
-            Ok(Status { events: 0 }) => {}
-            Ok(Status { events }) => tracing::info!(events, "removed old events"),
+            Ok(Status {
+                events: 0,
+                join_tokens: 0,
+            }) => {}
+            Ok(Status {
+                events,
+                join_tokens,
+            }) => tracing::info!(events, join_tokens, "removed old events and join tokens"),
             Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
         }
         tokio::select! {
@@ -42,7 +54,11 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
         let swept = event_sweep(&mut conn, EVENT_DAYS, BATCH).await?;
         events += swept;
         if swept < BATCH.unsigned_abs() {
-            return Ok(Status { events });
+            break;
         }
     }
+    Ok(Status {
+        events,
+        join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,
+    })
 }

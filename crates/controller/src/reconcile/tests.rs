@@ -458,7 +458,11 @@ async fn old_events_are_removed(pool: PgPool) {
         .expect("inserts");
     }
     let status = housekeeping::turn(&state).await.expect("keeps house");
-    assert_eq!(status, housekeeping::Status { events: 1 });
+    let wanted = housekeeping::Status {
+        events: 1,
+        join_tokens: 0,
+    };
+    assert_eq!(status, wanted);
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -485,4 +489,26 @@ async fn a_planner_that_waits_for_the_database_stops(pool: PgPool) {
         .await
         .expect("stops");
     tx.rollback().await.expect("rolls back");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn join_tokens_that_work_no_more_are_removed_after_a_day(pool: PgPool) {
+    let state = state(&pool);
+    sqlx::query!(
+        "INSERT INTO join_token (id, name, lookup, digest, expires_at, revoked_at)
+         SELECT gen_random_uuid(), name, name, '',
+                clock_timestamp() + make_interval(hours => expires),
+                clock_timestamp() + make_interval(hours => revoked)
+         FROM (VALUES ('good', 1, NULL), ('expired', -23, NULL), ('revoked', 1, -23),
+                      ('long expired', -25, NULL), ('long revoked', 1, -25))
+              AS t (name, expires, revoked)"
+    )
+    .execute(&pool)
+    .await
+    .expect("inserts");
+    let status = housekeeping::turn(&state).await.expect("keeps house");
+    assert_eq!(status.join_tokens, 2);
+    let left = sqlx::query_scalar!("SELECT name FROM join_token ORDER BY name");
+    let left = left.fetch_all(&pool).await.expect("lists");
+    assert_eq!(left, ["expired", "good", "revoked"]);
 }
