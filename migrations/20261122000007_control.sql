@@ -18,7 +18,7 @@ CREATE INDEX event_project ON event (project_id, xact, id);
 CREATE TABLE idempotency (
     api_key_id uuid NOT NULL REFERENCES api_key ON DELETE CASCADE,
     key text NOT NULL,
-    -- SHA-256 of method, path and body.
+    -- HMAC of method, path and body.
     fingerprint bytea NOT NULL,
     -- The answer. Sealed, since it may hold a secret that is shown once.
     body bytea NOT NULL,

@@ -88,8 +88,6 @@ codes! {
     UnsupportedMediaType = 415, "The body must be application/json";
     /// This `Idempotency-Key` was used with another request.
     IdempotencyKeyReused = 422, "The idempotency key belongs to another request";
-    /// A change needs `If-Match`.
-    PreconditionRequired = 428, "An If-Match header is needed";
     /// The camera is not on this edge.
     Misdirected = 421, "The camera is on another node";
     /// The camera gives no picture now; `detail` says why.

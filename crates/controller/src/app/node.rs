@@ -7,14 +7,14 @@ use super::{Caller, Error, Result, caller::Scope};
 use crate::{
     db::{
         lease::lease_census,
-        node::{node_get, node_list},
+        node::{self, node_get},
     },
     reconcile::node_death,
     state::State,
 };
 
 /// The nodes after `after`.
-pub(crate) async fn node_page(
+pub(crate) async fn node_list(
     state: &State,
     caller: &Caller,
     after: Option<NodeId>,
@@ -22,7 +22,8 @@ pub(crate) async fn node_page(
 ) -> Result<Vec<Node>> {
     caller.require(Action::NodeManage, Scope::Cluster)?;
     let mut conn = state.pool.acquire().await?;
-    let mut nodes = node_list(&mut conn, None, after, limit, state.config.lease_suspect).await?;
+    let mut nodes =
+        node::node_list(&mut conn, None, after, limit, state.config.lease_suspect).await?;
     explain_brake(&mut conn, &mut nodes).await?;
     Ok(nodes)
 }

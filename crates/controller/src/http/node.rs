@@ -28,7 +28,7 @@ pub(crate) async fn node_list(
 ) -> Result<Json<Page<Node>>> {
     let cursor = Cursor::<NodeId>::new(&query)?;
     let after = cursor.after().map(NodeId::from);
-    let nodes = app::node::node_page(&state, &caller, after, cursor.rows()).await?;
+    let nodes = app::node::node_list(&state, &caller, after, cursor.rows()).await?;
     Ok(Json(cursor.page(nodes, |node| node.id)))
 }
 
