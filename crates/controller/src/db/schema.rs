@@ -51,3 +51,34 @@ pub(crate) async fn schema_is_current(conn: &mut PgConnection) -> sqlx::Result<b
     let newest = applied.iter().map(|migration| migration.version).max();
     Ok(MIGRATOR.iter().map(|migration| migration.version).max() <= newest)
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+
+    use super::*;
+
+    #[sqlx::test(migrations = false)]
+    async fn a_schema_is_current_with_all_migrations(pool: PgPool) {
+        let mut conn = pool.acquire().await.expect("connects");
+        assert!(schema_is_current(&mut conn).await.is_err(), "has no table");
+        schema_migrate(&mut conn).await.expect("migrates");
+        assert!(schema_is_current(&mut conn).await.expect("looks"));
+        sqlx::raw_sql(
+            "UPDATE _sqlx_migrations SET version = version + 1
+             WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+        )
+        .execute(&mut *conn)
+        .await
+        .expect("becomes newer");
+        assert!(schema_is_current(&mut conn).await.expect("looks"));
+        sqlx::raw_sql(
+            "DELETE FROM _sqlx_migrations
+             WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+        )
+        .execute(&mut *conn)
+        .await
+        .expect("becomes older");
+        assert!(!schema_is_current(&mut conn).await.expect("looks"));
+    }
+}

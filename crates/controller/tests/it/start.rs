@@ -179,3 +179,21 @@ async fn an_outage_of_the_database_is_said_quickly_and_passes() {
     controller.stop().await;
     database.stop();
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_controller_is_not_ready_on_an_older_schema(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = controller.anonymous();
+    assert_eq!(api.get("/readyz").await.status, 200);
+    sqlx::raw_sql(
+        "DELETE FROM _sqlx_migrations
+         WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+    )
+    .execute(&pool)
+    .await
+    .expect("forgets one");
+    let refused = api.get("/readyz").await.problem(ProblemCode::Unavailable);
+    let detail = refused.detail.expect("says why");
+    assert!(detail.contains("older"), "{detail}");
+    controller.stop().await;
+}
