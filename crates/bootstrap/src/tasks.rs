@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::{
+    runtime::Handle,
+    task::{AbortHandle, JoinHandle},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -67,17 +70,35 @@ impl Tasks {
     }
 
     /// Runs `future` as a task of this scope. `name` is what the logs call it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_on(&Handle::current(), name, future)
+    }
+
+    /// As [`Tasks::spawn`], on another runtime than the caller's.
+    pub fn spawn_on<F>(
+        &self,
+        runtime: &Handle,
+        name: &'static str,
+        future: F,
+    ) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let ended = self.enter(name);
         let id = ended.first().map(|ended| ended.id);
-        let handle = self.0.tracker.spawn(async move {
+        let task = async move {
             let _ended = ended;
             future.await
-        });
+        };
+        let handle = self.0.tracker.spawn_on(task, runtime);
         if let Some(id) = id
             && let Some(entry) = lock(&self.0.running).tasks.get_mut(&id)
         {

@@ -59,7 +59,8 @@ impl Service {
             hub.clone(),
             clock.clone(),
             tasks.clone(),
-        );
+        )
+        .context("start threads for cameras")?;
         let agent = Agent::load(
             &config,
             &data,

@@ -19,13 +19,25 @@ pub(crate) trait Row {
 
 /// Prints `text` and a newline.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::user(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
+    match write(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| unwritable(&error)),
     }
+}
+
+/// As [`line`], for what is shown once: it must reach its reader.
+pub(crate) fn important_line(text: &str) -> Result<(), Failure> {
+    write(text).map_err(|error| unwritable(&error))
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    Failure::user(format!("cannot write to stdout: {error}"))
 }
 
 /// Prints `value` as JSON over several lines.

@@ -70,7 +70,7 @@ fn first_key(key: &str) {
     let text = format!(
         "The first admin key, which is not shown again (to use it: export HEADWORKS_API_KEY=…):\n{key}"
     );
-    if let Err(failure) = crate::output::line(&text) {
+    if let Err(failure) = crate::output::important_line(&text) {
         tracing::error!(%failure, "the first admin key could not be printed");
     }
 }

@@ -121,7 +121,9 @@ fn refusal(error: &Error, name: &str) -> anyhow::Error {
              another with `headworks join-token create`"
         ),
         Some(ProblemCode::Conflict) => anyhow!(
-            "the name `{name}` belongs to another node of the cluster; choose another with edge.name"
+            "the name `{name}` belongs to another node of the cluster: if it is this one and its data \
+             is lost, wait until the cluster knows that it has gone (about 10 s); else choose \
+             another with edge.name"
         ),
         _ => anyhow!("the controller does not take this edge: {error}"),
     }

@@ -79,7 +79,8 @@ impl Edge {
             hub,
             clock.clone(),
             tasks.clone(),
-        );
+        )
+        .expect("starts");
         let agent = Agent::load(
             &Arc::new(self.config.clone()),
             self.path(),

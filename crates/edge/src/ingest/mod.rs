@@ -7,6 +7,7 @@
 mod config;
 mod failure;
 mod rtsp;
+mod runtime;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod worker;
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use config::Config;
 
 use crate::hub::{Hub, Stream};
+use runtime::Threads;
 use worker::Worker;
 
 /// All cameras that this edge pulls.
@@ -43,6 +46,7 @@ struct Inner {
     /// site come back together, and neither they nor their switch like to be asked together.
     connects: Arc<Semaphore>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
+    threads: Threads,
 }
 
 struct Slot {
@@ -58,15 +62,17 @@ impl Drop for Slot {
 }
 
 impl Pulls {
-    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
-        Self(Arc::new(Inner {
+    /// Fails if the system gives no threads.
+    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> io::Result<Self> {
+        Ok(Self(Arc::new(Inner {
             connects: Arc::new(Semaphore::new(config.connects.max(1))),
             config,
             hub,
             clock,
             tasks,
             slots: Mutex::default(),
-        }))
+            threads: Threads::start()?,
+        })))
     }
 
     /// Starts work. Work of the same key that is there already goes on with what is new.
@@ -89,9 +95,11 @@ impl Pulls {
             desired: receiver,
         };
         let running = stop.clone();
-        self.0.tasks.spawn("camera pull", async move {
+        let work = async move {
             running.run_until_cancelled(worker.run()).await;
-        });
+        };
+        let threads = self.0.threads.handle();
+        self.0.tasks.spawn_on(threads, "camera pull", work);
         let slot = Slot {
             desired: sender,
             stream,

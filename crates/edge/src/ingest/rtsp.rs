@@ -26,6 +26,9 @@ use url::Url;
 use super::{Config, failure::Failure, sync::Sync};
 use crate::hub::Publisher;
 
+/// The largest picture that a camera may send, bytes. A key frame of 8K video has about a quarter.
+const MAX_PICTURE: usize = 8 << 20;
+
 /// What a session needs to know.
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
@@ -210,6 +213,10 @@ impl Receiver<'_> {
     }
 
     fn video(&mut self, frame: VideoFrame, demuxed: &Demuxed, now: Instant) -> Result<(), Failure> {
+        if frame.data().len() > MAX_PICTURE {
+            let size = frame.data().len() >> 20;
+            return Err(Failure::Protocol(format!("a picture of {size} MiB")));
+        }
         if frame.has_new_parameters() || self.tracks.is_none() {
             self.learn(demuxed)?;
         }

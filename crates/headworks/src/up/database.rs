@@ -5,6 +5,7 @@
 //! as the server should, whatever happens to the rest of the process.
 
 use std::{
+    io,
     path::PathBuf,
     sync::mpsc::{self, RecvTimeoutError},
     thread::{self, JoinHandle},
@@ -113,15 +114,15 @@ fn run(
     }
 }
 
-/// False once the process has ended (it stays as a zombie until it is dropped).
+/// False once the process has ended (it stays as a zombie until it is dropped). Who cannot tell,
+/// for want of file descriptors say, leaves it alone.
 fn runs(server: &Server) -> bool {
-    std::fs::read_to_string(format!("/proc/{}/stat", server.pid()))
-        .ok()
-        .and_then(|stat| {
-            stat.rsplit_once(") ")
-                .map(|(_, rest)| !rest.starts_with('Z'))
-        })
-        .unwrap_or(false)
+    match std::fs::read_to_string(format!("/proc/{}/stat", server.pid())) {
+        Ok(stat) => stat
+            .rsplit_once(") ")
+            .is_none_or(|(_, rest)| !rest.starts_with('Z')),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 fn explain(error: Error) -> Failure {

@@ -32,10 +32,14 @@ pub(crate) fn local_url(mut address: SocketAddr) -> String {
 
 impl Ready {
     pub(crate) fn print(&self, as_json: bool) -> Result<(), Failure> {
-        if as_json {
-            output::line(&serde_json::to_string(self).map_err(Failure::from_error)?)
+        let text = if as_json {
+            serde_json::to_string(self).map_err(Failure::from_error)?
         } else {
-            output::line(&self.text())
+            self.text()
+        };
+        match self.admin_key {
+            Some(_) => output::important_line(&text),
+            None => output::line(&text),
         }
     }
 
