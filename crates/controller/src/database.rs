@@ -183,7 +183,7 @@ mod tests {
             .await
             .expect("sets");
         let slow = sqlx::query!(r#"SELECT pg_sleep(10) AS "slept: ()""#);
-        let error = slow.fetch_one(&mut *tx).await.err().expect("is cancelled");
+        let error = slow.fetch_one(&mut *tx).await.expect_err("is cancelled");
         let error = Error::from(error);
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
         tx.rollback().await.expect("rolls back");

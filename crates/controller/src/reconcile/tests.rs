@@ -484,7 +484,7 @@ async fn a_planner_that_waits_for_the_database_stops(pool: PgPool) {
         tx
     };
     // Neither the turn nor the resignation gets the lease; both are given up.
-    let both = async { tokio::join!(planner, stopping) };
+    let both = Box::pin(async { tokio::join!(planner, stopping) });
     let ((), tx) = tokio::time::timeout(Duration::from_secs(10), both)
         .await
         .expect("stops");
