@@ -109,7 +109,7 @@ pub struct PlaybackCamera {
     pub urls: Option<PlaybackUrls>,
 }
 
-/// One URL for each way to watch. `Debug` leaves the token out.
+/// One URL for each way to watch.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlaybackUrls {
     /// A page with a player.
@@ -120,6 +120,7 @@ pub struct PlaybackUrls {
     pub flv: Url,
 }
 
+/// Leaves the token out.
 impl fmt::Debug for PlaybackUrls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bare = |url: &Url| {
