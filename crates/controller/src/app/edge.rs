@@ -22,7 +22,7 @@ use crate::{
         OnConstraint,
         event::{NewEvent, event_insert},
         join_token::join_token_present,
-        node::{node_insert, node_update},
+        node::{node_insert, node_rekey, node_update, node_vacant},
     },
     state::State,
 };
@@ -37,7 +37,8 @@ pub(crate) struct Edges {
     keys: sign_in::KnownKeys,
 }
 
-/// Takes a new node into the cluster.
+/// Takes a node into the cluster: a new one, or, where an edge has lost its data, the one of its
+/// name that is gone. That one's key is worth nothing from then on.
 pub(crate) async fn node_join(state: &State, request: &JoinRequest) -> Result<JoinResponse> {
     const UNKNOWN: Error = Error::Unauthenticated("the join token is not known");
     let presented = credential::parse(Kind::JoinToken, request.token.expose()).ok_or(UNKNOWN)?;
@@ -54,12 +55,26 @@ pub(crate) async fn node_join(state: &State, request: &JoinRequest) -> Result<Jo
             "the join token has expired; create a new one",
         ));
     }
-    let id: NodeId = state.ids.next();
     let key = credential::generate(&state.keys, Kind::NodeKey);
     let spec = &request.node;
-    node_insert(&mut tx, id, spec, &key.lookup, &key.digest)
-        .await
-        .on_constraint("node_name_key", || name_taken(&spec.name))?;
+    let lease = state.config.lease_dead.as_secs_f64();
+    let id = match node_vacant(&mut tx, &spec.name, lease).await? {
+        Some(vacant) => {
+            let id = vacant.id.into();
+            node_update(&mut tx, id, spec).await?;
+            if !node_rekey(&mut tx, &vacant, &key.lookup, &key.digest).await? {
+                return Err(name_taken(&spec.name));
+            }
+            id
+        }
+        None => {
+            let id = state.ids.next();
+            node_insert(&mut tx, id, spec, &key.lookup, &key.digest)
+                .await
+                .on_constraint("node_name_key", || name_taken(&spec.name))?;
+            id
+        }
+    };
     let event = NewEvent {
         project_id: None,
         kind: EventKind::NodeJoined,
@@ -94,7 +109,8 @@ pub(crate) async fn node_announce(state: &State, node: NodeId, spec: &NodeSpec) 
 fn name_taken(name: &str) -> Error {
     Error::Conflict(format!(
         "there is a node named `{name}` already: if it is this one, start it with its old data \
-         directory, where its key is; else give it another name"
+         directory, where its key is, or try again when its lease has run out; else give it \
+         another name"
     ))
 }
 

@@ -140,7 +140,8 @@ pub(crate) async fn api_key_revoke(
     Ok(row.into_api_key())
 }
 
-/// The keys that work and may manage keys in the whole cluster, each with the grant that lets it.
+/// The keys that work for ever and may manage keys in the whole cluster, each with the grant that
+/// lets it. One that expires does not count: nobody would be left then.
 /// Both are locked, so that two administrators cannot remove each other at once.
 pub(crate) async fn api_key_lock_administrators(
     conn: &mut PgConnection,
@@ -149,8 +150,7 @@ pub(crate) async fn api_key_lock_administrators(
         r#"SELECT k.id AS api_key_id, g.id AS grant_id
            FROM api_key k JOIN "grant" g ON g.api_key_id = k.id
            WHERE g.on_cluster AND 'user.manage' = ANY(g.actions)
-             AND k.revoked_at IS NULL
-             AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+             AND k.revoked_at IS NULL AND k.expires_at IS NULL
            ORDER BY k.id, g.id
            FOR NO KEY UPDATE"#
     )

@@ -79,6 +79,53 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)
 }
 
+/// A node whose name is free to be taken over, and the lookup part of the key that it has had.
+pub(crate) struct Vacant {
+    pub(crate) id: Uuid,
+    pub(crate) lookup: String,
+}
+
+/// The node of this name, if it said goodbye, its lease has run out, or it joined more than
+/// `seconds` ago and never reported.
+pub(crate) async fn node_vacant(
+    conn: &mut PgConnection,
+    name: &str,
+    seconds: f64,
+) -> sqlx::Result<Option<Vacant>> {
+    sqlx::query_as!(
+        Vacant,
+        r#"SELECT n.id, n.lookup
+           FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
+           WHERE n.name = $1
+             AND (COALESCE(l.goodbye, false)
+                  OR COALESCE(l.expires_at, n.created_at + make_interval(secs => $2))
+                     < clock_timestamp())"#,
+        name,
+        seconds
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Gives the node a new key. False if it has got another one since it was found vacant.
+pub(crate) async fn node_rekey(
+    conn: &mut PgConnection,
+    vacant: &Vacant,
+    lookup: &str,
+    digest: &[u8],
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        r#"UPDATE node SET lookup = $3, digest = $4 WHERE id = $1 AND lookup = $2"#,
+        vacant.id,
+        vacant.lookup,
+        lookup,
+        digest
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
 /// What is needed to check a presented node key.
 pub(crate) struct Presented {
     pub(crate) id: Uuid,

@@ -245,6 +245,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// No body at all is an empty object, so that the missing fields are named.
 fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Refusal> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        // serde would fill the fields from an array in their order.
+        return Err(Refusal::body(
+            String::new(),
+            "the body must be a JSON object".to_owned(),
+        ));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| Refusal::body(pointer(error.path()), error.inner().to_string()))?;

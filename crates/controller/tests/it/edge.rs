@@ -74,6 +74,21 @@ async fn a_taken_name_is_refused_with_a_hint(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn an_edge_without_its_data_takes_the_place_of_the_one_that_is_gone(pool: PgPool) {
+    let cluster = Cluster::start(&pool).await;
+    let lost = cluster.join("edge-1").await;
+    let goodbye = lost.renewal(true);
+    lost.client.lease_renew(&goodbye).await.expect("renews");
+    let back = cluster.join("edge-1").await;
+    assert_eq!(back.id, lost.id);
+    let renewal = back.renewal(false);
+    back.client.lease_renew(&renewal).await.expect("renews");
+    let node = cluster.admin.node_view(back.id).await.expect("views");
+    assert_eq!(node.message, "renews its lease");
+    cluster.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn only_a_good_join_token_opens_the_door(pool: PgPool) {
     let cluster = Cluster::start(&pool).await;
     let join = async |token: &str| {
