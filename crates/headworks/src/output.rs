@@ -25,7 +25,7 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// As [`line`], for what is shown once: it must reach its reader.
+/// As [`line()`], for what is shown once: it must reach its reader.
 pub(crate) fn important_line(text: &str) -> Result<(), Failure> {
     write(text).map_err(|error| unwritable(&error))
 }

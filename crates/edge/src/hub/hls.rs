@@ -94,17 +94,6 @@ impl Stream {
         self.tasks.spawn("hls packager", packager.run());
         windows
     }
-
-    /// Forgets sessions that have gone. True if nobody has asked for a while.
-    fn hls_is_idle(&self) -> bool {
-        let now = self.clock.monotonic();
-        let mut state = lock(&self.hls.0);
-        state
-            .sessions
-            .retain(|_, session| now - session.last_request < SESSION_IDLE);
-        let quiet = state.last_request.map(|last| now - last);
-        quiet.is_none_or(|quiet| quiet >= self.config.hls.idle)
-    }
 }
 
 /// Cuts one stream for as long as somebody watches.
@@ -133,7 +122,7 @@ impl Packager {
             self.take_frames();
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = check.tick() => if self.stream.hls_is_idle() { break },
+                _ = check.tick() => if self.stop_if_idle() { return },
                 changed = progress.changed() => {
                     if changed.is_err() || progress.borrow_and_update().ended {
                         break;
@@ -144,9 +133,28 @@ impl Packager {
         self.finish();
     }
 
-    /// Leaves the state so that a later task can go on.
-    fn finish(&self) {
+    /// Forgets sessions that have gone, and finishes if nobody has asked for a while. In one step,
+    /// so that nobody is let in between.
+    fn stop_if_idle(&self) -> bool {
+        let now = self.stream.clock.monotonic();
         let mut state = lock(&self.stream.hls.0);
+        state
+            .sessions
+            .retain(|_, session| now - session.last_request < SESSION_IDLE);
+        let quiet = state.last_request.map(|last| now - last);
+        let is_idle = quiet.is_none_or(|quiet| quiet >= self.stream.config.hls.idle);
+        if is_idle {
+            self.leave(&mut state);
+        }
+        is_idle
+    }
+
+    fn finish(&self) {
+        self.leave(&mut lock(&self.stream.hls.0));
+    }
+
+    /// Leaves the state so that a later task can go on.
+    fn leave(&self, state: &mut State) {
         state.windows = None;
         if let Some(segmenter) = &self.segmenter {
             state.position = segmenter.position();

@@ -27,7 +27,11 @@ struct World {
 
 impl World {
     fn new(config: Config) -> Self {
-        let (clock, tasks) = (Clock::system(), Tasks::new());
+        Self::at(Clock::system(), config)
+    }
+
+    fn at(clock: Clock, config: Config) -> Self {
+        let tasks = Tasks::new();
         let hub = Hub::new(config, clock.clone(), tasks.clone());
         let mut publisher = hub.publish(CameraId::from(Uuid::from_u128(1)));
         publisher.start_session(tracks());
@@ -287,9 +291,8 @@ async fn a_flush_interval_delays_but_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hls_has_a_whole_segment_at_once_and_goes_on_after_a_pause() {
-    let mut config = Config::default();
-    config.hls.idle = Duration::ZERO;
-    let mut world = World::new(config);
+    let clock = Clock::manual(Clock::system().now());
+    let mut world = World::at(clock.clone(), Config::default());
     world.gop(50, 100);
     world.gop(50, 100);
     world.gop(1, 100);
@@ -300,6 +303,7 @@ async fn hls_has_a_whole_segment_at_once_and_goes_on_after_a_pause() {
     assert!(playlist.contains("#EXT-X-MEDIA-SEQUENCE:0\n"), "{playlist}");
     assert!(playlist.contains("seg-1.m4s"), "{playlist}");
     assert_eq!(stream.viewers(), 1);
+    clock.advance(Duration::from_secs(600));
     until("cutting stops when nobody asks", || stream.viewers() == 0).await;
     let window = stream.hls(session, LIMIT).await.expect("again");
     let playlist = window.playlist().expect("has segments");
