@@ -99,7 +99,12 @@ fn ctrl_c_at_any_moment_leaves_nothing_running() {
         let mut up = Headworks::begin(Launch::default().data(&data)).expect("runs");
         wait_until(moment, SOON, || has_come(&data, &up).then_some(()))
             .unwrap_or_else(|error| panic!("{error}\n{}", up.log()));
-        up.signal(Signal::Interrupt);
+        // A shell that runs us in the background has SIGINT ignored until the program listens.
+        up.signal(if index == 0 {
+            Signal::Terminate
+        } else {
+            Signal::Interrupt
+        });
         up.wait(SOON)
             .unwrap_or_else(|error| panic!("{moment}: {error}"));
         // A database server that was interrupted in its start may need a moment more.

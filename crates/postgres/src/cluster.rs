@@ -18,12 +18,18 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Stdio,
+    thread,
+    time::Duration,
 };
 
 use crate::{Error, account::Account, binaries::Binaries, process, socket::private_directory};
 
 /// More than any file has that we read in a cluster, in bytes.
 const FILE_MAX: u64 = 64 * 1024;
+
+/// How often a lock that is held is tried, and the pause after each.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The paths in one data directory.
 #[derive(Debug, Clone)]
@@ -70,15 +76,21 @@ impl Layout {
         self.data.join("run")
     }
 
-    /// Locks the directory until the file is closed.
+    /// Locks the directory until the file is closed. A child that was being forked when the last
+    /// user closed its file holds the lock until it runs its program, so one try is not enough.
     pub(crate) fn lock(&self) -> Result<fs::File, Error> {
         let path = self.data.join("lock");
         let file = Self::open_ours(&path).map_err(Error::file("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(fs::TryLockError::WouldBlock) => Err(Error::InUse(self.data.clone())),
-            Err(fs::TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(fs::TryLockError::Error(error)) => {
+                    return Err(Error::file("lock", &path)(error));
+                }
+            }
         }
+        Err(Error::InUse(self.data.clone()))
     }
 
     /// An empty file for what the server says.
