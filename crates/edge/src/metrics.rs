@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 use tokio::sync::watch::Receiver;
 
-use crate::{access::Access, agent::Status, hub::Hub, ingest::Pulls};
+use crate::{access::Access, agent::Status, hub::Hub, work::Work};
 
 /// The media type of [`Metrics::encode`]'s text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,7 +23,7 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    pub(crate) fn new(hub: &Hub, pulls: Pulls, access: &Access, status: Receiver<Status>) -> Self {
+    pub(crate) fn new(hub: &Hub, work: Work, access: &Access, status: Receiver<Status>) -> Self {
         let mut registry = Registry::with_prefix("headworks_edge");
         let counters = access.counters();
         registry.register(
@@ -53,7 +53,7 @@ impl Metrics {
             "Viewers that were closed because they were too slow",
             media.slow.clone(),
         );
-        registry.register_collector(Box::new(Scrape { pulls, status }));
+        registry.register_collector(Box::new(Scrape { work, status }));
         Self(registry)
     }
 
@@ -67,7 +67,7 @@ impl Metrics {
 
 /// Looks at the parts when it is asked, so that they need not keep gauges up to date.
 struct Scrape {
-    pulls: Pulls,
+    work: Work,
     status: Receiver<Status>,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Debug for Scrape {
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let status = self.status.borrow().clone();
-        let load = self.pulls.load();
+        let load = self.work.load();
         let gauges = [
             (
                 "streams",
@@ -122,7 +122,7 @@ impl Scrape {
         ] {
             states.get_or_create(&[("state", state.as_str())]).set(0);
         }
-        for report in self.pulls.reports() {
+        for report in self.work.reports() {
             let labels = [("state", report.state.as_str())];
             states.get_or_create(&labels).inc();
         }

@@ -1,4 +1,4 @@
-//! Puts the edge together: listener, hub, pulls, access, agent, and the routes that tell how it is.
+//! Puts the edge together: listener, hub, work, access, agent, and the routes that tell how it is.
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
@@ -27,8 +27,9 @@ use crate::{
     agent::{Agent, Status},
     http::{self, PlaybackState},
     hub::Hub,
-    ingest::Pulls,
+    ingest::Ingests,
     metrics::{self, Metrics},
+    work::Work,
 };
 
 /// A running edge. It stops with its tasks.
@@ -54,25 +55,26 @@ impl Service {
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
-        let pulls = Pulls::new(
+        let ingests = Ingests::new(
             config.pull.clone(),
             hub.clone(),
             clock.clone(),
             tasks.clone(),
         )
         .context("start threads for cameras")?;
+        let work = Work::new(ingests);
         let agent = Agent::load(
             &config,
             &data,
             bound,
-            pulls.clone(),
+            work.clone(),
             access.clone(),
             clock.clone(),
         )?;
 
         let health = Health {
             status: agent.status(),
-            metrics: Arc::new(Metrics::new(&hub, pulls, &access, agent.status())),
+            metrics: Arc::new(Metrics::new(&hub, work, &access, agent.status())),
         };
         let playback = PlaybackState::new(hub, access, clock);
         let router = http::router(playback).merge(health_routes(health));

@@ -44,6 +44,7 @@ pub fn carries(audio: &AudioParameters) -> bool {
             channels,
             ..
         } => *clock_rate == 8000 && *channels <= 2,
+        AudioParameters::Opus { .. } => false,
     }
 }
 
@@ -82,7 +83,7 @@ pub fn tag(frame: &Frame, tracks: &Tracks) -> Bytes {
             (TAG_VIDEO, VIDEO_CLOCK)
         }
         (TrackKind::Audio, Some(audio)) if carries(audio) => {
-            header.push(sound_format(audio));
+            header.extend(sound_format(audio));
             if matches!(audio, AudioParameters::Aac { .. }) {
                 header.push(1);
             }
@@ -111,16 +112,18 @@ fn video_header(out: &mut Vec<u8>, frame: &Frame, codec: &VideoCodec) {
     out.extend_from_slice(&(composition as i32).to_be_bytes()[1..]);
 }
 
-fn sound_format(audio: &AudioParameters) -> u8 {
+/// `None` for what [`carries`] says no to.
+fn sound_format(audio: &AudioParameters) -> Option<u8> {
     match audio {
-        AudioParameters::Aac { .. } => SOUND_AAC,
+        AudioParameters::Aac { .. } => Some(SOUND_AAC),
         AudioParameters::G711 { law, channels, .. } => {
             let format = match law {
                 G711Law::A => 7 << 4,
                 G711Law::Mu => 8 << 4,
             };
-            format | SOUND_16_BIT | if *channels == 2 { SOUND_STEREO } else { 0 }
+            Some(format | SOUND_16_BIT | if *channels == 2 { SOUND_STEREO } else { 0 })
         }
+        AudioParameters::Opus { .. } => None,
     }
 }
 
@@ -179,8 +182,10 @@ fn metadata(tracks: &Tracks) -> Vec<u8> {
             },
         ),
     ];
-    if let Some(audio) = tracks.audio.as_ref().filter(|audio| carries(audio)) {
-        values.push(("audiocodecid", f64::from(sound_format(audio) >> 4)));
+    if let Some(audio) = tracks.audio.as_ref().filter(|audio| carries(audio))
+        && let Some(format) = sound_format(audio)
+    {
+        values.push(("audiocodecid", f64::from(format >> 4)));
         values.push(("audiosamplerate", f64::from(audio.clock_rate())));
     }
     let mut out = Vec::new();

@@ -20,7 +20,7 @@ mod timeline;
 pub use aac::AudioSpecificConfig;
 pub use audio_clock::AudioClock;
 pub use frame::{Frame, TrackKind, VIDEO_CLOCK, rescale};
-pub use parameters::{AudioParameters, G711Law, Tracks, VideoCodec, VideoParameters};
+pub use parameters::{AudioParameters, G711Law, OPUS_CLOCK, Tracks, VideoCodec, VideoParameters};
 pub use reorder::Reorder;
 pub use timeline::{Stamp, Timeline};
 

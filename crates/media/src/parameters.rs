@@ -172,7 +172,17 @@ pub enum AudioParameters {
         /// Number of channels.
         channels: u8,
     },
+    /// Opus (RFC 6716). Its timestamps count in [`OPUS_CLOCK`].
+    Opus {
+        /// Number of channels: 1 or 2.
+        channels: u8,
+        /// Samples to drop at the start, at 48 kHz (RFC 7845 §4.2).
+        pre_skip: u16,
+    },
 }
+
+/// Ticks per second of Opus timestamps, whatever the encoder's input was (RFC 7587 §4.1).
+pub const OPUS_CLOCK: u32 = 48_000;
 
 /// How G.711 compresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +213,7 @@ impl AudioParameters {
     pub fn clock_rate(&self) -> u32 {
         match self {
             Self::Aac { clock_rate, .. } | Self::G711 { clock_rate, .. } => *clock_rate,
+            Self::Opus { .. } => OPUS_CLOCK,
         }
     }
 
@@ -211,7 +222,7 @@ impl AudioParameters {
     pub fn channels(&self) -> u8 {
         match self {
             Self::Aac { parsed, .. } => parsed.channels,
-            Self::G711 { channels, .. } => *channels,
+            Self::G711 { channels, .. } | Self::Opus { channels, .. } => *channels,
         }
     }
 
@@ -221,6 +232,7 @@ impl AudioParameters {
         match self {
             Self::Aac { parsed, .. } => Some(format!("mp4a.40.{}", parsed.object_type)),
             Self::G711 { .. } => None,
+            Self::Opus { .. } => Some("opus".to_owned()),
         }
     }
 }

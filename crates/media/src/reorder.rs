@@ -54,13 +54,19 @@ impl Reorder {
         } else {
             self.shown.pop().map_or(pts, |first| first.0)
         };
-        let dts = match self.last {
-            Some(last) if smallest <= last => last + 1,
-            _ => smallest,
-        };
+        let dts = self.rise(smallest);
         if dts > pts && self.depth < MAX_DEPTH {
             self.depth += 1;
         }
+        dts
+    }
+
+    /// The decoding time of the next picture where the source tells it. Rises with every call.
+    pub fn rise(&mut self, dts: i64) -> i64 {
+        let dts = match self.last {
+            Some(last) if dts <= last => last.saturating_add(1),
+            _ => dts,
+        };
         self.last = Some(dts);
         dts
     }

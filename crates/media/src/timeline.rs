@@ -120,6 +120,31 @@ impl Timeline {
         stamp
     }
 
+    /// Stamps the next picture in decoding order of a source that carries both of its times. Where
+    /// there are both, none is guessed.
+    pub fn video_with_dts(&mut self, dts: i64, pts: i64) -> Stamp {
+        let composition = pts.saturating_sub(dts).clamp(0, BACK);
+        let known = self
+            .video
+            .filter(|shift| (-BACK..=AHEAD).contains(&dts.saturating_sub(shift.last_input)));
+        let by = match known {
+            Some(shift) => shift.by,
+            None => self.end.saturating_sub(dts),
+        };
+        let dts_out = self.reorder.rise(dts.saturating_add(by));
+        let stamp = Stamp {
+            dts: dts_out,
+            pts: dts_out.saturating_add(composition),
+        };
+        self.video = Some(Shift {
+            by,
+            last_input: dts,
+            last_output: stamp.pts,
+        });
+        self.end = self.end.max(dts_out.saturating_add(STEP));
+        stamp
+    }
+
     /// Stamps the next packet of sound, of `length` samples, which the session plays at
     /// `timestamp`. `None` if it has to be dropped: it comes before the session's first picture
     /// or overlaps what has been played.
@@ -227,6 +252,23 @@ mod tests {
         assert_eq!(back.dts, after.dts + STEP);
     }
 
+    #[test]
+    fn both_times_of_a_source_are_kept() {
+        let mut timeline = Timeline::default();
+        timeline.restart(2, None);
+        let first = timeline.video_with_dts(1000, 8200);
+        assert_eq!(first.pts - first.dts, 7200);
+        let second = timeline.video_with_dts(4600, 4600);
+        assert_eq!((second.dts - first.dts, second.pts - second.dts), (3600, 0));
+        // The source starts anew from zero; time goes on.
+        timeline.restart(2, None);
+        let third = timeline.video_with_dts(0, 3600);
+        assert_eq!(
+            (third.dts - second.dts, third.pts - third.dts),
+            (3600, 3600)
+        );
+    }
+
     proptest! {
         #[test]
         fn time_only_goes_forward(events in prop::collection::vec((0_u8..8, any::<i64>(), 0_i64..20_000), 1..200)) {
@@ -236,6 +278,11 @@ mod tests {
                 now += step;
                 match kind {
                     0 => timeline.restart(step as usize % 4, Some(8000)),
+                    5 => {
+                        let stamp = timeline.video_with_dts(now, now.saturating_add(wild >> 30));
+                        prop_assert!(stamp.dts > picture && stamp.pts >= stamp.dts && stamp.dts >= 0);
+                        picture = stamp.dts;
+                    }
                     1..=3 => {
                         let input = if kind == 1 { wild >> 20 } else { now };
                         let stamp = timeline.video(input);

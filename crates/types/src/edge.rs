@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, NodeId, NodeLoad, ProjectId,
-    Secret, StartMode, Track, Validate, Violations,
+    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, NodeId, NodeLoad, OnConflict,
+    ProjectId, Secret, StartMode, StreamKeyId, Track, Validate, Violations,
 };
 
 /// How an edge describes itself when it joins and whenever it starts.
@@ -139,6 +139,21 @@ pub struct DesiredSlot {
     pub project_id: ProjectId,
     /// The camera's name, for logs.
     pub camera_name: String,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What the work of a slot is; its kind is that of the key's role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Of [`Role::Ingest`].
+    Ingest(IngestWork),
+}
+
+/// Brings a camera's media into the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IngestWork {
     /// Where the media comes from.
     pub source: CameraSource,
     /// What the camera asks for.
@@ -146,6 +161,26 @@ pub struct DesiredSlot {
     pub credentials: Option<Credentials>,
     /// When it is pulled.
     pub start: StartMode,
+    /// Who may publish it: the keys of a published camera that work now or later.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stream_keys: Vec<StreamKeyDigest>,
+}
+
+/// What an edge needs of a stream key to check publishers by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StreamKeyDigest {
+    /// The key's id, for logs and reports.
+    pub id: StreamKeyId,
+    /// The part of the key between its underscores.
+    pub lookup: String,
+    /// SHA-256 of the whole key as text, `hwsk_<lookup>_<secret>`, in base64url. The secret is 256
+    /// random bits, so that nobody finds it from this.
+    pub digest: String,
+    /// When it stops working, if ever.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What happens when somebody publishes already.
+    pub on_conflict: OnConflict,
 }
 
 /// One line of the answer to `GET /edge/v1/watch` (newline-delimited JSON).

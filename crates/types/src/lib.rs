@@ -47,6 +47,6 @@ pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
 pub use secret::Secret;
 pub use stream::{Codec, Track, TrackKind};
-pub use stream_key::{StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
+pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
 pub use user::{User, UserCreate, UserUpdate};
 pub use validate::{Validate, Violations};

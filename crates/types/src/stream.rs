@@ -50,6 +50,8 @@ pub enum Codec {
     G711a,
     /// G.711 µ-law.
     G711u,
+    /// Opus.
+    Opus,
 }
 
 impl fmt::Display for Codec {
@@ -60,6 +62,7 @@ impl fmt::Display for Codec {
             Self::Aac => "AAC",
             Self::G711a => "G.711 A-law",
             Self::G711u => "G.711 µ-law",
+            Self::Opus => "Opus",
         })
     }
 }

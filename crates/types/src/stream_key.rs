@@ -27,6 +27,17 @@ pub struct StreamKey {
     pub created_at: DateTime<Utc>,
 }
 
+/// What happens when a publisher comes while another one publishes the same camera.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// The one who comes is refused.
+    #[default]
+    Reject,
+    /// The one who was there is closed.
+    Takeover,
+}
+
 /// A stream key to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use headworks_types::{
     CameraState, CameraUpdate, Codec, NodeState, ProblemCode, Track, TrackKind,
-    edge::{JoinRequest, SlotReport, SlotState, WatchMessage},
+    edge::{JoinRequest, SlotReport, SlotState, WatchMessage, Work},
 };
 use sqlx::PgPool;
 
@@ -206,10 +206,8 @@ async fn the_holder_is_told_everything_and_nobody_else_anything(pool: PgPool) {
     };
     assert_eq!((upsert.len(), remove.len()), (1, 0));
     assert_eq!((upsert[0].key.camera_id, upsert[0].epoch), (camera.id, 1));
-    let credentials = upsert[0]
-        .credentials
-        .as_ref()
-        .expect("the holder gets them");
+    let Work::Ingest(work) = &upsert[0].work;
+    let credentials = work.credentials.as_ref().expect("the holder gets them");
     assert_eq!(credentials.username, "root");
     assert_eq!(credentials.password.expose(), "p@ss:w/rd");
 

@@ -16,7 +16,7 @@ use super::{
     Status,
     load::{ProcessLoad, memory_bytes},
 };
-use crate::ingest::Pulls;
+use crate::work::Work;
 
 /// Until a grant says how often to renew, and at most between attempts while no controller answers.
 const RETRY: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const REFUSED_SLOWER: u32 = 15;
 pub(super) struct LeaseLoop {
     client: Client,
     status: Arc<Sender<Status>>,
-    pulls: Pulls,
+    work: Work,
     clock: Clock,
     instance: Uuid,
     process: ProcessLoad,
@@ -48,13 +48,13 @@ impl LeaseLoop {
     pub(super) fn new(
         client: Client,
         status: Arc<Sender<Status>>,
-        pulls: Pulls,
+        work: Work,
         clock: Clock,
     ) -> Self {
         Self {
             client,
             status,
-            pulls,
+            work,
             clock,
             instance: Uuid::new_v4(),
             process: ProcessLoad::default(),
@@ -141,13 +141,13 @@ impl LeaseLoop {
     }
 
     fn renewal(&mut self, goodbye: bool) -> LeaseRenewal {
-        let media = self.pulls.load();
+        let media = self.work.load();
         let status = self.status.borrow().clone();
         LeaseRenewal {
             instance: self.instance,
             revision: status.revision,
             apply_error: status.apply_error,
-            slots: self.pulls.reports(),
+            slots: self.work.reports(),
             load: NodeLoad {
                 cpu_cores: self.process.cpu_cores(self.clock.monotonic()),
                 memory_bytes: memory_bytes(),

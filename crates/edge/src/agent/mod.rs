@@ -29,7 +29,7 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{Config, access::Access, ingest::Pulls};
+use crate::{Config, access::Access, work::Work};
 
 use identity::Identity;
 use lease::LeaseLoop;
@@ -59,7 +59,7 @@ pub(crate) struct Agent {
     identity_path: PathBuf,
     status: Arc<Sender<Status>>,
     watch: WatchLoop,
-    pulls: Pulls,
+    work: Work,
     clock: Clock,
 }
 
@@ -69,7 +69,7 @@ impl Agent {
         config: &Arc<Config>,
         data: &Path,
         bound: SocketAddr,
-        pulls: Pulls,
+        work: Work,
         access: Access,
         clock: Clock,
     ) -> anyhow::Result<Self> {
@@ -80,7 +80,7 @@ impl Agent {
         let status = Arc::new(Sender::new(Status::default()));
         let watch = WatchLoop::load(
             data.join("state.json"),
-            pulls.clone(),
+            work.clone(),
             access,
             Arc::clone(&status),
         )?;
@@ -92,7 +92,7 @@ impl Agent {
             identity_path: data.join("identity.json"),
             status,
             watch,
-            pulls,
+            work,
             clock,
         })
     }
@@ -127,7 +127,7 @@ impl Agent {
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
         let client = self.client.clone().with_credential(identity.key);
         self.watch.connect(client.clone());
-        let lease = LeaseLoop::new(client, self.status, self.pulls, self.clock);
+        let lease = LeaseLoop::new(client, self.status, self.work, self.clock);
         tokio::join!(lease.run(&token), self.watch.run(&token));
     }
 }

@@ -6,13 +6,13 @@ use std::{path::Path, time::Duration};
 
 use headworks_types::{
     CameraId, CameraSource, ProblemCode, ProjectId, Secret, StartMode,
-    edge::{DesiredSlot, Role, SlotKey, WatchMessage},
+    edge::{self, DesiredSlot, IngestWork, Role, SlotKey, WatchMessage},
 };
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{apply::Slots, *};
-use crate::{access::sign::Issuer, hub::Hub};
+use crate::{access::sign::Issuer, hub::Hub, ingest::Ingests};
 use controller::Controller;
 
 /// Work for camera `camera`: on demand, so that nothing is connected to.
@@ -26,12 +26,15 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
         epoch,
         project_id: ProjectId::from(Uuid::nil()),
         camera_name: format!("camera {camera}"),
-        source: CameraSource::Pull {
-            url: "rtsp://127.0.0.1:1/".parse().expect("parses"),
-            transport: headworks_types::Transport::Tcp,
-        },
-        credentials: None,
-        start: StartMode::OnDemand,
+        work: edge::Work::Ingest(IngestWork {
+            source: CameraSource::Pull {
+                url: "rtsp://127.0.0.1:1/".parse().expect("parses"),
+                transport: headworks_types::Transport::Tcp,
+            },
+            credentials: None,
+            start: StartMode::OnDemand,
+            stream_keys: Vec::new(),
+        }),
     }
 }
 
@@ -70,33 +73,34 @@ impl Edge {
     }
 
     /// The agent and what it works on.
-    fn load(&self, tasks: &Tasks) -> (Agent, Pulls, Access) {
+    fn load(&self, tasks: &Tasks) -> (Agent, Work, Access) {
         let clock = Clock::system();
         let access = Issuer::new("none").access(clock.clone());
         let hub = Hub::new(crate::hub::Config::default(), clock.clone(), tasks.clone());
-        let pulls = Pulls::new(
+        let ingests = Ingests::new(
             crate::ingest::Config::default(),
             hub,
             clock.clone(),
             tasks.clone(),
         )
         .expect("starts");
+        let work = Work::new(ingests);
         let agent = Agent::load(
             &Arc::new(self.config.clone()),
             self.path(),
             ([127, 0, 0, 1], 8081).into(),
-            pulls.clone(),
+            work.clone(),
             access.clone(),
             clock,
         );
-        (agent.expect("loads"), pulls, access)
+        (agent.expect("loads"), work, access)
     }
 
-    async fn start(&self, tasks: &Tasks) -> (Receiver<Status>, Pulls) {
-        let (agent, pulls, _) = self.load(tasks);
+    async fn start(&self, tasks: &Tasks) -> (Receiver<Status>, Work) {
+        let (agent, work, _) = self.load(tasks);
         let status = agent.status();
         soon(agent.start(tasks)).await.expect("starts");
-        (status, pulls)
+        (status, work)
     }
 }
 
@@ -221,7 +225,7 @@ async fn works_without_a_controller() {
     let tasks = Tasks::new();
     let controller = Controller::start(&tasks).await;
     let issuer = Issuer::new("2026-11");
-    let bundle = headworks_types::edge::Bundle {
+    let bundle = edge::Bundle {
         jwks: issuer.jwks(),
     };
     controller.first(vec![
@@ -236,11 +240,11 @@ async fn works_without_a_controller() {
     // Nobody listens there any more.
     edge.config.controller_url = Some("http://127.0.0.1:1/".parse().expect("parses"));
     let tasks = Tasks::new();
-    let (agent, pulls, access) = edge.load(&tasks);
+    let (agent, work, access) = edge.load(&tasks);
     let status = agent.status();
     soon(agent.start(&tasks)).await.expect("starts");
     assert!(status.borrow().ready);
-    assert_eq!(pulls.reports().len(), 1);
+    assert_eq!(work.reports().len(), 1);
     let camera = slot(1, 1).key.camera_id;
     let token = issuer.token(camera, Clock::system().now());
     let view = headworks_types::Action::CameraViewLive;
@@ -254,7 +258,7 @@ async fn a_removed_node_stops_its_work_and_comes_back_when_it_is_let() {
     let controller = Controller::start(&tasks).await;
     controller.first(vec![snapshot(4, vec![slot(1, 1)])]);
     let edge = Edge::new(&controller.0.url);
-    let (mut status, pulls) = edge.start(&tasks).await;
+    let (mut status, work) = edge.start(&tasks).await;
     controller.renewal(|renewal| renewal.slots.len() == 1).await;
 
     controller.refuse_lease(Some(ProblemCode::Unauthenticated));
@@ -262,7 +266,7 @@ async fn a_removed_node_stops_its_work_and_comes_back_when_it_is_let() {
     soon(status.wait_for(|status| status.refused))
         .await
         .expect("lives");
-    assert_eq!(pulls.reports(), vec![]);
+    assert_eq!(work.reports(), vec![]);
 
     controller.refuse_lease(None);
     controller.renewal(|renewal| renewal.slots.len() == 1).await;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use headworks_client::Client;
-use headworks_types::edge::{DesiredSlot, WatchMessage};
+use headworks_types::edge::WatchMessage;
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     access::Access,
     backoff::{self, Backoff},
-    ingest::Pulls,
+    work::Work,
 };
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -29,7 +29,7 @@ pub(super) struct WatchLoop {
     path: PathBuf,
     desired: Desired,
     running: Slots,
-    pulls: Pulls,
+    work: Work,
     access: Access,
     status: Arc<Sender<Status>>,
     backoff: Backoff,
@@ -39,7 +39,7 @@ impl WatchLoop {
     /// Starts the work that is known from disk.
     pub(super) fn load(
         path: PathBuf,
-        pulls: Pulls,
+        work: Work,
         access: Access,
         status: Arc<Sender<Status>>,
     ) -> anyhow::Result<Self> {
@@ -56,7 +56,7 @@ impl WatchLoop {
             path,
             running: Slots::new(),
             desired,
-            pulls,
+            work,
             access,
             status,
             backoff: Backoff::new(FIRST_WAIT, MOST_WAIT),
@@ -203,21 +203,13 @@ impl WatchLoop {
         match change {
             Change::Stop(key) => {
                 self.running.remove(&key);
-                self.pulls.stop(key);
+                self.work.stop(key);
             }
-            Change::Update(slot) => {
-                self.note(&slot);
-                self.pulls.update(slot);
-            }
-            Change::Start(slot) => {
-                self.note(&slot);
-                self.pulls.start(slot);
+            Change::Update(slot) | Change::Start(slot) => {
+                self.running.insert(slot.key, slot.clone());
+                self.work.start(slot);
             }
         }
-    }
-
-    fn note(&mut self, slot: &DesiredSlot) {
-        self.running.insert(slot.key, slot.clone());
     }
 
     /// The node was removed. What is on disk stays; if it was a mistake, all comes back.

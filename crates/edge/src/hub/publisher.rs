@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headworks_media::{AudioParameters, Frame, Timeline, TrackKind, Tracks};
+use headworks_media::{AudioParameters, Frame, Stamp, Timeline, TrackKind, Tracks};
 use tokio::time::Instant;
 
 use super::{
@@ -80,12 +80,28 @@ impl Publisher {
     ///
     /// [`wake`]: Self::wake
     pub(crate) fn video(&mut self, pts: i64, key: bool, payload: Bytes) {
-        if !key && !self.has_key {
-            return;
+        if self.can_start(key) {
+            let stamp = self.timeline.video(pts);
+            self.picture(stamp, key, payload);
         }
-        self.has_key = true;
+    }
+
+    /// As [`Self::video`], for a source that also says when the picture is decoded.
+    pub(crate) fn video_with_dts(&mut self, dts: i64, pts: i64, key: bool, payload: Bytes) {
+        if self.can_start(key) {
+            let stamp = self.timeline.video_with_dts(dts, pts);
+            self.picture(stamp, key, payload);
+        }
+    }
+
+    /// False before the first key frame.
+    fn can_start(&mut self, key: bool) -> bool {
+        self.has_key |= key;
+        self.has_key
+    }
+
+    fn picture(&mut self, stamp: Stamp, key: bool, payload: Bytes) {
         self.picture_waits = true;
-        let stamp = self.timeline.video(pts);
         self.write(Frame {
             track: TrackKind::Video,
             dts: stamp.dts,

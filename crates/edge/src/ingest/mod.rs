@@ -1,7 +1,7 @@
-//! Pulls cameras: one worker per slot, which connects, feeds the hub and starts anew for ever.
+//! Ingests cameras: one worker per slot, which connects, feeds the hub and starts anew for ever.
 //!
-//! The agent calls [`Pulls::start`], [`Pulls::update`] and [`Pulls::stop`]; what became of it is
-//! in [`Pulls::reports`]. A worker lives as long as its slot and so does its stream, so that
+//! [`Ingests::start`] and [`Ingests::stop`] come from the agent; what became of it is
+//! in [`Ingests::reports`]. A worker lives as long as its slot and so does its stream, so that
 //! viewers stay through a reconnect and through a change of the camera's address.
 
 mod config;
@@ -22,7 +22,7 @@ use std::{
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::{
     NodeLoad,
-    edge::{DesiredSlot, SlotKey, SlotReport},
+    edge::{IngestWork, SlotKey, SlotReport},
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use worker::Worker;
 
 /// All cameras that this edge pulls.
 #[derive(Clone)]
-pub(crate) struct Pulls(Arc<Inner>);
+pub(crate) struct Ingests(Arc<Inner>);
 
 struct Inner {
     config: Config,
@@ -49,8 +49,21 @@ struct Inner {
     threads: Threads,
 }
 
+/// What a worker has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    /// For which slot.
+    pub(crate) key: SlotKey,
+    /// Which assignment of the slot it is.
+    pub(crate) epoch: i64,
+    /// For logs.
+    pub(crate) camera_name: String,
+    /// The work itself.
+    pub(crate) work: IngestWork,
+}
+
 struct Slot {
-    desired: watch::Sender<Arc<DesiredSlot>>,
+    desired: watch::Sender<Arc<Job>>,
     stream: Arc<Stream>,
     stop: CancellationToken,
 }
@@ -61,7 +74,7 @@ impl Drop for Slot {
     }
 }
 
-impl Pulls {
+impl Ingests {
     /// Fails if the system gives no threads.
     pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> io::Result<Self> {
         Ok(Self(Arc::new(Inner {
@@ -75,8 +88,10 @@ impl Pulls {
         })))
     }
 
-    /// Starts work. Work of the same key that is there already goes on with what is new.
-    pub(crate) fn start(&self, desired: DesiredSlot) {
+    /// Starts work. Work of the same key that is there already goes on with what is new: the
+    /// camera is asked anew only if its address, credentials or transport have changed, and
+    /// viewers stay in any case.
+    pub(crate) fn start(&self, desired: Job) {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(&desired.key) {
             slot.desired.send_replace(Arc::new(desired));
@@ -106,12 +121,6 @@ impl Pulls {
             stop,
         };
         slots.insert(key, slot);
-    }
-
-    /// Changes work. The camera is asked anew only if its address, credentials or transport have
-    /// changed; viewers stay in any case.
-    pub(crate) fn update(&self, desired: DesiredSlot) {
-        self.start(desired);
     }
 
     /// Ends work and closes its viewers.

@@ -347,6 +347,7 @@ mod describe {
                 AudioParameters::G711 {
                     law: G711Law::Mu, ..
                 } => Codec::G711u,
+                AudioParameters::Opus { .. } => Codec::Opus,
             },
             width: None,
             height: None,

@@ -1,4 +1,4 @@
-//! Pulls of real cameras, judged by FFmpeg at the end of the whole media path.
+//! Ingests of real cameras, judged by FFmpeg at the end of the whole media path.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use headworks_testkit::{
     Audio, Camera, CameraOptions, Login, Player, Scheme, Seen, Video, judge, wait_until,
 };
 use headworks_types::{
-    CameraId, CameraSource, Credentials, ProjectId, Secret, StartMode, Transport,
-    edge::{DesiredSlot, Role, SlotKey, SlotReport, SlotState},
+    CameraId, CameraSource, Credentials, Secret, StartMode, Transport,
+    edge::{IngestWork, Role, SlotKey, SlotReport, SlotState},
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 struct World {
     runtime: Runtime,
-    pulls: Pulls,
+    ingests: Ingests,
     base: String,
     issuer: Issuer,
     tasks: Tasks,
@@ -45,7 +45,8 @@ impl World {
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let entered = runtime.enter();
         let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
-        let pulls = Pulls::new(config, hub.clone(), clock.clone(), tasks.clone()).expect("starts");
+        let ingests =
+            Ingests::new(config, hub.clone(), clock.clone(), tasks.clone()).expect("starts");
         let issuer = Issuer::new("k");
         let state = PlaybackState::new(hub, issuer.access(clock.clone()), clock);
         let listener = runtime
@@ -56,20 +57,20 @@ impl World {
         drop(entered);
         Self {
             runtime,
-            pulls,
+            ingests,
             base,
             issuer,
             tasks,
         }
     }
 
-    fn start(&self, slot: DesiredSlot) {
+    fn start(&self, slot: Job) {
         let _entered = self.runtime.enter();
-        self.pulls.start(slot);
+        self.ingests.start(slot);
     }
 
     fn report(&self) -> SlotReport {
-        self.pulls.reports().pop().expect("one slot")
+        self.ingests.reports().pop().expect("one slot")
     }
 
     fn wait_for(&self, state: SlotState) -> SlotReport {
@@ -95,30 +96,32 @@ fn camera_id() -> CameraId {
     CameraId::from(Uuid::from_u128(1))
 }
 
-fn slot(url: &str, login: Option<&Login>) -> DesiredSlot {
-    DesiredSlot {
+fn slot(url: &str, login: Option<&Login>) -> Job {
+    Job {
         key: SlotKey {
             camera_id: camera_id(),
             role: Role::Ingest,
             ordinal: 0,
         },
         epoch: 1,
-        project_id: ProjectId::from(Uuid::nil()),
         camera_name: "gate".to_owned(),
-        source: CameraSource::Pull {
-            url: url.parse().expect("a URL"),
-            transport: Transport::Tcp,
+        work: IngestWork {
+            source: CameraSource::Pull {
+                url: url.parse().expect("a URL"),
+                transport: Transport::Tcp,
+            },
+            credentials: login.map(|login| Credentials {
+                username: login.username.clone(),
+                password: Secret::new(login.password.clone()),
+            }),
+            start: StartMode::Always,
+            stream_keys: Vec::new(),
         },
-        credentials: login.map(|login| Credentials {
-            username: login.username.clone(),
-            password: Secret::new(login.password.clone()),
-        }),
-        start: StartMode::Always,
     }
 }
 
-fn over_udp(mut slot: DesiredSlot) -> DesiredSlot {
-    if let CameraSource::Pull { transport, .. } = &mut slot.source {
+fn over_udp(mut slot: Job) -> Job {
+    if let CameraSource::Pull { transport, .. } = &mut slot.work.source {
         *transport = Transport::Udp;
     }
     slot
@@ -299,10 +302,9 @@ fn what_is_wrong_is_said_in_words() {
 fn an_on_demand_camera_is_pulled_while_somebody_watches() {
     let camera = Camera::start(CameraOptions::default()).expect("starts");
     let world = World::new();
-    world.start(DesiredSlot {
-        start: StartMode::OnDemand,
-        ..slot(&camera.url(), None)
-    });
+    let mut job = slot(&camera.url(), None);
+    job.work.start = StartMode::OnDemand;
+    world.start(job);
     world.wait_for(SlotState::Idle);
     assert_eq!(camera.plays(), 0);
     let seen = judge::decode(&world.url("stream.flv"), 2).expect("decodes");
@@ -322,18 +324,18 @@ fn an_update_asks_the_camera_anew_only_if_that_matters() {
     world.wait_for(SlotState::Live);
     let mut player = Player::start(&world.url("stream.flv")).expect("starts");
     player.wait_for_pictures(5, LIMIT).expect("plays");
-    world.pulls.update(DesiredSlot {
+    world.ingests.start(Job {
         epoch: 2,
         camera_name: "door".to_owned(),
         ..first.clone()
     });
     player.wait_for_pictures(20, LIMIT).expect("plays on");
     assert_eq!((camera.plays(), world.report().epoch), (1, 2));
-    world.pulls.update(slot(&other.url(), None));
+    world.ingests.start(slot(&other.url(), None));
     other.wait_for_playing(1, LIMIT).expect("it is asked");
     player.wait_for_pictures(20, LIMIT).expect("plays on");
-    world.pulls.stop(first.key);
+    world.ingests.stop(first.key);
     player.wait_for(LIMIT, |seen| seen.ended).expect("ends");
-    assert!(world.pulls.reports().is_empty());
+    assert!(world.ingests.reports().is_empty());
     world.stop();
 }

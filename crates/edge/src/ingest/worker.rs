@@ -4,16 +4,13 @@ use std::{future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use headworks_bootstrap::Clock;
-use headworks_types::{
-    CameraSource, StartMode,
-    edge::{DesiredSlot, SlotState},
-};
+use headworks_types::{CameraSource, StartMode, edge::SlotState};
 use tokio::{
     sync::{Semaphore, watch},
     time::sleep,
 };
 
-use super::{Config, failure::Failure, rtsp::Session};
+use super::{Config, Job, failure::Failure, rtsp::Session};
 use crate::{
     backoff::{self, Backoff},
     hub::Publisher,
@@ -27,7 +24,7 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     pub(super) connects: Arc<Semaphore>,
     pub(super) publisher: Publisher,
-    pub(super) desired: watch::Receiver<Arc<DesiredSlot>>,
+    pub(super) desired: watch::Receiver<Arc<Job>>,
 }
 
 /// Why a session has ended.
@@ -45,7 +42,7 @@ impl Worker {
         let mut backoff = Backoff::new(self.config.retry_min, self.config.retry_max);
         loop {
             let slot = Arc::clone(&self.desired.borrow_and_update());
-            if slot.start == StartMode::OnDemand && self.publisher.stream().viewers() == 0 {
+            if slot.work.start == StartMode::OnDemand && self.publisher.stream().viewers() == 0 {
                 self.wait_for_demand(&slot).await;
                 backoff.reset();
                 continue;
@@ -82,7 +79,7 @@ impl Worker {
     }
 
     /// Until somebody watches, or the camera is to be pulled always.
-    async fn wait_for_demand(&mut self, slot: &DesiredSlot) {
+    async fn wait_for_demand(&mut self, slot: &Job) {
         self.set_status(slot, SlotState::Idle, "waits for a viewer");
         let mut demand = self.publisher.stream().demand();
         tokio::select! {
@@ -94,11 +91,11 @@ impl Worker {
     }
 
     /// One session with the camera, from connecting to its end.
-    async fn session(&mut self, slot: &DesiredSlot) -> End {
+    async fn session(&mut self, slot: &Job) -> End {
         if self.publisher.stream().status().state != SlotState::Failed {
             self.set_status(slot, SlotState::Connecting, "connecting");
         }
-        let CameraSource::Pull { url, transport } = &slot.source else {
+        let CameraSource::Pull { url, transport } = &slot.work.source else {
             return self.reject(slot).await;
         };
         let session = Session {
@@ -107,7 +104,7 @@ impl Worker {
             clock: &self.clock,
             url,
             transport: *transport,
-            credentials: slot.credentials.as_ref(),
+            credentials: slot.work.credentials.as_ref(),
         };
         let watched = Arc::clone(self.publisher.stream());
         let live = |message: &str| report(&watched, slot, SlotState::Live, message);
@@ -122,19 +119,19 @@ impl Worker {
     }
 
     /// This version has no protocol for publishing.
-    async fn reject(&mut self, slot: &DesiredSlot) -> End {
+    async fn reject(&mut self, slot: &Job) -> End {
         self.set_status(slot, SlotState::Failed, &Failure::Publish.to_string());
         changed(&mut self.desired, slot).await;
         End::Changed
     }
 
-    fn set_status(&self, slot: &DesiredSlot, state: SlotState, message: &str) {
+    fn set_status(&self, slot: &Job, state: SlotState, message: &str) {
         report(self.publisher.stream(), slot, state, message);
     }
 }
 
 /// Sets the status, and logs it if it is new: once per change, not per attempt.
-fn report(stream: &crate::hub::Stream, slot: &DesiredSlot, state: SlotState, message: &str) {
+fn report(stream: &crate::hub::Stream, slot: &Job, state: SlotState, message: &str) {
     if !stream.set_status(state, message) {
         return;
     }
@@ -147,9 +144,11 @@ fn report(stream: &crate::hub::Stream, slot: &DesiredSlot, state: SlotState, mes
 }
 
 /// Until something that matters for the session has changed. A new epoch or name does not.
-async fn changed(desired: &mut watch::Receiver<Arc<DesiredSlot>>, slot: &DesiredSlot) {
-    let matters = |new: &Arc<DesiredSlot>| {
-        new.source != slot.source || new.credentials != slot.credentials || new.start != slot.start
+async fn changed(desired: &mut watch::Receiver<Arc<Job>>, slot: &Job) {
+    let matters = |new: &Arc<Job>| {
+        new.work.source != slot.work.source
+            || new.work.credentials != slot.work.credentials
+            || new.work.start != slot.work.start
     };
     if desired.wait_for(matters).await.is_err() {
         // The slot is gone; the worker is cancelled at once.
@@ -157,13 +156,13 @@ async fn changed(desired: &mut watch::Receiver<Arc<DesiredSlot>>, slot: &Desired
     }
 }
 
-async fn idle(publisher: &Publisher, slot: &DesiredSlot, limit: Duration) {
+async fn idle(publisher: &Publisher, slot: &Job, limit: Duration) {
     idle_stream(publisher.stream(), slot, limit).await;
 }
 
 /// Until an on-demand camera has had no viewer for `limit`.
-async fn idle_stream(stream: &crate::hub::Stream, slot: &DesiredSlot, limit: Duration) {
-    if slot.start == StartMode::Always {
+async fn idle_stream(stream: &crate::hub::Stream, slot: &Job, limit: Duration) {
+    if slot.work.start == StartMode::Always {
         pending::<()>().await;
     }
     let mut demand = stream.demand();

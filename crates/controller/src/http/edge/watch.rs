@@ -18,7 +18,7 @@ use axum::{
 use futures::stream;
 use headworks_types::{
     Credentials, NodeId,
-    edge::{Bundle, DesiredSlot, SlotKey, WatchMessage},
+    edge::{Bundle, DesiredSlot, IngestWork, SlotKey, WatchMessage, Work},
 };
 use serde::Deserialize;
 use tokio::{
@@ -260,9 +260,12 @@ impl Watch {
             epoch: slot.epoch,
             project_id: slot.project_id,
             camera_name: slot.camera_name,
-            source: slot.source,
-            credentials,
-            start: slot.start,
+            work: Work::Ingest(IngestWork {
+                source: slot.source,
+                credentials,
+                start: slot.start,
+                stream_keys: Vec::new(),
+            }),
         }
     }
 }
