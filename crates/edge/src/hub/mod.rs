@@ -114,6 +114,15 @@ impl Hub {
         (live.count() as u32, viewers)
     }
 
+    /// How many frames of a camera can be read.
+    #[cfg(test)]
+    pub(crate) fn buffered(&self, camera: CameraId) -> u64 {
+        self.stream(camera).map_or(0, |stream| {
+            let ring = stream.ring();
+            ring.next() - ring.first()
+        })
+    }
+
     fn forget(&self, stream: &Arc<Stream>) {
         let mut streams = self.streams();
         if streams

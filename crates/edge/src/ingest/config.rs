@@ -25,6 +25,9 @@ pub(crate) struct Config {
     /// An on-demand camera is left alone when nobody has watched for this long.
     #[serde(with = "humantime_serde")]
     pub(crate) idle: Duration,
+    /// When a publisher has been away for this long, its last pictures are forgotten.
+    #[serde(with = "humantime_serde")]
+    pub(crate) publisher_grace: Duration,
 }
 
 impl Default for Config {
@@ -36,6 +39,7 @@ impl Default for Config {
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(8),
             idle: Duration::from_secs(20),
+            publisher_grace: Duration::from_secs(10),
         }
     }
 }

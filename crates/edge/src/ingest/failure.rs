@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 /// Why a camera gives no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error("connection refused")]
     Refused,
     #[error("host name does not resolve")]
@@ -33,8 +33,6 @@ pub(super) enum Failure {
     Closed,
     #[error("camera breaks the protocol: {0}")]
     Protocol(String),
-    #[error("publishers are not accepted by this version; the camera has to be pulled")]
-    Publish,
     #[error("an internal error; the log says more")]
     Internal,
 }

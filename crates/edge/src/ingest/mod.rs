@@ -6,9 +6,10 @@
 
 mod config;
 mod failure;
-mod rtsp;
+mod feed;
+mod publish;
 mod runtime;
-mod sync;
+mod source;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -21,15 +22,18 @@ use std::{
 
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::{
-    NodeLoad,
-    edge::{IngestWork, SlotKey, SlotReport},
+    CameraId, NodeLoad,
+    edge::{IngestWork, Role, SlotKey, SlotReport},
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use config::Config;
+pub(crate) use feed::Feed;
+pub(crate) use publish::{Candidate, Denied, Ended, Protocol, Publication};
 
 use crate::hub::{Hub, Stream};
+use publish::Seat;
 use runtime::Threads;
 use worker::Worker;
 
@@ -65,11 +69,13 @@ pub(crate) struct Job {
 struct Slot {
     desired: watch::Sender<Arc<Job>>,
     stream: Arc<Stream>,
+    seat: Arc<Seat>,
     stop: CancellationToken,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.seat.retire();
         self.stop.cancel();
     }
 }
@@ -100,27 +106,68 @@ impl Ingests {
         let key = desired.key;
         let publisher = self.0.hub.publish(key.camera_id);
         let stream = Arc::clone(publisher.stream());
+        let feed = Feed::new(
+            publisher,
+            &desired.camera_name,
+            self.0.clock.clone(),
+            self.0.config.video_timeout,
+        );
+        let seat = Seat::new(self.0.clock.clone());
         let (sender, receiver) = watch::channel(Arc::new(desired));
         let stop = self.0.tasks.token().child_token();
         let worker = Worker {
             config: self.0.config.clone(),
             clock: self.0.clock.clone(),
             connects: Arc::clone(&self.0.connects),
-            publisher,
+            seat: Arc::clone(&seat),
             desired: receiver,
         };
         let running = stop.clone();
         let work = async move {
-            running.run_until_cancelled(worker.run()).await;
+            running.run_until_cancelled(worker.run(feed)).await;
         };
         let threads = self.0.threads.handle();
         self.0.tasks.spawn_on(threads, "camera pull", work);
         let slot = Slot {
             desired: sender,
             stream,
+            seat,
             stop,
         };
         slots.insert(key, slot);
+    }
+
+    /// Lets somebody publish a camera, if the key is good and the camera is published here.
+    pub(crate) async fn publish(
+        &self,
+        camera: CameraId,
+        candidate: &Candidate<'_>,
+    ) -> Result<Publication, Denied> {
+        let outcome = match self.seat(camera) {
+            Some(seat) => seat.admit(candidate).await,
+            None => Err(Denied::UnknownCamera),
+        };
+        let (protocol, address) = (candidate.protocol, candidate.address);
+        match &outcome {
+            Ok(publication) => tracing::info!(
+                camera.id = %camera, %protocol, %address, key.id = %publication.key(),
+                "publisher accepted"
+            ),
+            Err(denied) => tracing::warn!(
+                camera.id = %camera, %protocol, %address, reason = denied.reason(),
+                "publisher refused"
+            ),
+        }
+        outcome
+    }
+
+    fn seat(&self, camera: CameraId) -> Option<Arc<Seat>> {
+        let key = SlotKey {
+            camera_id: camera,
+            role: Role::Ingest,
+            ordinal: 0,
+        };
+        Some(Arc::clone(&self.slots().get(&key)?.seat))
     }
 
     /// Ends work and closes its viewers.

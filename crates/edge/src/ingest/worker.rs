@@ -10,10 +10,10 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Config, Job, failure::Failure, rtsp::Session};
+use super::{Config, Feed, Job, failure::Failure, publish::Seat, source};
 use crate::{
     backoff::{self, Backoff},
-    hub::Publisher,
+    hub::Stream,
 };
 
 /// A camera that gave pictures for this long was well; its next failure is a new one.
@@ -23,7 +23,8 @@ pub(super) struct Worker {
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) connects: Arc<Semaphore>,
-    pub(super) publisher: Publisher,
+    /// Where the feed is left for publishers.
+    pub(super) seat: Arc<Seat>,
     pub(super) desired: watch::Receiver<Arc<Job>>,
 }
 
@@ -38,117 +39,105 @@ enum End {
 }
 
 impl Worker {
-    pub(super) async fn run(mut self) {
+    /// Never returns.
+    pub(super) async fn run(mut self, mut feed: Feed) {
         let mut backoff = Backoff::new(self.config.retry_min, self.config.retry_max);
         loop {
-            let slot = Arc::clone(&self.desired.borrow_and_update());
-            if slot.work.start == StartMode::OnDemand && self.publisher.stream().viewers() == 0 {
-                self.wait_for_demand(&slot).await;
+            let job = Arc::clone(&self.desired.borrow_and_update());
+            feed.rename(&job.camera_name);
+            if job.work.source == CameraSource::Publish {
+                feed = self.take_publishers(feed, job).await;
+                backoff.reset();
+                continue;
+            }
+            if job.work.start == StartMode::OnDemand && feed.stream().viewers() == 0 {
+                self.wait_for_demand(&feed, &job).await;
                 backoff.reset();
                 continue;
             }
             let started = self.clock.monotonic();
-            match self.session(&slot).await {
+            match self.session(&mut feed, &job).await {
                 End::Idle => {
-                    self.publisher.clear();
-                    self.set_status(&slot, SlotState::Idle, "waits for a viewer");
+                    feed.clear();
+                    feed.set_status(SlotState::Idle, "waits for a viewer");
                     backoff.reset();
                 }
                 End::Changed => {
-                    self.set_status(
-                        &slot,
-                        SlotState::Connecting,
-                        "the camera's settings changed",
-                    );
+                    feed.set_status(SlotState::Connecting, "the camera's settings changed");
                     backoff.reset();
                 }
                 End::Failed(failure) => {
-                    self.set_status(&slot, SlotState::Failed, &failure.to_string());
+                    feed.set_status(SlotState::Failed, &failure.to_string());
                     if self.clock.monotonic() - started > WELL {
                         backoff.reset();
                     }
                     let wait = backoff.next(backoff::random());
                     tokio::select! {
                         () = sleep(wait) => {}
-                        () = changed(&mut self.desired, &slot) => backoff.reset(),
-                        () = idle(&self.publisher, &slot, self.config.idle) => {}
+                        () = changed(&mut self.desired, &job) => backoff.reset(),
+                        () = idle(feed.stream(), &job, self.config.idle) => {}
                     }
                 }
             }
         }
     }
 
+    /// Until the camera is pulled and not published any more.
+    async fn take_publishers(&mut self, feed: Feed, job: Arc<Job>) -> Feed {
+        self.seat.open(feed, job);
+        let follow = async {
+            // The slot's end cancels the worker.
+            while self.desired.changed().await.is_ok() {
+                let job = Arc::clone(&self.desired.borrow_and_update());
+                if job.work.source != CameraSource::Publish {
+                    return;
+                }
+                self.seat.update(job);
+            }
+            pending::<()>().await;
+        };
+        tokio::select! {
+            () = follow => {}
+            () = self.seat.forget_old(self.config.publisher_grace) => {}
+        }
+        self.seat.close().await
+    }
+
     /// Until somebody watches, or the camera is to be pulled always.
-    async fn wait_for_demand(&mut self, slot: &Job) {
-        self.set_status(slot, SlotState::Idle, "waits for a viewer");
-        let mut demand = self.publisher.stream().demand();
+    async fn wait_for_demand(&mut self, feed: &Feed, job: &Job) {
+        feed.set_status(SlotState::Idle, "waits for a viewer");
+        let mut demand = feed.stream().demand();
         tokio::select! {
             _ = demand.wait_for(|viewers| *viewers > 0) => {
-                self.set_status(slot, SlotState::Connecting, "connecting");
+                feed.set_status(SlotState::Connecting, "connecting");
             }
-            () = changed(&mut self.desired, slot) => {}
+            () = changed(&mut self.desired, job) => {}
         }
     }
 
     /// One session with the camera, from connecting to its end.
-    async fn session(&mut self, slot: &Job) -> End {
-        if self.publisher.stream().status().state != SlotState::Failed {
-            self.set_status(slot, SlotState::Connecting, "connecting");
+    async fn session(&mut self, feed: &mut Feed, job: &Job) -> End {
+        if feed.stream().status().state != SlotState::Failed {
+            feed.set_status(SlotState::Connecting, "connecting");
         }
-        let CameraSource::Pull { url, transport } = &slot.work.source else {
-            return self.reject(slot).await;
-        };
-        let session = Session {
-            config: &self.config,
-            connects: &self.connects,
-            clock: &self.clock,
-            url,
-            transport: *transport,
-            credentials: slot.work.credentials.as_ref(),
-        };
-        let watched = Arc::clone(self.publisher.stream());
-        let live = |message: &str| report(&watched, slot, SlotState::Live, message);
-        let demand = idle_stream(&watched, slot, self.config.idle);
+        let stream = Arc::clone(feed.stream());
+        let demand = idle(&stream, job, self.config.idle);
         // A depacketizer that panics over garbage must not end the camera.
-        let run = AssertUnwindSafe(session.run(&mut self.publisher, &live)).catch_unwind();
+        let run = AssertUnwindSafe(source::run(&self.config, &self.connects, job, feed));
         tokio::select! {
-            ended = run => End::Failed(ended.unwrap_or(Failure::Internal)),
-            () = changed(&mut self.desired, slot) => End::Changed,
+            ended = run.catch_unwind() => End::Failed(ended.unwrap_or(Failure::Internal)),
+            () = changed(&mut self.desired, job) => End::Changed,
             () = demand => End::Idle,
         }
-    }
-
-    /// This version has no protocol for publishing.
-    async fn reject(&mut self, slot: &Job) -> End {
-        self.set_status(slot, SlotState::Failed, &Failure::Publish.to_string());
-        changed(&mut self.desired, slot).await;
-        End::Changed
-    }
-
-    fn set_status(&self, slot: &Job, state: SlotState, message: &str) {
-        report(self.publisher.stream(), slot, state, message);
-    }
-}
-
-/// Sets the status, and logs it if it is new: once per change, not per attempt.
-fn report(stream: &crate::hub::Stream, slot: &Job, state: SlotState, message: &str) {
-    if !stream.set_status(state, message) {
-        return;
-    }
-    let (camera, name) = (slot.key.camera_id, slot.camera_name.as_str());
-    if state == SlotState::Failed {
-        tracing::warn!(camera.id = %camera, camera.name = name, reason = message, "camera fails");
-    } else {
-        tracing::info!(camera.id = %camera, camera.name = name, state = state.as_str(), message, "camera");
     }
 }
 
 /// Until something that matters for the session has changed. A new epoch or name does not.
-async fn changed(desired: &mut watch::Receiver<Arc<Job>>, slot: &Job) {
+async fn changed(desired: &mut watch::Receiver<Arc<Job>>, job: &Job) {
     let matters = |new: &Arc<Job>| {
-        new.work.source != slot.work.source
-            || new.work.credentials != slot.work.credentials
-            || new.work.start != slot.work.start
+        new.work.source != job.work.source
+            || new.work.credentials != job.work.credentials
+            || new.work.start != job.work.start
     };
     if desired.wait_for(matters).await.is_err() {
         // The slot is gone; the worker is cancelled at once.
@@ -156,13 +145,9 @@ async fn changed(desired: &mut watch::Receiver<Arc<Job>>, slot: &Job) {
     }
 }
 
-async fn idle(publisher: &Publisher, slot: &Job, limit: Duration) {
-    idle_stream(publisher.stream(), slot, limit).await;
-}
-
 /// Until an on-demand camera has had no viewer for `limit`.
-async fn idle_stream(stream: &crate::hub::Stream, slot: &Job, limit: Duration) {
-    if slot.work.start == StartMode::Always {
+async fn idle(stream: &Stream, job: &Job, limit: Duration) {
+    if job.work.start == StartMode::Always {
         pending::<()>().await;
     }
     let mut demand = stream.demand();

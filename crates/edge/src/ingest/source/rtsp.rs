@@ -1,10 +1,9 @@
 //! One RTSP session with a camera, by retina (RFC 2326, RFC 3550).
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
-use headworks_bootstrap::Clock;
 use headworks_media::{
     AudioParameters, G711Law, TrackKind, Tracks, VIDEO_CLOCK, VideoCodec, VideoParameters, rescale,
 };
@@ -19,12 +18,12 @@ use retina::{
 };
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout, timeout_at},
+    time::{timeout, timeout_at},
 };
 use url::Url;
 
-use super::{Config, failure::Failure, sync::Sync};
-use crate::hub::Publisher;
+use super::sync::Sync;
+use crate::ingest::{Config, Feed, failure::Failure};
 
 /// The largest picture that a camera may send, bytes. A key frame of 8K video has about a quarter.
 const MAX_PICTURE: usize = 8 << 20;
@@ -33,7 +32,6 @@ const MAX_PICTURE: usize = 8 << 20;
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) connects: &'a Semaphore,
-    pub(super) clock: &'a Clock,
     pub(super) url: &'a Url,
     pub(super) transport: Transport,
     pub(super) credentials: Option<&'a Credentials>,
@@ -47,9 +45,8 @@ struct Chosen {
 }
 
 impl Session<'_> {
-    /// Connects and feeds `publisher` until the session fails. `live` is told what the camera is
-    /// made of when the first picture is there.
-    pub(super) async fn run(&self, publisher: &mut Publisher, live: &impl Fn(&str)) -> Failure {
+    /// Connects and gives `feed` what comes, until the session fails.
+    pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
         let connected = {
             let Ok(_turn) = self.connects.acquire().await else {
                 return Failure::Internal;
@@ -61,7 +58,7 @@ impl Session<'_> {
             }
         };
         match connected {
-            Ok((demuxed, chosen)) => self.receive(demuxed, chosen, publisher, live).await,
+            Ok((demuxed, chosen)) => self.receive(demuxed, chosen, feed).await,
             Err(failure) => failure,
         }
     }
@@ -100,32 +97,22 @@ impl Session<'_> {
         Ok((playing.demuxed().map_err(failure)?, chosen))
     }
 
-    async fn receive(
-        &self,
-        mut demuxed: Demuxed,
-        chosen: Chosen,
-        publisher: &mut Publisher,
-        live: &impl Fn(&str),
-    ) -> Failure {
-        let limit = self.config.video_timeout;
+    async fn receive(&self, mut demuxed: Demuxed, chosen: Chosen, feed: &mut Feed) -> Failure {
+        feed.begin("");
         let mut receiver = Receiver {
             chosen,
-            publisher,
-            tracks: None,
+            feed,
             sync: Sync::default(),
-            last_video: self.clock.monotonic(),
-            is_live: false,
         };
         loop {
             // What has arrived already is taken first, so that it leaves together.
             let item = match demuxed.next().now_or_never() {
                 Some(item) => item,
                 None => {
-                    receiver.publisher.wake();
-                    let deadline = receiver.last_video + limit;
-                    match timeout_at(deadline, demuxed.next()).await {
+                    receiver.feed.flush();
+                    match timeout_at(receiver.feed.deadline(), demuxed.next()).await {
                         Ok(item) => item,
-                        Err(_) => return Failure::NoVideo(limit),
+                        Err(_) => return Failure::NoVideo(self.config.video_timeout),
                     }
                 }
             };
@@ -135,26 +122,11 @@ impl Session<'_> {
                     tracing::debug!(%error, "RTSP session ended");
                     Err(Failure::from_retina(&error, self.credentials.is_some()))
                 }
-                Some(Ok(item)) => receiver.take(item, &demuxed, self.clock.monotonic()),
+                Some(Ok(item)) => receiver.take(item, &demuxed),
             };
-            if let Err(failure) = outcome {
-                receiver.publisher.wake();
+            if let Err(failure) = outcome.and_then(|()| receiver.feed.check()) {
+                receiver.feed.flush();
                 return failure;
-            }
-            if receiver.last_video + limit < self.clock.monotonic() {
-                // Sound alone keeps the connection busy.
-                return Failure::NoVideo(limit);
-            }
-            if !receiver.is_live
-                && let Some(tracks) = &receiver.tracks
-            {
-                receiver.is_live = true;
-                receiver.publisher.wake();
-                receiver
-                    .publisher
-                    .stream()
-                    .set_tracks(describe::tracks(tracks));
-                live(&describe::sentence(tracks));
             }
         }
     }
@@ -187,18 +159,15 @@ fn choose(session: &retina::client::Session<Described>) -> Result<Chosen, Failur
 /// Takes what a session gives.
 struct Receiver<'a> {
     chosen: Chosen,
-    publisher: &'a mut Publisher,
-    tracks: Option<Arc<Tracks>>,
+    feed: &'a mut Feed,
     sync: Sync,
-    last_video: Instant,
-    is_live: bool,
 }
 
 impl Receiver<'_> {
-    fn take(&mut self, item: CodecItem, demuxed: &Demuxed, now: Instant) -> Result<(), Failure> {
+    fn take(&mut self, item: CodecItem, demuxed: &Demuxed) -> Result<(), Failure> {
         match item {
             CodecItem::VideoFrame(frame) if frame.stream_id() == self.chosen.video => {
-                self.video(frame, demuxed, now)
+                self.video(frame, demuxed)
             }
             CodecItem::AudioFrame(frame) if Some(frame.stream_id()) == self.chosen.audio => {
                 self.audio(&frame);
@@ -212,23 +181,18 @@ impl Receiver<'_> {
         }
     }
 
-    fn video(&mut self, frame: VideoFrame, demuxed: &Demuxed, now: Instant) -> Result<(), Failure> {
+    fn video(&mut self, frame: VideoFrame, demuxed: &Demuxed) -> Result<(), Failure> {
         if frame.data().len() > MAX_PICTURE {
             let size = frame.data().len() >> 20;
             return Err(Failure::Protocol(format!("a picture of {size} MiB")));
         }
-        if frame.has_new_parameters() || self.tracks.is_none() {
+        if frame.has_new_parameters() || self.feed.current_tracks().is_none() {
             self.learn(demuxed)?;
         }
         let rate = frame.timestamp().clock_rate().get();
         let pts = rescale(frame.timestamp().elapsed(), rate, VIDEO_CLOCK);
         let key = frame.is_random_access_point();
-        // Until its parameters are known, a picture is of no use.
-        if self.tracks.is_some() {
-            self.publisher
-                .video(pts, key, Bytes::from(frame.into_data()));
-            self.last_video = now;
-        }
+        self.feed.video(pts, key, Bytes::from(frame.into_data()));
         Ok(())
     }
 
@@ -248,28 +212,17 @@ impl Receiver<'_> {
             Some(index) => audio_parameters(&streams[index]).map_err(bad)?,
             None => None,
         };
-        let tracks = Arc::new(Tracks {
+        self.feed.tracks(Tracks {
             video: VideoParameters::new(codec).map_err(bad)?,
             audio,
         });
-        match &self.tracks {
-            None => self.publisher.start_session(Arc::clone(&tracks)),
-            Some(before) if *before == tracks => return Ok(()),
-            Some(_) => {
-                self.publisher.change_tracks(Arc::clone(&tracks));
-                self.publisher
-                    .stream()
-                    .set_tracks(describe::tracks(&tracks));
-            }
-        }
-        self.tracks = Some(tracks);
         Ok(())
     }
 
     fn audio(&mut self, frame: &AudioFrame) {
         let length = frame.frame_length().get();
         let payload = Bytes::copy_from_slice(frame.data());
-        self.publisher
+        self.feed
             .audio(frame.timestamp().elapsed(), length, payload);
     }
 
@@ -288,7 +241,7 @@ impl Receiver<'_> {
         if let Some(later) = self.sync.report(track, wall, time.elapsed_secs()) {
             let rate = f64::from(demuxed.streams()[audio].clock_rate_hz());
             tracing::debug!(seconds = later, "sound corrected by sender reports");
-            self.publisher.correct_audio((later * rate) as i64);
+            self.feed.correct_audio((later * rate) as i64);
         }
     }
 }
@@ -317,53 +270,5 @@ fn audio_parameters(
         "pcma" => Ok(Some(g711(G711Law::A))),
         "pcmu" => Ok(Some(g711(G711Law::Mu))),
         _ => AudioParameters::aac(Bytes::copy_from_slice(audio.extra_data()), clock_rate).map(Some),
-    }
-}
-
-/// Says what a camera is made of.
-mod describe {
-    use headworks_media::{AudioParameters, G711Law, Tracks, VideoCodec};
-    use headworks_types::{Codec, Track, TrackKind};
-
-    pub(super) fn tracks(tracks: &Tracks) -> Vec<Track> {
-        let video = Track {
-            kind: TrackKind::Video,
-            codec: match tracks.video.codec() {
-                VideoCodec::H264 { .. } => Codec::H264,
-                VideoCodec::H265 { .. } => Codec::H265,
-            },
-            width: Some(tracks.video.width()),
-            height: Some(tracks.video.height()),
-            sample_rate: None,
-            channels: None,
-        };
-        let audio = tracks.audio.as_ref().map(|audio| Track {
-            kind: TrackKind::Audio,
-            codec: match audio {
-                AudioParameters::Aac { .. } => Codec::Aac,
-                AudioParameters::G711 {
-                    law: G711Law::A, ..
-                } => Codec::G711a,
-                AudioParameters::G711 {
-                    law: G711Law::Mu, ..
-                } => Codec::G711u,
-                AudioParameters::Opus { .. } => Codec::Opus,
-            },
-            width: None,
-            height: None,
-            sample_rate: Some(audio.clock_rate()),
-            channels: Some(audio.channels().into()),
-        });
-        [Some(video), audio].into_iter().flatten().collect()
-    }
-
-    pub(super) fn sentence(of: &Tracks) -> String {
-        let words = tracks(of).into_iter().map(|track| match track.kind {
-            TrackKind::Video => {
-                format!("{} {}x{}", track.codec, of.video.width(), of.video.height())
-            }
-            TrackKind::Audio => track.codec.to_string(),
-        });
-        words.collect::<Vec<_>>().join(", ")
     }
 }

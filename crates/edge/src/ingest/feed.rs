@@ -1,0 +1,236 @@
+//! What every kind of source does with its media: describes it, stamps it, and says how it goes.
+//!
+//! There is one [`Feed`] per slot. Sessions come and go: each begins with [`Feed::begin`], tells
+//! the tracks before the first frame, and calls [`Feed::flush`] whenever what has arrived together
+//! is written.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use headworks_bootstrap::Clock;
+use headworks_media::{AudioParameters, G711Law, Tracks, VideoCodec};
+use headworks_types::{Codec, Track, TrackKind, edge::SlotState};
+use tokio::time::Instant;
+
+use super::failure::Failure;
+use crate::hub::{Publisher, Stream};
+
+/// The way of one slot's media into the hub.
+pub(crate) struct Feed {
+    publisher: Publisher,
+    camera_name: String,
+    clock: Clock,
+    /// A source that gives no picture for this long has failed.
+    video_timeout: Duration,
+    session: Session,
+}
+
+/// What is known of the session that runs.
+struct Session {
+    /// What the source is called in messages, after its tracks; empty: nothing.
+    origin: String,
+    tracks: Option<Arc<Tracks>>,
+    last_video: Instant,
+    is_live: bool,
+}
+
+impl Feed {
+    pub(super) fn new(
+        publisher: Publisher,
+        camera_name: &str,
+        clock: Clock,
+        video_timeout: Duration,
+    ) -> Self {
+        let session = Session::new(String::new(), clock.monotonic());
+        Self {
+            publisher,
+            camera_name: camera_name.to_owned(),
+            clock,
+            video_timeout,
+            session,
+        }
+    }
+
+    /// The stream that it writes.
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        self.publisher.stream()
+    }
+
+    /// The camera has another name now.
+    pub(super) fn rename(&mut self, camera_name: &str) {
+        camera_name.clone_into(&mut self.camera_name);
+    }
+
+    /// A session begins; `origin` says what its media comes by, for people.
+    pub(crate) fn begin(&mut self, origin: impl Into<String>) {
+        self.session = Session::new(origin.into(), self.clock.monotonic());
+    }
+
+    /// What the session's frames are made of from now on.
+    pub(crate) fn tracks(&mut self, tracks: Tracks) {
+        match &self.session.tracks {
+            Some(before) if **before == tracks => return,
+            before => {
+                let is_first = before.is_none();
+                let tracks = Arc::new(tracks);
+                if is_first {
+                    self.publisher.start_session(Arc::clone(&tracks));
+                } else {
+                    self.publisher.change_tracks(Arc::clone(&tracks));
+                }
+                self.session.tracks = Some(tracks);
+            }
+        }
+        if self.session.is_live {
+            self.describe();
+        }
+    }
+
+    /// What the session's frames are made of.
+    pub(crate) fn current_tracks(&self) -> Option<&Arc<Tracks>> {
+        self.session.tracks.as_ref()
+    }
+
+    /// A picture that the session shows at `pts` (90 kHz), of a source that says no more.
+    pub(crate) fn video(&mut self, pts: i64, key: bool, payload: Bytes) {
+        // Until its parameters are known, a picture is of no use.
+        if self.session.tracks.is_some() {
+            self.publisher.video(pts, key, payload);
+            self.session.last_video = self.clock.monotonic();
+        }
+    }
+
+    /// A picture of a source that says when it is decoded and when it is shown (90 kHz).
+    pub(crate) fn video_with_dts(&mut self, dts: i64, pts: i64, key: bool, payload: Bytes) {
+        if self.session.tracks.is_some() {
+            self.publisher.video_with_dts(dts, pts, key, payload);
+            self.session.last_video = self.clock.monotonic();
+        }
+    }
+
+    /// A packet of sound of `length` samples that the session plays at `timestamp` (its own clock).
+    pub(crate) fn audio(&mut self, timestamp: i64, length: u32, payload: Bytes) {
+        self.publisher.audio(timestamp, length, payload);
+    }
+
+    /// The source has told how its sound relates to its picture: `ticks` later than thought.
+    pub(crate) fn correct_audio(&mut self, ticks: i64) {
+        self.publisher.correct_audio(ticks);
+    }
+
+    /// Tells readers what is new. With the first pictures the camera counts as live.
+    pub(crate) fn flush(&mut self) {
+        self.publisher.wake();
+        if !self.session.is_live && self.session.tracks.is_some() {
+            self.session.is_live = true;
+            self.describe();
+        }
+    }
+
+    /// Until when the next picture has to be there.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.session.last_video + self.video_timeout
+    }
+
+    /// Fails if the source gives no pictures, whatever else it gives: sound alone keeps a
+    /// connection busy.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.clock.monotonic() < self.deadline() {
+            Ok(())
+        } else {
+            Err(Failure::NoVideo(self.video_timeout))
+        }
+    }
+
+    /// Forgets what is buffered, when nothing follows for some time.
+    pub(super) fn clear(&mut self) {
+        self.publisher.clear();
+    }
+
+    /// Says what the source does, and logs it if it is new: once per change, not per attempt.
+    pub(crate) fn set_status(&self, state: SlotState, message: &str) {
+        if !self.stream().set_status(state, message) {
+            return;
+        }
+        let (camera, name) = (self.stream().camera(), self.camera_name.as_str());
+        if state == SlotState::Failed {
+            tracing::warn!(camera.id = %camera, camera.name = name, reason = message, "camera fails");
+        } else {
+            tracing::info!(camera.id = %camera, camera.name = name, state = state.as_str(), message, "camera");
+        }
+    }
+
+    fn describe(&self) {
+        let Some(tracks) = &self.session.tracks else {
+            return;
+        };
+        self.stream().set_tracks(describe(tracks));
+        let mut message = sentence(tracks);
+        if !self.session.origin.is_empty() {
+            message.push_str("; ");
+            message.push_str(&self.session.origin);
+        }
+        self.set_status(SlotState::Live, &message);
+    }
+}
+
+impl Session {
+    fn new(origin: String, now: Instant) -> Self {
+        Self {
+            origin,
+            tracks: None,
+            last_video: now,
+            is_live: false,
+        }
+    }
+}
+
+/// What a camera is made of, for the API.
+fn describe(tracks: &Tracks) -> Vec<Track> {
+    let video = Track {
+        kind: TrackKind::Video,
+        codec: video_codec(tracks),
+        width: Some(tracks.video.width()),
+        height: Some(tracks.video.height()),
+        sample_rate: None,
+        channels: None,
+    };
+    let audio = tracks.audio.as_ref().map(|audio| Track {
+        kind: TrackKind::Audio,
+        codec: audio_codec(audio),
+        width: None,
+        height: None,
+        sample_rate: Some(audio.clock_rate()),
+        channels: Some(audio.channels().into()),
+    });
+    [Some(video), audio].into_iter().flatten().collect()
+}
+
+/// The same for people: "H.264 640x360, AAC".
+fn sentence(tracks: &Tracks) -> String {
+    let (width, height) = (tracks.video.width(), tracks.video.height());
+    let mut sentence = format!("{} {width}x{height}", video_codec(tracks));
+    if let Some(audio) = &tracks.audio {
+        sentence.push_str(", ");
+        sentence.push_str(&audio_codec(audio).to_string());
+    }
+    sentence
+}
+
+fn video_codec(tracks: &Tracks) -> Codec {
+    match tracks.video.codec() {
+        VideoCodec::H264 { .. } => Codec::H264,
+        VideoCodec::H265 { .. } => Codec::H265,
+    }
+}
+
+fn audio_codec(audio: &AudioParameters) -> Codec {
+    match audio {
+        AudioParameters::Aac { .. } => Codec::Aac,
+        AudioParameters::G711 { law, .. } => match law {
+            G711Law::A => Codec::G711a,
+            G711Law::Mu => Codec::G711u,
+        },
+        AudioParameters::Opus { .. } => Codec::Opus,
+    }
+}

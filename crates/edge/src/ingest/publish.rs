@@ -1,0 +1,62 @@
+//! Published cameras: who may publish, and one publisher at a time.
+//!
+//! A slot of a published camera has a [`Seat`]. Its worker leaves the [`Feed`] there; a connection
+//! whose stream key is good takes it as a [`Publication`] and gives it back when it ends. The
+//! stream stays meanwhile, so a publisher that drops and returns costs viewers nothing.
+//!
+//! Keys are checked against digests that came with the desired state: publishing needs no
+//! controller.
+
+mod denied;
+mod seat;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, net::SocketAddr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use headworks_types::edge::StreamKeyDigest;
+
+pub(crate) use denied::Denied;
+pub(super) use seat::Seat;
+pub(crate) use seat::{Ended, Publication};
+
+/// By what somebody publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// RTMP in any of its wrappings.
+    Rtmp,
+    /// RTSP ANNOUNCE and RECORD.
+    Rtsp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rtmp => "RTMP",
+            Self::Rtsp => "RTSP",
+        })
+    }
+}
+
+/// Who wants to publish.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate<'a> {
+    /// The stream key as it came.
+    pub(crate) key: &'a str,
+    /// By what.
+    pub(crate) protocol: Protocol,
+    /// From where.
+    pub(crate) address: SocketAddr,
+}
+
+/// The digest of the key, if it is one of these. Every wrong secret takes the same time.
+fn find<'a>(keys: &'a [StreamKeyDigest], key: &str) -> Option<&'a StreamKeyDigest> {
+    let lookup = key.strip_prefix("hwsk_")?.split('_').next()?;
+    let known = keys.iter().find(|known| known.lookup == lookup)?;
+    let expected = URL_SAFE_NO_PAD.decode(&known.digest).ok()?;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
+    aws_lc_rs::constant_time::verify_slices_are_equal(digest.as_ref(), &expected)
+        .ok()
+        .map(|()| known)
+}

@@ -1,0 +1,30 @@
+//! Why somebody may not publish.
+
+/// Why somebody may not publish. The texts are for the publisher: they help an honest one and do
+/// not tell a stranger which cameras exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    #[error("add the stream key: ?key=hwsk_…")]
+    NoKey,
+    #[error("this stream key is not valid for this camera here")]
+    WrongKey,
+    #[error("this stream key is not valid for this camera here")]
+    UnknownCamera,
+    #[error("this stream key has expired")]
+    Expired,
+    #[error("somebody else is publishing this camera")]
+    Taken,
+}
+
+impl Denied {
+    /// For the log, where the exact reason belongs.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::NoKey => "no stream key",
+            Self::WrongKey => "a wrong, revoked or foreign stream key",
+            Self::UnknownCamera => "no such published camera on this edge",
+            Self::Expired => "the stream key has expired",
+            Self::Taken => "somebody else publishes, and the key does not take over",
+        }
+    }
+}
