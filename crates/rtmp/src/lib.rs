@@ -9,6 +9,8 @@
 //! 2. Then call `poll_output` until it says [`Output::Wait`], and do what it says on the way:
 //!    write the bytes of each [`Output::Send`], in order; look at each [`Output::Event`].
 //! 3. Wait for input, or until the time in [`Output::Wait`]; then begin again.
+//!    A failed write is not the end yet: publishers close at once after their last frames, which
+//!    can still be read.
 //! 4. At [`Output::Close`], write what is left, then close. One `Closed` event came before it.
 //!
 //! Input is parsed only as far as the next output, so that nothing queues up inside. While a
