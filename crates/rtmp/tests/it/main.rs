@@ -5,3 +5,4 @@ mod memory;
 mod nginx;
 mod pair;
 mod socket;
+mod tunnel;
