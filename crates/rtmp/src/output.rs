@@ -52,7 +52,9 @@ impl Refusal {
         }
     }
 
-    /// Sends the peer to another URL, by Flash Media Server's convention of code 302.
+    /// Sends the peer to another URL, by Flash Media Server's convention of code 302. FFmpeg and
+    /// rtmpdump do not follow it: they print the description, which names the URL without its
+    /// query.
     #[must_use]
     pub fn redirect(url: impl Into<String>) -> Self {
         let url = url.into();

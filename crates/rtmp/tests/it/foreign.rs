@@ -184,8 +184,8 @@ fn told(
 
 #[test]
 fn a_refused_publisher_prints_the_reason() -> anyhow::Result<()> {
-    let refusal = Refusal::new(code::PUBLISH_BAD_NAME, "this key was revoked");
     for ffmpeg in [tool::FFMPEG.into(), tool::modern_ffmpeg()?] {
+        let refusal = Refusal::new(code::PUBLISH_BAD_NAME, "this key was revoked");
         let said = told(&refusal, |port, _| {
             publish(ffmpeg, &[], &[H264, AAC], &url(port))
         })?;

@@ -1,6 +1,9 @@
 //! Both engines against each other under virtual time, and against foreign peers.
 
+mod answer;
+mod command;
 mod foreign;
+mod gstreamer;
 mod memory;
 mod nginx;
 mod pair;
