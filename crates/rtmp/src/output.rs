@@ -1,10 +1,10 @@
 //! What an engine wants done.
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, fmt, time::Instant};
 
 use bytes::Bytes;
 
-use crate::Error;
+use crate::{Error, target::split};
 
 /// The next thing to do; from `poll_output`.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,13 +31,13 @@ pub enum Closed {
 }
 
 /// Why a peer is turned away, in RTMP's own words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// One of [`code`], or another of the protocol's.
     pub code: Cow<'static, str>,
     /// For humans: encoders show it.
     pub description: String,
-    /// Where the peer should go instead.
+    /// Where the peer should go instead. `Debug` leaves its query out.
     pub redirect: Option<String>,
 }
 
@@ -60,9 +60,20 @@ impl Refusal {
         let url = url.into();
         Self {
             code: code::CONNECT_REJECTED.into(),
-            description: format!("go to {}", crate::target::split(&url).0),
+            description: format!("go to {}", split(&url).0),
             redirect: Some(url),
         }
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let redirect = self.redirect.as_deref().map(|url| split(url).0);
+        f.debug_struct("Refusal")
+            .field("code", &self.code)
+            .field("description", &self.description)
+            .field("redirect", &redirect)
+            .finish()
     }
 }
 

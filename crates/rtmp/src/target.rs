@@ -52,15 +52,25 @@ pub struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(app: &str, name: &str, tc_url: &str) -> Self {
+    /// From what `connect` says.
+    pub(crate) fn application(app: &str, tc_url: &str) -> Self {
         let (app, app_query) = split(app);
-        let (name, name_query) = split(name);
         // Where the application has a query, the tcUrl has the same one.
         let tc_query = split(tc_url).1.filter(|_| app_query.is_none());
         Self {
             app: app.trim_matches('/').to_owned(),
+            name: String::new(),
+            query: Query::of([app_query, tc_query]),
+        }
+    }
+
+    /// A stream of the application `app` with the query `query`.
+    pub(crate) fn stream(app: &str, query: &Query, name: &str) -> Self {
+        let (name, name_query) = split(name);
+        Self {
+            app: app.to_owned(),
             name: name.trim_matches('/').to_owned(),
-            query: Query::of([name_query, app_query, tc_query]),
+            query: Query::of([name_query, Some(query.as_str())]),
         }
     }
 }
@@ -114,7 +124,8 @@ mod tests {
             ("live/", "/cam", "rtmp://host/live?key=a%2Fb"),
             ("live?key=second", "cam?x=1&key=a/b", ""),
         ] {
-            let target = Target::new(app, name, tc_url);
+            let application = Target::application(app, tc_url);
+            let target = Target::stream(&application.app, &application.query, name);
             assert_eq!((&*target.app, &*target.name), ("live", "cam"));
             assert_eq!(target.query.parameter("key").as_deref(), Some("a/b"));
             assert_eq!(target.query.parameter("token"), None);
@@ -125,7 +136,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_will_do(app: String, name: String, tc_url in "[a-z%?&=0-9]{0,30}") {
-            let target = Target::new(&app, &name, &tc_url);
+            let application = Target::application(&app, &tc_url);
+            let target = Target::stream(&application.app, &application.query, &name);
             let _ = target.query.parameter("a");
             let _ = decode(&tc_url);
         }

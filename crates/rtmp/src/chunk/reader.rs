@@ -73,43 +73,48 @@ impl Reader {
     /// under 20 bytes) is to be passed again with more behind it.
     pub fn next(&mut self, input: &mut Bytes) -> Result<Option<Message>, Error> {
         loop {
-            let (index, missing) = match self.current.take() {
-                Some(current) => current,
-                None => match self.begin_chunk(input)? {
-                    Some(begun) => begun,
-                    None => return Ok(None),
-                },
+            let chunk = match self.current.take() {
+                Some(current) => Some(current),
+                None => self.begin_chunk(input)?,
             };
-            let chunk = &mut self.streams[index];
-            if chunk.partial.is_none() && missing == chunk.length && input.len() >= missing {
-                let payload = self.take(input, missing);
-                return Ok(Some(self.streams[index].message(payload)));
-            }
+            let Some((index, missing)) = chunk else {
+                return Ok(None);
+            };
             let part = self.take(input, missing.min(input.len()));
-            let chunk = &mut self.streams[index];
-            if chunk.partial.is_none() {
-                self.partial += chunk.length;
-                if self.partial > self.limits.partial_length {
-                    let (value, limit) = (self.partial, self.limits.partial_length);
-                    return Err(self.too_much("incomplete messages of", value, limit));
-                }
-            }
-            let chunk = &mut self.streams[index];
-            let length = chunk.length;
-            let partial = chunk
-                .partial
-                .get_or_insert_with(|| BytesMut::with_capacity(length));
-            partial.extend_from_slice(&part);
             if part.len() < missing {
                 self.current = Some((index, missing - part.len()));
-                return Ok(None);
             }
-            if partial.len() == length {
-                self.partial -= length;
-                let payload = chunk.partial.take().unwrap_or_default().freeze();
-                return Ok(Some(chunk.message(payload)));
+            let message = self.add(index, part)?;
+            if message.is_some() || self.current.is_some() {
+                return Ok(message);
             }
         }
+    }
+
+    /// Adds to the message of a chunk stream, and gives it when it is complete.
+    fn add(&mut self, index: usize, part: Bytes) -> Result<Option<Message>, Error> {
+        let chunk = &mut self.streams[index];
+        let Some(partial) = &mut chunk.partial else {
+            if part.len() == chunk.length {
+                return Ok(Some(chunk.message(part)));
+            }
+            self.partial += chunk.length;
+            let mut partial = BytesMut::with_capacity(chunk.length);
+            partial.extend_from_slice(&part);
+            chunk.partial = Some(partial);
+            let (value, limit) = (self.partial, self.limits.partial_length);
+            if value > limit {
+                return Err(self.too_much("incomplete messages of", value, limit));
+            }
+            return Ok(None);
+        };
+        partial.extend_from_slice(&part);
+        if partial.len() < chunk.length {
+            return Ok(None);
+        }
+        self.partial -= chunk.length;
+        let payload = chunk.partial.take().unwrap_or_default().freeze();
+        Ok(Some(chunk.message(payload)))
     }
 
     /// The peer's Set Chunk Size (§5.4.1).

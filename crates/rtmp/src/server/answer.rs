@@ -73,6 +73,10 @@ impl Server {
     }
 
     pub(super) fn answer_refusal(&mut self, refusal: &Refusal) {
+        if self.connect.is_none() {
+            // It has not asked for anything yet, and may be in the middle of the handshake.
+            return;
+        }
         let mut status = information("error", &refusal.code, &refusal.description);
         if let (Some(url), Value::Object(values)) = (&refusal.redirect, &mut status) {
             let redirect = [

@@ -22,9 +22,6 @@ pub struct Connect {
     pub page_url: String,
     /// The codecs that the client names by Enhanced RTMP's FourCCs; `*` is all of them.
     pub codecs: Vec<String>,
-    /// As sent, for [`Connect::target`].
-    raw_app: String,
-    raw_tc_url: String,
     /// Enhanced RTMP version 2.
     has_extended_capabilities: bool,
     encoding: f64,
@@ -37,8 +34,8 @@ impl Connect {
             let value = object.get(name).and_then(Value::as_str);
             value.unwrap_or_default().to_owned()
         };
-        let (app, tc_url) = (text("app"), text("tcUrl"));
-        let target = Target::new(&app, "", &tc_url);
+        let tc_url = text("tcUrl");
+        let target = Target::application(&text("app"), &tc_url);
         Self {
             app: target.app,
             query: target.query,
@@ -51,14 +48,12 @@ impl Connect {
                 .get("objectEncoding")
                 .and_then(Value::as_number)
                 .unwrap_or_default(),
-            raw_app: app,
-            raw_tc_url: tc_url,
         }
     }
 
     /// A stream of this application.
     pub(super) fn target(&self, name: &str) -> Target {
-        Target::new(&self.raw_app, name, &self.raw_tc_url)
+        Target::stream(&self.app, &self.query, name)
     }
 
     /// The answer's values (§7.2.1.1), with Enhanced RTMP's if the client knows it: "Enhancing

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use headworks_rtmp::{
-    Closed, Error, Event, Limits, Media, MediaKind, Message, Output, Server, ServerConfig,
+    Closed, Error, Event, Limits, Media, MediaKind, Message, Output, Refusal, Server, ServerConfig,
     amf::{self, Value},
     chunk::Reader,
-    wire,
+    code, wire,
 };
 
 use crate::pair::epoch;
@@ -321,4 +321,34 @@ fn media_is_heard_only_of_a_publisher() {
     let mut raw = Raw::publishing();
     raw.message(9, b"frame");
     assert!(matches!(&raw.events[..], [Event::Media(media)] if media.payload == "frame"));
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let mut raw = Raw::new();
+    let object = Value::object([
+        ("app", Value::string("live?key=secret")),
+        ("tcUrl", Value::string("rtmp://edge/live?key=secret")),
+    ]);
+    raw.call("connect", 1.0, &[object]);
+    raw.call("play", 0.0, &[Value::Null, Value::string("cam?key=secret")]);
+    assert_eq!(raw.events.len(), 2);
+    assert!(!format!("{:?} {:?}", raw.events, raw.server).contains("secret"));
+    let redirect = Refusal::redirect("rtmp://other/live/cam?key=secret");
+    assert!(!format!("{redirect:?}").contains("secret"));
+}
+
+#[test]
+fn who_has_not_connected_is_closed_without_words() {
+    let now = epoch();
+    let mut server = Server::new(now, ServerConfig::default(), 1);
+    server.refuse(
+        now,
+        &Refusal::new(code::CONNECT_CLOSED, "the server goes away"),
+    );
+    assert_eq!(
+        server.poll_output(),
+        Output::Event(Event::Closed(Closed::Local))
+    );
+    assert_eq!(server.poll_output(), Output::Close);
 }

@@ -29,6 +29,17 @@ const H265: &[&str] = &[
     "-x265-params",
     "log-level=error:bframes=2",
 ];
+const AV1: &[&str] = &[
+    "-c:v",
+    "libsvtav1",
+    "-preset",
+    "12",
+    "-svtav1-params",
+    "lp=1",
+];
+const OPUS: &[&str] = &["-c:a", "libopus"];
+/// To be named at `connect`.
+const ENHANCED: &[&str] = &["-rtmp_enhanced_codecs", "av01,Opus"];
 pub(crate) const AAC: &[&str] = &["-c:a", "aac"];
 
 pub(crate) const PICTURES: u64 = 75;
@@ -159,6 +170,17 @@ fn the_modern_ffmpeg_publishes_and_plays_h265() -> anyhow::Result<()> {
     assert_eq!(video[0].payload[1..5], *b"hvc1");
     let seen = while_replaying(&recording.media, |port| judge::decode_modern(&url(port), 4))?;
     assert_decoded(&seen, ["hevc", "aac"]);
+    Ok(())
+}
+
+#[test]
+fn the_modern_ffmpeg_publishes_and_plays_av1_and_opus() -> anyhow::Result<()> {
+    let recording = recorded(tool::modern_ffmpeg()?, &[AV1, OPUS, ENHANCED])?;
+    assert_eq!(recording.codecs, ["av01", "Opus"]);
+    let video = of(&recording.media, MediaKind::Video);
+    assert_eq!(video[0].payload[1..5], *b"av01");
+    let seen = while_replaying(&recording.media, |port| judge::decode_modern(&url(port), 4))?;
+    assert_decoded(&seen, ["av1", "opus"]);
     Ok(())
 }
 
