@@ -221,6 +221,7 @@ fn video_codec(tracks: &Tracks) -> Codec {
     match tracks.video.codec() {
         VideoCodec::H264 { .. } => Codec::H264,
         VideoCodec::H265 { .. } => Codec::H265,
+        VideoCodec::Av1 { .. } => Codec::Av1,
     }
 }
 
