@@ -95,3 +95,12 @@ pub(crate) fn sound(length: usize, pts: i64) -> Frame {
         payload: (0..length).map(|at| at as u8).collect(),
     }
 }
+
+/// Where virtual time starts.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no other way to make an Instant"
+)]
+pub(crate) fn origin() -> std::time::Instant {
+    std::time::Instant::now()
+}
