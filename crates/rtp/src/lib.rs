@@ -16,6 +16,8 @@ mod nal;
 mod packet;
 mod packetize;
 mod receiver;
+#[cfg(test)]
+mod round_trip;
 pub mod rtcp;
 mod statistics;
 #[cfg(test)]

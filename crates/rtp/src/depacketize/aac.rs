@@ -24,6 +24,8 @@ pub(crate) struct Aac {
 #[derive(Debug)]
 struct Part {
     timestamp: i64,
+    /// Packets before its first are missing, perhaps its own.
+    head_lost: bool,
     size: usize,
     bytes: BytesMut,
 }
@@ -66,7 +68,13 @@ impl Aac {
         if let [header] = headers[..]
             && (self.part.is_some() || header.size > data.len())
         {
-            return self.fragment(header.size, packet.marker, &data, timestamp, out);
+            let part = self.part.take().unwrap_or_else(|| Part {
+                timestamp,
+                head_lost: lost,
+                size: header.size,
+                bytes: BytesMut::new(),
+            });
+            return self.fragment(part, &data, packet.marker, out);
         }
         if self.part.take().is_some() {
             self.damaged += 1;
@@ -81,25 +89,14 @@ impl Aac {
         }
     }
 
-    /// A part of an access unit, the header of which tells the size of the whole (§3.2.3.1).
-    fn fragment(
-        &mut self,
-        size: usize,
-        last: bool,
-        data: &Bytes,
-        timestamp: i64,
-        out: &mut Outputs,
-    ) {
-        let mut part = self.part.take().unwrap_or_else(|| Part {
-            timestamp,
-            size,
-            bytes: BytesMut::new(),
-        });
+    /// Adds to an access unit, the headers of which tell the size of the whole (§3.2.3.1).
+    fn fragment(&mut self, mut part: Part, data: &[u8], last: bool, out: &mut Outputs) {
         part.bytes.extend_from_slice(data);
-        if part.bytes.len() > MAX_UNIT {
+        let complete = part.bytes.len() >= part.size;
+        if part.bytes.len() > MAX_UNIT || last && !complete && part.head_lost {
             self.damaged += 1;
-        } else if last || part.bytes.len() >= part.size {
-            // Cameras that write a wrong size mean what they have sent.
+        } else if last || complete {
+            // Cameras that write a size that is too large mean what they have sent.
             part.bytes.truncate(part.size);
             self.emit(part.timestamp, part.bytes.freeze(), out);
         } else {
@@ -303,11 +300,11 @@ mod tests {
         );
         assert_eq!(push(&mut aac, &part(&[1, 2]), false, false), []);
         assert_eq!(
-            push(&mut aac, &part(&[5]), true, true).len(),
-            1,
-            "of a wrong size, after loss"
+            push(&mut aac, &part(&[5]), true, true),
+            [],
+            "the start is lost"
         );
-        assert_eq!(aac.damaged(), 1);
+        assert_eq!(aac.damaged(), 2);
     }
 
     #[test]
