@@ -68,8 +68,8 @@ impl Asked {
     }
 
     /// A secret that stands for itself, a token or a key: `?name=…`, or the password of Basic
-    /// with any user name. `rtsp://<secret>@host/…` is understood too: there the user name is all
-    /// that is given.
+    /// with any user name. `rtsp://<secret>:@host/…` is understood too: there the user name is all
+    /// that is given (FFmpeg needs the colon).
     ///
     /// FFmpeg cuts user name and password at 127 bytes, so a long token has to be in the query.
     #[must_use]
