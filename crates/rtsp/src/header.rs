@@ -210,7 +210,7 @@ impl RtpInfo {
                 "seq" => info.seq = value_trimmed.parse().ok(),
                 "rtptime" => info.rtptime = value_trimmed.parse().ok(),
                 // The rest of a URL with a semicolon in it.
-                _ if info.seq.is_none() && info.rtptime.is_none() => {
+                _ if !info.url.is_empty() && info.seq.is_none() && info.rtptime.is_none() => {
                     info.url.push(';');
                     info.url.push_str(field);
                 }

@@ -115,7 +115,7 @@ pub struct Format {
     pub codec: String,
     /// Ticks of RTP time in a second; 0 if nobody told.
     pub clock_rate: u32,
-    /// Of sound; `None` if not told.
+    /// Of sound; `None` if not told, which means one.
     pub channels: Option<u8>,
     /// The codec's parameters.
     pub fmtp: Fmtp,

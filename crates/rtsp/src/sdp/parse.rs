@@ -174,7 +174,7 @@ fn rtpmap(media: &mut Media, value: &str) {
     {
         format.codec = codec;
         format.clock_rate = clock_rate.unwrap_or(format.clock_rate);
-        format.channels = channels;
+        format.channels = channels.or(format.channels);
     }
 }
 

@@ -79,7 +79,7 @@ fn take_in(server: &mut Server, event: &Event, media: &mut Media) -> Result<(), 
                     ssrc: None,
                 },
                 Offer::Udp { client } => {
-                    let pair = udp_pair().unwrap();
+                    let pair = udp_pair().expect("two ports");
                     let server = ports(&pair);
                     media.sockets.push(pair);
                     Grant::Udp {
@@ -162,7 +162,10 @@ fn check_announced((asked, description): (&Asked, &Description)) {
         panic!("{description:?}");
     };
     assert_eq!((&video.kind, &audio.kind), (&Kind::Video, &Kind::Audio));
-    let (video, audio) = (video.format().unwrap(), audio.format().unwrap());
+    let (video, audio) = (
+        video.format().expect("has one"),
+        audio.format().expect("has one"),
+    );
     assert_eq!((&*video.codec, video.clock_rate), ("H264", 90_000));
     assert!(video.fmtp.get("sprop-parameter-sets").is_some());
     assert_eq!((&*audio.codec, audio.clock_rate), ("MPEG4-GENERIC", 48_000));
@@ -198,7 +201,7 @@ fn play_to(server: &mut Server, event: &Event, media: &mut Media) -> Result<(), 
                 }
                 Offer::Udp { client } => {
                     media.to = Some(To::Port(client.0));
-                    let pair = udp_pair().unwrap();
+                    let pair = udp_pair().expect("two ports");
                     let server = ports(&pair);
                     media.sockets.push(pair);
                     Grant::Udp {

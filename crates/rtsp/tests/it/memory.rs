@@ -98,7 +98,7 @@ pub(crate) fn server_config(now: Instant) -> server::Config {
 
 pub(crate) fn client_config(url: &str, login: Option<(&str, &str)>) -> client::Config {
     client::Config {
-        url: Url::parse(url).unwrap(),
+        url: Url::parse(url).expect("a URL"),
         login: login.map(|(username, password)| Login {
             username: username.to_owned(),
             password: password.to_owned(),
@@ -143,7 +143,7 @@ impl Pair {
         loop {
             let (from_client, client_deadline) = self.drain_client()?;
             for piece in self.pieces.of(&from_client) {
-                self.server.handle_input(self.now, piece).unwrap();
+                self.server.handle_input(self.now, piece).expect("goes on");
             }
             let (from_server, server_deadline) = self.drain_server();
             for piece in self.pieces.of(&from_server) {
@@ -160,10 +160,14 @@ impl Pair {
 
     /// One exchange only.
     pub(crate) fn settle_one_way(&mut self) {
-        let (from_client, _) = self.drain_client().unwrap();
-        self.server.handle_input(self.now, &from_client).unwrap();
+        let (from_client, _) = self.drain_client().expect("goes on");
+        self.server
+            .handle_input(self.now, &from_client)
+            .expect("goes on");
         let (from_server, _) = self.drain_server();
-        self.client.handle_input(self.now, &from_server).unwrap();
+        self.client
+            .handle_input(self.now, &from_server)
+            .expect("goes on");
     }
 
     /// Lets `time` pass.
@@ -204,7 +208,7 @@ impl Pair {
     }
 
     pub(crate) fn via(&self, track: usize) -> client::Via {
-        let port = 5000 + 2 * u16::try_from(track).unwrap();
+        let port = 5000 + 2 * u16::try_from(track).expect("few tracks");
         match self.via {
             Via::Tcp => client::Via::Tcp,
             Via::Udp => client::Via::Udp {
@@ -220,7 +224,7 @@ impl Pair {
                 Output::Send(bytes) => sent.extend_from_slice(&bytes),
                 Output::Wait(deadline) => return (sent, deadline),
                 Output::Event(event) => {
-                    self.decide(&event).unwrap();
+                    self.decide(&event).expect("it was asked");
                     self.server_events.push(event);
                 }
             }
@@ -279,7 +283,7 @@ impl Pair {
     }
 
     fn grant(&self, setup: &server::Setup) -> Option<Grant> {
-        let track = u8::try_from(setup.track).unwrap();
+        let track = u8::try_from(setup.track).expect("few tracks");
         setup.offers.iter().find_map(|offer| match offer {
             // Not what the client has proposed.
             Offer::Tcp { .. } => self.rules.tcp.then_some(Grant::Tcp {

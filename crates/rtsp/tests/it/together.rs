@@ -23,7 +23,9 @@ fn record(login: Option<(&str, &str)>) -> impl FnOnce(std::time::Instant) -> Cli
 }
 
 fn frame(channel: u8, data: &[u8]) -> Vec<u8> {
-    let mut frame = message::frame_header(channel, data.len()).unwrap().to_vec();
+    let mut frame = message::frame_header(channel, data.len())
+        .expect("fits")
+        .to_vec();
     frame.extend_from_slice(data);
     frame
 }
@@ -214,7 +216,7 @@ fn a_token_in_the_query_needs_no_password() {
 }
 
 #[test]
-fn keep_alives_hold_a_session_for_an_hour_through_stale_nonces() {
+fn keep_alives_hold_a_session_for_an_hour() {
     let rules = Rules {
         password: Some("secret"),
         offer: auth::Offer::Digest,
@@ -229,21 +231,6 @@ fn keep_alives_hold_a_session_for_an_hour_through_stale_nonces() {
         .count();
     assert_eq!(kept, 120);
     assert!(pair.server.session_id().is_some());
-}
-
-#[test]
-fn a_stale_nonce_is_answered_with_a_new_one() {
-    let rules = Rules {
-        password: Some("secret"),
-        offer: auth::Offer::Digest,
-        ..Rules::default()
-    };
-    let mut pair = Pair::new(play(URL, Some(("admin", "secret"))), rules.clone());
-    pair.settle().unwrap();
-    // The same signed DESCRIBE, long after.
-    let mut late = Pair::new(record(Some(("admin", "secret"))), rules);
-    late.settle().unwrap();
-    assert!(late.client_events.contains(&client::Event::Recording));
 }
 
 #[test]
