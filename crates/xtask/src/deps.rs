@@ -65,6 +65,7 @@ const RULES: &[Rule] = &[
             "headworks-client",
             "headworks-media",
             "headworks-hls",
+            "headworks-rtmp",
             "headworks-rtp",
             "headworks-rtsp",
             "headworks-bootstrap",

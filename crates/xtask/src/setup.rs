@@ -19,7 +19,10 @@ const PACKAGES: [(&str, &str); 12] = [
     ("ffmpeg", "a player that judges what headworks serves"),
     ("rtmpdump", "a second RTMP client"),
     ("nginx", "carries the RTMP server below"),
-    ("libnginx-mod-rtmp", "an RTMP server to push to and pull from"),
+    (
+        "libnginx-mod-rtmp",
+        "an RTMP server to push to and pull from",
+    ),
     (
         "python3-pip",
         "installs a newer FFmpeg, which also knows H.265 in FLV",
