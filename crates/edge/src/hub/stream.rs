@@ -14,9 +14,11 @@ use tokio::sync::watch;
 
 use super::{
     Config, Counters, Status,
+    entry::{Description, Entry},
+    format::Sound,
     hls::HlsOutput,
     lock,
-    ring::{Entry, Ring},
+    ring::Ring,
     shard::Link,
 };
 
@@ -32,6 +34,8 @@ pub(crate) struct Stream {
     links: Mutex<Vec<Arc<Link>>>,
     progress: watch::Sender<Progress>,
     viewers: watch::Sender<u32>,
+    /// Those of the viewers that cannot take any other sound than AAC.
+    aac_viewers: watch::Sender<u32>,
     status: watch::Sender<Status>,
     ended: AtomicBool,
     pub(super) hls: HlsOutput,
@@ -57,12 +61,27 @@ pub(crate) enum NoPicture {
 
 /// Counts one viewer of a stream for as long as it lives. An on-demand camera is pulled while
 /// there is one.
-pub(crate) struct ViewerGuard(Arc<Stream>);
+pub(crate) struct ViewerGuard {
+    stream: Arc<Stream>,
+    sound: Sound,
+}
 
 impl Drop for ViewerGuard {
     fn drop(&mut self) {
-        self.0.viewers.send_modify(|count| *count -= 1);
+        self.stream.viewers.send_modify(|count| *count -= 1);
+        if self.sound == Sound::Aac {
+            self.stream.aac_viewers.send_modify(|count| *count -= 1);
+        }
     }
+}
+
+/// A key frame at which a viewer can start.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    /// Its number in the ring.
+    pub(super) number: u64,
+    /// What it is made of.
+    pub(crate) description: Arc<Description>,
 }
 
 impl Stream {
@@ -89,6 +108,7 @@ impl Stream {
             links: Mutex::default(),
             progress: watch::Sender::default(),
             viewers: watch::Sender::default(),
+            aac_viewers: watch::Sender::default(),
             status: watch::Sender::new(status),
             ended: AtomicBool::new(false),
             hls: HlsOutput::default(),
@@ -137,10 +157,37 @@ impl Stream {
         self.viewers.subscribe()
     }
 
-    /// Counts a viewer.
+    /// Follows how many watch it who can take no other sound than AAC.
+    pub(crate) fn aac_demand(&self) -> watch::Receiver<u32> {
+        self.aac_viewers.subscribe()
+    }
+
+    /// Counts a viewer that takes no other sound than AAC.
     pub(crate) fn add_viewer(self: &Arc<Self>) -> ViewerGuard {
+        self.add_viewer_for(Sound::Aac)
+    }
+
+    /// Counts a viewer with this sound.
+    pub(crate) fn add_viewer_for(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
         self.viewers.send_modify(|count| *count += 1);
-        ViewerGuard(Arc::clone(self))
+        if sound == Sound::Aac {
+            self.aac_viewers.send_modify(|count| *count += 1);
+        }
+        ViewerGuard {
+            stream: Arc::clone(self),
+            sound,
+        }
+    }
+
+    /// Where a viewer that comes now starts: the newest key frame, if there is one.
+    pub(crate) fn start(&self) -> Option<Start> {
+        let ring = self.ring();
+        let number = ring.newest_key()?;
+        let entry = ring.get(number)?;
+        Some(Start {
+            number,
+            description: Arc::clone(&entry.description),
+        })
     }
 
     /// Waits until a viewer can start, at most for `limit`. A source that fails is not waited
@@ -193,7 +240,8 @@ impl Stream {
         self.ring().push(entry);
     }
 
-    pub(super) fn wake(&self) {
+    /// Tells readers that there is something new; what is urgent does not wait for more.
+    pub(super) fn wake(&self, urgent: bool) {
         let next = self.ring().next();
         self.progress.send_if_modified(|progress| {
             let moved = progress.next != next;
@@ -201,7 +249,7 @@ impl Stream {
             moved
         });
         for link in lock(&self.links).iter() {
-            link.wake();
+            link.wake(urgent);
         }
     }
 
@@ -209,7 +257,7 @@ impl Stream {
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.progress.send_modify(|progress| progress.ended = true);
-        self.wake();
+        self.wake(true);
     }
 
     pub(super) fn attach(&self, link: Arc<Link>) {

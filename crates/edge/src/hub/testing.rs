@@ -7,6 +7,8 @@ use headworks_media::{
     AudioParameters, Frame, G711Law, TrackKind, Tracks, VideoCodec, VideoParameters,
 };
 
+use super::entry::{Description, Entry};
+
 /// H.264, 640x360, without sound and B-frames.
 pub(crate) fn tracks() -> Arc<Tracks> {
     let sps = b"\x67\x42\xc0\x0d\xd9\x01\x51\x9e\x22\x6c\x04\x40\x00\x00\x03\x00\x40\x00\x00\x0c\x83\xc5\x0a\x92";
@@ -29,6 +31,23 @@ pub(crate) fn tracks_with_sound() -> Arc<Tracks> {
         channels: 1,
     });
     Arc::new(tracks)
+}
+
+/// A frame in a ring, of a camera with sound.
+pub(crate) fn entry(frame: Frame) -> Entry {
+    let description = Description::new(tracks_with_sound(), None, 1, 0);
+    Entry::new(frame, Arc::new(description), false, None)
+}
+
+/// A packet of G.711.
+pub(crate) fn sound(dts: i64) -> Frame {
+    Frame {
+        track: TrackKind::Audio,
+        dts,
+        pts: dts,
+        key: true,
+        payload: vec![0x55; 160].into(),
+    }
 }
 
 /// A picture of `size` bytes.

@@ -156,7 +156,7 @@ impl Ingests {
             streams,
             viewers,
             received_bytes: counters.received.get(),
-            sent_bytes: counters.sent.get(),
+            sent_bytes: counters.sent_bytes(),
         }
     }
 
