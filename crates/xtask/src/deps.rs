@@ -39,11 +39,12 @@ const fn with_sqlx(rule: Rule) -> Rule {
 }
 
 /// Controller and edge never use each other: they meet in `types` and over HTTP.
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     rule("headworks-types", &[]),
     rule("headworks-planner", &["headworks-types"]),
     rule("headworks-media", &[]),
     rule("headworks-hls", &["headworks-media"]),
+    rule("headworks-rtp", &["headworks-media"]),
     rule("headworks-postgres", &[]),
     with_tokio(rule("headworks-client", &["headworks-types"])),
     with_tokio(rule("headworks-bootstrap", &[])),
@@ -62,6 +63,7 @@ const RULES: [Rule; 13] = [
             "headworks-client",
             "headworks-media",
             "headworks-hls",
+            "headworks-rtp",
             "headworks-bootstrap",
         ],
     )),

@@ -1,0 +1,59 @@
+//! RTP and RTCP (RFC 3550), and how H.264, H.265, AAC, G.711 and Opus travel in them.
+//!
+//! * Out: [`packet_count`] and [`interleaved`] or [`datagrams`] turn a frame into packets, once
+//!   for all viewers.
+//! * [`Format`] says in the words of SDP what a track is, and reads what others say.
+//!
+//! The crate does no I/O, starts no threads and reads no clock. Whatever it parses comes from
+//! strangers: no parser panics, and every buffer has a bound.
+
+mod format;
+mod nal;
+mod packet;
+mod packetize;
+#[cfg(test)]
+mod testing;
+mod write;
+
+pub use format::{AuHeaders, Codec, Described, Format, Media};
+pub use packet::{HEADER, Packet};
+pub use packetize::{Payload, Payloads, packet_count, payloads};
+pub use write::{
+    AUDIO_CHANNEL, MAX_PACKET, Outgoing, Run, VIDEO_CHANNEL, datagrams, interleaved, timestamp,
+};
+
+/// What is wrong with what came in, or what cannot go out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not an RTP or RTCP packet.
+    #[error("bad {what} of {length} bytes at byte {offset}: {reason}")]
+    Packet {
+        /// `RTP packet`, `sender report`, …
+        what: &'static str,
+        /// How long it is.
+        length: usize,
+        /// Where it went wrong.
+        offset: usize,
+        /// What was expected.
+        reason: &'static str,
+    },
+    /// A format that has no way through here.
+    #[error("RTP cannot carry {0} here")]
+    Unsupported(String),
+}
+
+impl Error {
+    pub(crate) fn packet(
+        what: &'static str,
+        bytes: &[u8],
+        offset: usize,
+        reason: &'static str,
+    ) -> Self {
+        Self::Packet {
+            what,
+            length: bytes.len(),
+            offset,
+            reason,
+        }
+    }
+}
