@@ -39,11 +39,12 @@ const fn with_sqlx(rule: Rule) -> Rule {
 }
 
 /// Controller and edge never use each other: they meet in `types` and over HTTP.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     rule("headworks-types", &[]),
     rule("headworks-planner", &["headworks-types"]),
     rule("headworks-media", &[]),
     rule("headworks-hls", &["headworks-media"]),
+    rule("headworks-rtmp", &[]),
     rule("headworks-rtp", &["headworks-media"]),
     rule("headworks-postgres", &[]),
     with_tokio(rule("headworks-client", &["headworks-types"])),
@@ -63,6 +64,8 @@ const RULES: [Rule; 14] = [
             "headworks-client",
             "headworks-media",
             "headworks-hls",
+            "headworks-rtmp",
+            "headworks-rtp",
             "headworks-rtp",
             "headworks-bootstrap",
         ],

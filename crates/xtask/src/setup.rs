@@ -8,7 +8,7 @@ use headworks_testkit::tool;
 use crate::cargo;
 
 /// Debian's packages, with what each is for.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("postgresql", "the database that headworks embeds"),
     ("python3-gi", "the test cameras"),
     ("gir1.2-gst-rtsp-server-1.0", "their RTSP server"),
@@ -17,6 +17,9 @@ const PACKAGES: [(&str, &str); 9] = [
     ("gstreamer1.0-plugins-bad", "their H.265 and AAC"),
     ("gstreamer1.0-plugins-ugly", "their H.264"),
     ("ffmpeg", "a player that judges what headworks serves"),
+    ("rtmpdump", "a second RTMP client"),
+    ("nginx", "carries the RTMP server below"),
+    ("libnginx-mod-rtmp", "an RTMP server to push to and pull from"),
     (
         "python3-pip",
         "installs a newer FFmpeg, which also knows H.265 in FLV",

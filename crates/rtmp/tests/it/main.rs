@@ -1,0 +1,4 @@
+//! Both engines against each other under virtual time, and against foreign peers.
+
+mod memory;
+mod pair;
