@@ -15,6 +15,8 @@ pub(super) struct Position {
     pub(super) next: u64,
     /// The number of the description that it knows; 0 for none.
     pub(super) description: u64,
+    /// The series of that description.
+    series: u64,
 }
 
 /// Something to write, and where a viewer stands once it is written.
@@ -31,6 +33,8 @@ pub(super) struct Batch {
     pub(super) end: Position,
     /// How many bytes it is.
     pub(super) length: usize,
+    /// True if viewers cannot follow what comes behind it.
+    pub(super) is_last: bool,
 }
 
 impl Batch {
@@ -49,11 +53,19 @@ impl Batch {
             if let Some(wire) = entry.wire(format, selection) {
                 let description = &entry.description;
                 if description.number != at.description {
+                    if at.description != 0
+                        && at.series != description.series
+                        && format.is_described_once()
+                    {
+                        self.is_last = true;
+                        break;
+                    }
                     let headers = match at.description {
                         0 => description.start(format),
                         _ => description.headers(format),
                     };
                     at.description = description.number;
+                    at.series = description.series;
                     self.push(headers, at);
                 }
                 at.next += 1;
@@ -69,6 +81,7 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
         self.length = 0;
+        self.is_last = false;
     }
 
     /// For one vectored write.

@@ -1,17 +1,21 @@
 //! A frame in the ring and what it is made of, with their wire forms.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    mem::{Discriminant, discriminant},
+    sync::{Arc, OnceLock},
+};
 
-use headworks_media::{AudioParameters, Frame, TrackKind, Tracks};
+use headworks_media::{AudioParameters, Frame, TrackKind, Tracks, VideoCodec};
 
 use super::{
     format::{Format, Selection, Sound},
+    numbering::{self, Numbers, Sender},
     wire::Wire,
 };
 
 /// One wire form for each format, each written when the first viewer needs it.
 #[derive(Debug, Default)]
-struct Forms([OnceLock<Arc<Wire>>; Format::COUNT]);
+pub(super) struct Forms([OnceLock<Arc<Wire>>; Format::COUNT]);
 
 impl Forms {
     fn get(&self, format: Format, write: impl FnOnce() -> Wire) -> &Arc<Wire> {
@@ -26,35 +30,58 @@ pub(crate) struct Description {
     pub(crate) tracks: Arc<Tracks>,
     /// Tells descriptions of a stream apart; from 1.
     pub(crate) number: u64,
+    /// Rises when codecs or tracks change. Who was told only once what there is, as RTSP does it,
+    /// cannot follow.
+    pub(crate) series: u64,
     /// When the first frame with it is decoded.
     dts: i64,
     /// The tracks with AAC in place of the camera's own sound, while somebody makes it.
     with_aac: Option<Arc<Tracks>>,
+    senders: [Sender; 2],
     start: Forms,
     headers: Forms,
 }
 
 impl Description {
-    pub(super) fn new(
-        tracks: Arc<Tracks>,
-        aac: Option<AudioParameters>,
-        number: u64,
-        dts: i64,
-    ) -> Self {
-        let with_aac = aac.map(|aac| {
-            Arc::new(Tracks {
-                audio: Some(aac),
-                ..Tracks::clone(&tracks)
-            })
-        });
+    /// The first of a stream.
+    pub(super) fn first(tracks: Arc<Tracks>, senders: [Sender; 2]) -> Self {
         Self {
             tracks,
-            number,
-            dts,
-            with_aac,
+            number: 1,
+            series: 1,
+            dts: 0,
+            with_aac: None,
+            senders,
             start: Forms::default(),
             headers: Forms::default(),
         }
+    }
+
+    /// One that follows this.
+    pub(super) fn next(&self, tracks: &Arc<Tracks>) -> Self {
+        let changed = kinds(tracks) != kinds(&self.tracks);
+        Self {
+            number: self.number + 1,
+            series: self.series + u64::from(changed),
+            ..Self::first(Arc::clone(tracks), self.senders)
+        }
+    }
+
+    /// With AAC in place of the camera's own sound.
+    pub(super) fn with_aac(mut self, aac: Option<&AudioParameters>) -> Self {
+        self.with_aac = aac.map(|aac| {
+            Arc::new(Tracks {
+                audio: Some(aac.clone()),
+                ..Tracks::clone(&self.tracks)
+            })
+        });
+        self
+    }
+
+    /// For frames from this time on.
+    pub(super) fn at(mut self, dts: i64) -> Self {
+        self.dts = dts;
+        self
     }
 
     /// True if it describes these.
@@ -76,6 +103,11 @@ impl Description {
         self.dts
     }
 
+    /// Who sends a track by RTP.
+    pub(super) fn sender(&self, track: TrackKind) -> Sender {
+        self.senders[numbering::place(track)]
+    }
+
     /// What a viewer gets before its first frame.
     pub(super) fn start(&self, format: Format) -> &Arc<Wire> {
         self.start.get(format, || format.start(self))
@@ -85,6 +117,11 @@ impl Description {
     pub(super) fn headers(&self, format: Format) -> &Arc<Wire> {
         self.headers.get(format, || format.headers(self))
     }
+}
+
+/// What a session description says of tracks that later frames do not repeat.
+fn kinds(tracks: &Tracks) -> (Discriminant<VideoCodec>, Option<&AudioParameters>) {
+    (discriminant(tracks.video.codec()), tracks.audio.as_ref())
 }
 
 /// A frame in the ring, and its wire forms. They go with it.
@@ -97,26 +134,13 @@ pub(crate) struct Entry {
     /// True if it starts a session of the source.
     pub(crate) starts_session: bool,
     /// Sound that is only for those who want this kind; everything else is for everyone.
-    only_for: Option<Sound>,
-    forms: Forms,
+    pub(super) only_for: Option<Sound>,
+    /// For its RTP packets.
+    pub(super) numbers: Numbers,
+    pub(super) forms: Forms,
 }
 
 impl Entry {
-    pub(super) fn new(
-        frame: Frame,
-        description: Arc<Description>,
-        starts_session: bool,
-        only_for: Option<Sound>,
-    ) -> Self {
-        Self {
-            frame,
-            description,
-            starts_session,
-            only_for,
-            forms: Forms::default(),
-        }
-    }
-
     /// True if viewers can start here.
     pub(crate) fn is_key(&self) -> bool {
         self.frame.track == TrackKind::Video && self.frame.key
@@ -157,7 +181,7 @@ mod tests {
     fn tracks_and_sounds_are_chosen_frame_by_frame() {
         let frame = testing::sound(0);
         let description = testing::entry(frame.clone()).description;
-        let entry = |only_for| Entry::new(frame.clone(), Arc::clone(&description), false, only_for);
+        let entry = |only_for| testing::entry_of(frame.clone(), Arc::clone(&description), only_for);
         let gets = |only_for, selection| entry(only_for).wire(Format::Flv, selection).is_some();
         assert!(gets(None, Selection::All));
         assert!(gets(None, Selection::Only(TrackKind::Audio)));

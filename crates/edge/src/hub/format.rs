@@ -3,7 +3,8 @@
 //! This is the only place of the hub that tells formats apart: shards, groups and viewers handle
 //! [`Wire`] and know no protocol. Adding a format is adding a variant, and a file beside [`flv`].
 
-pub(super) mod flv;
+mod flv;
+mod rtp;
 
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ pub(crate) enum Format {
     Flv,
     /// The same, each tag in a binary message of a WebSocket (RFC 6455).
     FlvWebSocket,
+    /// RTP and RTCP in an RTSP connection: pictures on channels 0 and 1, sound on 2 and 3.
+    RtpInterleaved,
+    /// RTP and RTCP in datagrams.
+    RtpUdp,
 }
 
 /// Which sound a viewer gets where the camera's own is not AAC.
@@ -53,10 +58,15 @@ impl Selection {
 
 impl Format {
     /// How many there are.
-    pub(super) const COUNT: usize = 2;
+    pub(super) const COUNT: usize = 4;
 
     /// All of them.
-    pub(super) const ALL: [Self; Self::COUNT] = [Self::Flv, Self::FlvWebSocket];
+    pub(super) const ALL: [Self; Self::COUNT] = [
+        Self::Flv,
+        Self::FlvWebSocket,
+        Self::RtpInterleaved,
+        Self::RtpUdp,
+    ];
 
     /// Its place in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
@@ -68,6 +78,8 @@ impl Format {
         match self {
             Self::Flv => "flv",
             Self::FlvWebSocket => "flv_websocket",
+            Self::RtpInterleaved => "rtp_interleaved",
+            Self::RtpUdp => "rtp_udp",
         }
     }
 
@@ -75,13 +87,20 @@ impl Format {
     pub(crate) fn sound(self) -> Sound {
         match self {
             Self::Flv | Self::FlvWebSocket => Sound::Aac,
+            Self::RtpInterleaved | Self::RtpUdp => Sound::Original,
         }
+    }
+
+    /// True if its viewers are told only once, and elsewhere, what there is.
+    pub(super) fn is_described_once(self) -> bool {
+        matches!(self, Self::RtpInterleaved | Self::RtpUdp)
     }
 
     /// How long a frame may wait for the next one.
     pub(super) fn flush(self, flush: &Flush) -> Duration {
         match self {
             Self::Flv | Self::FlvWebSocket => flush.flv,
+            Self::RtpInterleaved | Self::RtpUdp => flush.rtsp,
         }
     }
 
@@ -90,6 +109,7 @@ impl Format {
         match self {
             Self::Flv => flv::start(description),
             Self::FlvWebSocket => flv::in_messages(&flv::start(description)),
+            Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
         }
     }
 
@@ -98,6 +118,8 @@ impl Format {
         match self {
             Self::Flv => flv::headers(description),
             Self::FlvWebSocket => flv::in_messages(&flv::headers(description)),
+            // Parameter sets stand before each key frame.
+            Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
         }
     }
 
@@ -106,6 +128,8 @@ impl Format {
         match self {
             Self::Flv => flv::frame(entry),
             Self::FlvWebSocket => flv::in_messages(&flv::frame(entry)),
+            Self::RtpInterleaved => rtp::in_stream(entry),
+            Self::RtpUdp => rtp::in_datagrams(entry),
         }
     }
 }

@@ -125,6 +125,9 @@ impl Group {
                     wrote = viewer.write(&batch, &vectors, now);
                 }
             }
+            if batch.is_last && viewer.is_at(batch.end) {
+                wrote.leave = wrote.leave.or(Some(Leave::Changed));
+            }
             let behind = !viewer.is_at(self.at) && !viewer.blocked;
             if behind && wrote.leave.is_none() {
                 wrote.add(self.catch_up(index, scratch, around, now));
@@ -258,9 +261,6 @@ impl Group {
                 let ring = self.kind.stream.ring();
                 viewer.due(&ring, &mut scratch.entries, around.config.viewer_jumps, now)
             };
-            if viewer.last_jump() != before {
-                around.counters.jumps.inc();
-            }
             let Some(from) = from else {
                 total.leave = Some(Leave::Slow);
                 break;
@@ -280,6 +280,16 @@ impl Group {
             } else {
                 total.add(viewer.write(batch, &batch.vectors(), now));
             }
+            if batch.is_last && viewer.is_at(batch.end) {
+                total.leave = total.leave.or(Some(Leave::Changed));
+            }
+            // The next portion goes with the next frame.
+            if viewer.is_lossy() || total.leave.is_some() {
+                break;
+            }
+        }
+        if viewer.last_jump() != before {
+            around.counters.jumps.inc();
         }
         scratch.entries.clear();
         scratch.single.clear();
@@ -293,9 +303,6 @@ impl Group {
     fn close(&mut self, index: usize, leave: Leave, around: &Surroundings) {
         let viewer = self.viewers.swap_remove(index);
         around.viewers.fetch_sub(1, Ordering::Relaxed);
-        if leave == Leave::Slow {
-            around.counters.slow.inc();
-        }
         tracing::debug!(
             camera.id = %self.kind.stream.camera(),
             format = self.kind.format.label(),
@@ -304,5 +311,8 @@ impl Group {
             "viewer closed"
         );
         viewer.leave(leave);
+        if leave == Leave::Slow {
+            around.counters.slow.inc();
+        }
     }
 }

@@ -17,6 +17,7 @@ mod entry;
 mod format;
 mod group;
 mod hls;
+mod numbering;
 mod publisher;
 mod ring;
 mod shard;
@@ -27,6 +28,7 @@ mod stream;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod udp;
 mod viewer;
 mod wire;
 
@@ -46,7 +48,8 @@ pub(crate) use format::{Format, Selection, Sound};
 pub(crate) use publisher::Publisher;
 pub(crate) use sink::Sink;
 pub(crate) use status::Status;
-pub(crate) use stream::{NoPicture, Start, Stream, ViewerGuard};
+pub(crate) use stream::{NoPicture, RtpStart, Start, Stream, ViewerGuard};
+pub(crate) use udp::{UdpPeer, UdpSink};
 pub(crate) use viewer::{Leave, NewViewer};
 
 use shard::Shards;

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     Hub, Stream,
-    entry::{Description, Entry},
+    entry::{Description, Entry, Forms},
     format::Sound,
+    numbering::Numbering,
 };
 
 /// Writes the frames of a stream; there is one per stream. It lives as long as its slot and
@@ -20,6 +21,7 @@ pub(crate) struct Publisher {
     timeline: Timeline,
     tracks: Option<Arc<Tracks>>,
     description: Option<Arc<Description>>,
+    numbering: Numbering,
     starts_session: bool,
     has_key: bool,
     /// Stands in for the camera's own sound where that is not AAC.
@@ -40,6 +42,7 @@ impl Publisher {
             timeline: Timeline::default(),
             tracks: None,
             description: None,
+            numbering: Numbering::new(rand::random),
             starts_session: false,
             has_key: false,
             aac: None,
@@ -62,6 +65,7 @@ impl Publisher {
             tracks.audio.as_ref().map(AudioParameters::clock_rate),
         );
         self.tracks = Some(tracks);
+        self.numbering.restart();
         self.starts_session = true;
         self.has_key = false;
     }
@@ -172,8 +176,19 @@ impl Publisher {
         let Some(description) = self.describe(frame.dts) else {
             return;
         };
-        let starts_session = std::mem::take(&mut self.starts_session);
-        let entry = Entry::new(frame, description, starts_session, only_for);
+        let entry = Entry {
+            numbers: self.numbering.next(
+                &frame,
+                &description.tracks,
+                only_for != Some(Sound::Aac),
+                self.stream.clock.now(),
+            ),
+            frame,
+            description,
+            starts_session: std::mem::take(&mut self.starts_session),
+            only_for,
+            forms: Forms::default(),
+        };
         self.stream.push(Arc::new(entry));
     }
 
@@ -186,9 +201,11 @@ impl Publisher {
             self.tracks = Some(Arc::clone(&before.tracks));
             return Some(Arc::clone(before));
         }
-        let number = self.description.as_ref().map_or(1, |old| old.number + 1);
-        let new = Description::new(Arc::clone(tracks), self.aac.clone(), number, dts);
-        let new = Arc::new(new);
+        let new = match &self.description {
+            Some(before) => before.next(tracks),
+            None => Description::first(Arc::clone(tracks), self.numbering.senders()),
+        };
+        let new = Arc::new(new.with_aac(self.aac.as_ref()).at(dts));
         self.description = Some(Arc::clone(&new));
         Some(new)
     }

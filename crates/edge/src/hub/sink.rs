@@ -8,12 +8,16 @@ use std::{
 
 use tokio::net::{TcpStream, UnixStream};
 
+use super::udp::UdpSink;
+
 /// A viewer's socket. It is shared where somebody else reads from it; only the shard writes.
 pub(crate) enum Sink {
     /// The viewer's own connection.
     Tcp(Arc<TcpStream>),
     /// One end of a pair whose other end is wrapped into something else, such as TLS.
     Unix(Arc<UnixStream>),
+    /// Datagrams; for [`Format::RtpUdp`](super::Format::RtpUdp).
+    Udp(Box<UdpSink>),
 }
 
 impl From<TcpStream> for Sink {
@@ -45,6 +49,7 @@ impl Sink {
             (Self::Unix(socket), [only]) => socket.try_write(only),
             (Self::Tcp(socket), _) => socket.try_write_vectored(slices),
             (Self::Unix(socket), _) => socket.try_write_vectored(slices),
+            (Self::Udp(_), _) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -53,6 +58,8 @@ impl Sink {
         match self {
             Self::Tcp(socket) => socket.poll_write_ready(context).map(drop),
             Self::Unix(socket) => socket.poll_write_ready(context).map(drop),
+            // Never blocked: what finds no room is lost.
+            Self::Udp(_) => Poll::Ready(()),
         }
     }
 
@@ -63,6 +70,7 @@ impl Sink {
         let read = match self {
             Self::Tcp(socket) => socket.try_read(&mut scratch),
             Self::Unix(socket) => socket.try_read(&mut scratch),
+            Self::Udp(_) => return true,
         };
         match read {
             Ok(count) => count > 0,

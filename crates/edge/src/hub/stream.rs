@@ -9,6 +9,7 @@ use std::{
 };
 
 use headworks_bootstrap::{Clock, Tasks};
+use headworks_media::{TrackKind, VIDEO_CLOCK, rescale};
 use headworks_types::{CameraId, Track, edge::SlotState};
 use tokio::sync::watch;
 
@@ -18,6 +19,7 @@ use super::{
     format::Sound,
     hls::HlsOutput,
     lock,
+    numbering,
     ring::Ring,
     shard::Link,
 };
@@ -82,6 +84,47 @@ pub(crate) struct Start {
     pub(super) number: u64,
     /// What it is made of.
     pub(crate) description: Arc<Description>,
+    rtp: [RtpStart; 2],
+}
+
+/// Where a track starts for a viewer that gets RTP (RTP-Info, RFC 2326 §12.33).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RtpStart {
+    /// Who sends it.
+    pub(crate) ssrc: u32,
+    /// The number of its first packet.
+    pub(crate) sequence: u16,
+    /// The timestamp that belongs to the first picture, in the track's own clock.
+    pub(crate) timestamp: u32,
+}
+
+impl Start {
+    /// Where a track starts.
+    pub(crate) fn rtp(&self, track: TrackKind) -> RtpStart {
+        self.rtp[numbering::place(track)]
+    }
+
+    fn new(number: u64, key: &Entry) -> Self {
+        let description = Arc::clone(&key.description);
+        let rtp = [TrackKind::Video, TrackKind::Audio].map(|track| {
+            let rate = match (track, &description.tracks.audio) {
+                (TrackKind::Audio, Some(audio)) => audio.clock_rate(),
+                _ => VIDEO_CLOCK,
+            };
+            let sender = description.sender(track);
+            let shown = rescale(key.frame.pts, VIDEO_CLOCK, rate);
+            RtpStart {
+                ssrc: sender.ssrc,
+                sequence: key.numbers.sequence(track),
+                timestamp: headworks_rtp::timestamp(shown, sender.timestamp_offset),
+            }
+        });
+        Self {
+            number,
+            description,
+            rtp,
+        }
+    }
 }
 
 impl Stream {
@@ -183,11 +226,7 @@ impl Stream {
     pub(crate) fn start(&self) -> Option<Start> {
         let ring = self.ring();
         let number = ring.newest_key()?;
-        let entry = ring.get(number)?;
-        Some(Start {
-            number,
-            description: Arc::clone(&entry.description),
-        })
+        Some(Start::new(number, ring.get(number)?))
     }
 
     /// Waits until a viewer can start, at most for `limit`. A source that fails is not waited

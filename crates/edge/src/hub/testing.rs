@@ -7,7 +7,11 @@ use headworks_media::{
     AudioParameters, Frame, G711Law, TrackKind, Tracks, VideoCodec, VideoParameters,
 };
 
-use super::entry::{Description, Entry};
+use super::{
+    entry::{Description, Entry, Forms},
+    format::Sound,
+    numbering::{Numbers, Sender},
+};
 
 /// H.264, 640x360, without sound and B-frames.
 pub(crate) fn tracks() -> Arc<Tracks> {
@@ -35,8 +39,29 @@ pub(crate) fn tracks_with_sound() -> Arc<Tracks> {
 
 /// A frame in a ring, of a camera with sound.
 pub(crate) fn entry(frame: Frame) -> Entry {
-    let description = Description::new(tracks_with_sound(), None, 1, 0);
-    Entry::new(frame, Arc::new(description), false, None)
+    let description = Arc::new(description());
+    entry_of(frame, description, None)
+}
+
+/// The same with a description and for whom it is.
+pub(crate) fn entry_of(
+    frame: Frame,
+    description: Arc<Description>,
+    only_for: Option<Sound>,
+) -> Entry {
+    Entry {
+        frame,
+        description,
+        starts_session: false,
+        only_for,
+        numbers: Numbers::default(),
+        forms: Forms::default(),
+    }
+}
+
+/// Describes pictures and G.711.
+pub(crate) fn description() -> Description {
+    Description::first(tracks_with_sound(), [Sender::default(); 2])
 }
 
 /// A packet of G.711.
@@ -50,13 +75,20 @@ pub(crate) fn sound(dts: i64) -> Frame {
     }
 }
 
-/// A picture of `size` bytes.
+/// A picture of `size` bytes: one NAL unit.
 pub(crate) fn picture(dts: i64, key: bool, size: usize) -> Frame {
+    let mut payload = vec![7; size];
+    if let Some((length, unit)) = payload.split_first_chunk_mut::<4>() {
+        *length = (unit.len() as u32).to_be_bytes();
+        if let Some(header) = unit.first_mut() {
+            *header = if key { 0x65 } else { 0x41 };
+        }
+    }
     Frame {
         track: TrackKind::Video,
         dts,
         pts: dts,
         key,
-        payload: vec![7; size].into(),
+        payload: payload.into(),
     }
 }

@@ -281,6 +281,7 @@ async fn a_flush_interval_delays_but_loses_nothing() {
     let mut world = World::new(Config {
         flush: config::Flush {
             flv: Duration::from_millis(30),
+            ..config::Flush::default()
         },
         ..Config::default()
     });

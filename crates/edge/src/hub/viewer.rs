@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
+use nix::errno::Errno;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
@@ -11,11 +12,16 @@ use super::{
     control::{Orders, Play},
     entry::Entry,
     ring::Ring,
+    udp::UdpSink,
     wire::Vectors,
 };
 
 /// The most frames of one batch.
 const MAX_FRAMES: u64 = 32;
+
+/// The most payload of one batch in datagrams: who starts gets the buffered GOP in portions that
+/// socket buffers take.
+const MAX_BURST: usize = 128 << 10;
 
 /// More jumps than allowed count only within this time.
 const JUMP_MEMORY: Duration = Duration::from_secs(60);
@@ -55,6 +61,8 @@ pub(crate) enum Leave {
     WatchOver,
     /// The stream is no longer here.
     StreamEnded,
+    /// The camera's codecs have changed, and the viewer cannot be told.
+    Changed,
     /// Its connection's task wanted it so.
     Asked,
 }
@@ -71,6 +79,37 @@ impl Wrote {
         self.bytes += other.bytes;
         self.leave = self.leave.or(other.leave);
     }
+}
+
+/// How datagrams went.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: u64,
+    lost: bool,
+    broken: bool,
+}
+
+/// Sends datagrams as far as the socket takes them.
+fn send(sink: &UdpSink, batch: &Batch) -> Sent {
+    let mut sent = Sent::default();
+    let runs = batch.pieces.iter().flat_map(|piece| piece.wire.runs());
+    for run in runs {
+        match sink.send(run) {
+            Ok(count) => sent.bytes += count as u64,
+            Err(error) if is_loss(&error) => sent.lost = true,
+            Err(_) => sent.broken = true,
+        }
+        if sent.lost || sent.broken {
+            break;
+        }
+    }
+    sent
+}
+
+/// The kernel had no room, or the viewer's machine says that nobody listens: it may again.
+fn is_loss(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::WouldBlock, io::ErrorKind::ConnectionRefused];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(Errno::ENOBUFS as i32)
 }
 
 /// What a viewer gets of the stream now.
@@ -195,7 +234,12 @@ impl Viewer {
         }
         if self.mode == Mode::Playing {
             let numbers = self.at.next..self.at.next + MAX_FRAMES;
-            out.extend(numbers.map_while(|number| ring.get(number).cloned()));
+            let mut room = if self.is_lossy() { MAX_BURST } else { usize::MAX };
+            out.extend(numbers.map_while(|number| {
+                let entry = ring.get(number).filter(|_| room > 0)?;
+                room = room.saturating_sub(entry.frame.payload.len());
+                Some(Arc::clone(entry))
+            }));
         }
         Some(self.at)
     }
@@ -218,6 +262,10 @@ impl Viewer {
     /// Writes a batch that begins where it stands, as far as its socket takes it in one call.
     /// `vectors` are those of the batch.
     pub(super) fn write(&mut self, batch: &Batch, vectors: &Vectors<'_>, now: Instant) -> Wrote {
+        if let Sink::Udp(sink) = &self.sink {
+            let sent = send(sink, batch);
+            return self.note_datagrams(sent, batch, now);
+        }
         let written = self.sink.write(vectors.as_slice());
         let wrote = self.note(written, now);
         let count = wrote.bytes as usize;
@@ -227,6 +275,26 @@ impl Viewer {
             self.took_part(batch, count);
         }
         wrote
+    }
+
+    /// Takes note of a batch of datagrams. After a loss it goes on at a key frame.
+    fn note_datagrams(&mut self, sent: Sent, batch: &Batch, now: Instant) -> Wrote {
+        self.at = batch.end;
+        self.sent += sent.bytes;
+        self.last_progress = now;
+        if sent.lost {
+            self.mode = Mode::NeedsKey;
+            self.count_jump(now);
+        }
+        Wrote {
+            bytes: sent.bytes,
+            leave: sent.broken.then_some(Leave::Gone),
+        }
+    }
+
+    /// True if what its socket does not take is lost.
+    pub(super) fn is_lossy(&self) -> bool {
+        matches!(self.sink, Sink::Udp(_))
     }
 
     /// Writes what is left of earlier writes, as far as its socket takes it.
@@ -300,11 +368,6 @@ impl Viewer {
     /// Stands behind a batch that has nothing for it.
     pub(super) fn skip_to(&mut self, position: Position) {
         self.at = position;
-    }
-
-    /// True if it gets frames.
-    pub(super) fn is_playing(&self) -> bool {
-        self.mode == Mode::Playing
     }
 
     /// Polls a blocked socket; true once it takes more.

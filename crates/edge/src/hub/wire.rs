@@ -3,6 +3,7 @@
 use std::{io::IoSlice, slice};
 
 use bytes::Bytes;
+use headworks_media::TrackKind;
 
 /// A shorter payload is copied behind its header: one more slice costs each viewer's write more
 /// than the copy costs all of them.
@@ -12,18 +13,33 @@ const SHARE_FROM: usize = 4096;
 /// out, but not cut.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wire {
-    /// For a byte stream, one behind the other.
-    slices: Slices,
+    content: Content,
     length: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Slices {
+enum Content {
+    /// For a byte stream.
     One(Bytes),
+    /// For a byte stream, one behind the other.
     Many(Box<[Bytes]>),
+    Datagrams(Box<[Datagrams]>),
 }
 
-impl Default for Slices {
+/// Datagrams that go out together: all but the last have the same length.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Datagrams {
+    /// Whose they are.
+    pub(super) track: TrackKind,
+    /// RTCP, which has a port of its own.
+    pub(super) is_control: bool,
+    /// The length of each; the last may be shorter.
+    pub(super) segment: usize,
+    /// One behind the other.
+    pub(super) bytes: Bytes,
+}
+
+impl Default for Content {
     fn default() -> Self {
         Self::One(Bytes::new())
     }
@@ -34,7 +50,16 @@ impl Wire {
     pub(super) fn of(slices: Vec<Bytes>) -> Self {
         let length = slices.iter().map(Bytes::len).sum();
         Self {
-            slices: Slices::Many(slices.into()),
+            content: Content::Many(slices.into()),
+            length,
+        }
+    }
+
+    /// For who gets datagrams.
+    pub(super) fn datagrams(datagrams: Vec<Datagrams>) -> Self {
+        let length = datagrams.iter().map(|run| run.bytes.len()).sum();
+        Self {
+            content: Content::Datagrams(datagrams.into()),
             length,
         }
     }
@@ -54,10 +79,20 @@ impl Wire {
         ])
     }
 
+    /// What goes into a byte stream.
     pub(super) fn slices(&self) -> &[Bytes] {
-        match &self.slices {
-            Slices::One(one) => slice::from_ref(one),
-            Slices::Many(many) => many,
+        match &self.content {
+            Content::One(one) => slice::from_ref(one),
+            Content::Many(many) => many,
+            Content::Datagrams(_) => &[],
+        }
+    }
+
+    /// What goes out in datagrams.
+    pub(super) fn runs(&self) -> &[Datagrams] {
+        match &self.content {
+            Content::Datagrams(runs) => runs,
+            Content::One(_) | Content::Many(_) => &[],
         }
     }
 
@@ -75,7 +110,7 @@ impl From<Bytes> for Wire {
     fn from(bytes: Bytes) -> Self {
         Self {
             length: bytes.len(),
-            slices: Slices::One(bytes),
+            content: Content::One(bytes),
         }
     }
 }
