@@ -1,6 +1,6 @@
 //! AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
 
-use crate::Error;
+use crate::{Error, bits::Bits};
 
 const SAMPLE_RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
@@ -17,6 +17,8 @@ pub struct AudioSpecificConfig {
     pub sample_rate: u32,
     /// Number of channels; 2 where the stream itself defines them.
     pub channels: u8,
+    /// Samples per access unit, at that rate: 1024, rarely 960; 512 or 480 for low delay.
+    pub frame_length: u16,
 }
 
 impl AudioSpecificConfig {
@@ -28,7 +30,7 @@ impl AudioSpecificConfig {
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut bits = Bits { bytes, position: 0 };
+        let mut bits = Bits::new(bytes);
         let mut object_type = bits.take(5)?;
         if object_type == 31 {
             object_type = 32 + bits.take(6)?;
@@ -47,24 +49,21 @@ impl AudioSpecificConfig {
             object_type: object_type as u8,
             sample_rate,
             channels: channels as u8,
+            frame_length: frame_length(object_type, &mut bits),
         })
     }
 }
 
-struct Bits<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl Bits<'_> {
-    fn take(&mut self, count: usize) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = self.bytes.get(self.position / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - self.position % 8) & 1);
-            self.position += 1;
-        }
-        Some(value)
+/// frameLengthFlag of GASpecificConfig (§4.4.1) or of ELDSpecificConfig, which is the first bit of
+/// both. HE-AAC (5 and 29) has its extension before it, and is never short.
+fn frame_length(object_type: u32, bits: &mut Bits<'_>) -> u16 {
+    const LOW_DELAY: [u32; 2] = [23, 39];
+    let long = matches!(object_type, 5 | 29) || !bits.flag().unwrap_or(false);
+    match (LOW_DELAY.contains(&object_type), long) {
+        (false, true) => 1024,
+        (false, false) => 960,
+        (true, true) => 512,
+        (true, false) => 480,
     }
 }
 
@@ -81,11 +80,13 @@ mod tests {
             object_type: 2,
             sample_rate: 48_000,
             channels: 2,
+            frame_length: 1024,
         };
         assert_eq!(parse(&[0x11, 0x90]), lc);
         // As FFmpeg writes it, with an SBR sync extension behind it.
         assert_eq!(parse(&[0x11, 0x90, 0x56, 0xe5, 0x00]), lc);
         assert_eq!(parse(&[0x15, 0x88]).sample_rate, 8_000);
+        assert_eq!(parse(&[0x11, 0x94]).frame_length, 960);
         assert!(AudioSpecificConfig::parse(&[0x11]).is_err());
     }
 

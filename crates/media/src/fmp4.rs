@@ -6,12 +6,15 @@
 
 use bytes::{BufMut, Bytes};
 use mp4_atom::{
-    Audio, Avc1, Codec, Dinf, Dref, DrefEntry, Encode, Ftyp, Hdlr, Hvc1, Mdhd, Mdia, Minf, Moov,
-    Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+    Audio, Av01, Avc1, Codec, Dinf, Dops, Dref, DrefEntry, Encode, Ftyp, Hdlr, Hvc1, Mdhd, Mdia,
+    Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url,
+    Visual, Vmhd,
     esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig},
 };
 
-use crate::{AudioParameters, Error, Tracks, VIDEO_CLOCK, VideoParameters, parameters::Record};
+use crate::{
+    AudioParameters, Error, OPUS_CLOCK, Tracks, VIDEO_CLOCK, VideoParameters, parameters::Record,
+};
 
 /// The track id of the picture.
 pub const VIDEO_TRACK: u32 = 1;
@@ -25,15 +28,16 @@ const OTHER_SAMPLE: u32 = 0x0101_0000;
 /// True if MP4 has an entry for it that browsers know.
 #[must_use]
 pub fn carries(audio: &AudioParameters) -> bool {
-    matches!(audio, AudioParameters::Aac { .. })
+    matches!(
+        audio,
+        AudioParameters::Aac { .. } | AudioParameters::Opus { .. }
+    )
 }
 
 /// `ftyp` and `moov`. Sound that MP4 cannot carry is left out.
 pub fn init_segment(tracks: &Tracks) -> Result<Bytes, Error> {
     let mut trak = vec![video_track(&tracks.video)?];
-    if let Some(audio) = tracks.audio.as_ref() {
-        trak.extend(audio_track(audio)?);
-    }
+    trak.extend(tracks.audio.as_ref().and_then(audio_track));
     let trex = trak
         .iter()
         .map(|trak| Trex {
@@ -105,6 +109,13 @@ fn video_track(video: &VideoParameters) -> Result<Trak, Error> {
             ..Default::default()
         }
         .into(),
+        Record::Av1(av1c) => Av01 {
+            visual,
+            av1c: av1c.clone(),
+            pasp,
+            ..Default::default()
+        }
+        .into(),
     };
     let mut trak = track(VIDEO_TRACK, VIDEO_CLOCK, codec, b"vide");
     trak.tkhd.width = width.into();
@@ -113,46 +124,63 @@ fn video_track(video: &VideoParameters) -> Result<Trak, Error> {
     Ok(trak)
 }
 
-fn audio_track(audio: &AudioParameters) -> Result<Option<Trak>, Error> {
-    let AudioParameters::Aac {
-        config,
-        parsed,
-        clock_rate,
-    } = audio
-    else {
-        return Ok(None);
-    };
-    let codec = Mp4a {
-        audio: Audio {
-            data_reference_index: 1,
-            channel_count: parsed.channels.into(),
-            sample_size: 16,
-            // 16 bits of integer part: rates above stay 0 and decoders read the configuration.
-            sample_rate: u16::try_from(*clock_rate).unwrap_or(0).into(),
-        },
-        esds: Esds {
-            es_desc: EsDescriptor {
-                es_id: AUDIO_TRACK as u16,
-                dec_config: DecoderConfig {
-                    object_type_indication: 0x40, // MPEG-4 audio
-                    stream_type: 5,               // audio
-                    dec_specific: Some(DecoderSpecific {
-                        raw: config.to_vec(),
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                },
-                sl_config: SLConfig::default(),
-                ..Default::default()
+fn audio_track(audio: &AudioParameters) -> Option<Trak> {
+    let codec: Codec = match audio {
+        AudioParameters::Aac { config, .. } => Mp4a {
+            audio: sample_entry(audio),
+            esds: decoder_descriptor(config),
+            btrt: None,
+            taic: None,
+        }
+        .into(),
+        // Encapsulation of Opus in ISO Base Media File Format §4.3.
+        AudioParameters::Opus { channels, pre_skip } => Opus {
+            audio: sample_entry(audio),
+            dops: Dops {
+                output_channel_count: *channels,
+                pre_skip: *pre_skip,
+                input_sample_rate: OPUS_CLOCK,
+                output_gain: 0,
+                channel_mapping: None,
             },
-        },
-        btrt: None,
-        taic: None,
+            btrt: None,
+        }
+        .into(),
+        AudioParameters::G711 { .. } => return None,
     };
-    let mut trak = track(AUDIO_TRACK, *clock_rate, codec.into(), b"soun");
+    let mut trak = track(AUDIO_TRACK, audio.clock_rate(), codec, b"soun");
     trak.tkhd.volume = 1.into();
     trak.mdia.minf.smhd = Some(Smhd::default());
-    Ok(Some(trak))
+    Some(trak)
+}
+
+fn sample_entry(audio: &AudioParameters) -> Audio {
+    Audio {
+        data_reference_index: 1,
+        channel_count: audio.channels().into(),
+        sample_size: 16,
+        // 16 bits of integer part: rates above stay 0 and decoders read the configuration.
+        sample_rate: u16::try_from(audio.clock_rate()).unwrap_or(0).into(),
+    }
+}
+
+fn decoder_descriptor(config: &[u8]) -> Esds {
+    Esds {
+        es_desc: EsDescriptor {
+            es_id: AUDIO_TRACK as u16,
+            dec_config: DecoderConfig {
+                object_type_indication: 0x40, // MPEG-4 audio
+                stream_type: 5,               // audio
+                dec_specific: Some(DecoderSpecific {
+                    raw: config.to_vec(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            },
+            sl_config: SLConfig::default(),
+            ..Default::default()
+        },
+    }
 }
 
 fn track(id: u32, timescale: u32, codec: Codec, handler: &[u8; 4]) -> Trak {
@@ -279,7 +307,7 @@ mod tests {
     use mp4_atom::{Decode, Header, Moof, ReadFrom};
 
     use super::*;
-    use crate::parameters::tests::{aac, h264, h265};
+    use crate::parameters::tests::{aac, av1, h264, h265};
 
     #[test]
     fn init_segments_carry_what_mp4_can() {
@@ -288,8 +316,17 @@ mod tests {
             clock_rate: 8000,
             channels: 1,
         };
-        for (audio, tracks) in [(None, 1), (Some(aac()), 2), (Some(g711), 1)] {
-            for video in [h264(), h265()] {
+        let opus = AudioParameters::Opus {
+            channels: 2,
+            pre_skip: 312,
+        };
+        for (audio, tracks) in [
+            (None, 1),
+            (Some(aac()), 2),
+            (Some(opus), 2),
+            (Some(g711), 1),
+        ] {
+            for video in [h264(), h265(), av1()] {
                 let init = init_segment(&Tracks {
                     video,
                     audio: audio.clone(),

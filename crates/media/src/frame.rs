@@ -26,7 +26,9 @@ pub struct Frame {
     /// True if decoding can start here. Always true for audio.
     pub key: bool,
     /// H.264 and H.265: NAL units with 4-byte lengths and without parameter sets (ISO/IEC
-    /// 14496-15 §5.3.4). AAC: one raw access unit. G.711: samples, one byte each.
+    /// 14496-15 §5.3.4). AV1: a temporal unit, each OBU with its size field, without temporal
+    /// delimiters (AV1 in ISOBMFF §2.4). AAC: one raw access unit. G.711: samples, one byte each.
+    /// Opus: one packet (RFC 6716 §3).
     pub payload: Bytes,
 }
 

@@ -1,9 +1,9 @@
 //! What decoders have to know of a stream before its first frame.
 
 use bytes::Bytes;
-use mp4_atom::{Atom, Avcc, Hvcc};
+use mp4_atom::{Atom, Av1c, Avcc, Hvcc};
 
-use crate::{AudioSpecificConfig, Error, h264, h265};
+use crate::{AudioSpecificConfig, Error, av1, h264, h265};
 
 /// The tracks of a stream. A stream of a camera always has a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub struct VideoParameters {
     reorder_depth: usize,
 }
 
-/// A video compression format and its parameter sets, as NAL units without start codes.
+/// A video compression format and its parameter sets. Those of H.264 and H.265 are NAL units
+/// without start codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VideoCodec {
     /// H.264 (AVC).
@@ -45,6 +46,12 @@ pub enum VideoCodec {
         /// Picture parameter set.
         pps: Bytes,
     },
+    /// AV1.
+    Av1 {
+        /// The sequence header OBU with its size field, as `configOBUs` of av1C holds it (AV1 in
+        /// ISOBMFF §2.3.4).
+        sequence_header: Bytes,
+    },
 }
 
 /// A decoder configuration record.
@@ -52,6 +59,7 @@ pub enum VideoCodec {
 pub(crate) enum Record {
     Avc(Avcc),
     Hevc(Hvcc),
+    Av1(Av1c),
 }
 
 impl VideoParameters {
@@ -84,6 +92,20 @@ impl VideoParameters {
                     pixel_aspect: None,
                     codec_string: h265::codec_string(&parsed),
                     reorder_depth: parsed.reorder_depth,
+                    codec,
+                })
+            }
+            VideoCodec::Av1 { sequence_header } => {
+                let parsed = av1::parse_sequence_header(sequence_header)?;
+                fits("AV1 sequence header", sequence_header)?;
+                Ok(Self {
+                    record: Record::Av1(av1::configuration(&parsed, sequence_header)),
+                    width: parsed.width,
+                    height: parsed.height,
+                    pixel_aspect: None,
+                    codec_string: av1::codec_string(&parsed),
+                    // A temporal unit shows one picture: hidden ones are inside of it.
+                    reorder_depth: 0,
                     codec,
                 })
             }
@@ -130,13 +152,14 @@ impl VideoParameters {
         &self.record
     }
 
-    /// The body of `avcC` or `hvcC`, which FLV carries too.
+    /// The body of `avcC`, `hvcC` or `av1C`, which FLV carries too.
     #[must_use]
     pub fn configuration(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let written = match &self.record {
             Record::Avc(record) => record.encode_body(&mut bytes),
             Record::Hevc(record) => record.encode_body(&mut bytes),
+            Record::Av1(record) => record.encode_body(&mut bytes),
         };
         written.expect("lengths and depths were checked when the parameter sets were parsed");
         bytes
@@ -272,6 +295,14 @@ pub(crate) mod tests {
         .expect("parses")
     }
 
+    /// SVT-AV1, Main profile, 320x180.
+    pub(crate) fn av1() -> VideoParameters {
+        VideoParameters::new(VideoCodec::Av1 {
+            sequence_header: hex("0a0b000000043cfecc02f80040"),
+        })
+        .expect("parses")
+    }
+
     pub(crate) fn aac() -> AudioParameters {
         AudioParameters::aac(Bytes::from_static(&[0x11, 0x90]), 48_000).expect("parses")
     }
@@ -316,11 +347,23 @@ pub(crate) mod tests {
         );
     }
 
+    #[test]
+    fn av1_parameters() {
+        let video = av1();
+        assert_eq!((video.width(), video.height()), (320, 180));
+        assert_eq!(video.codec_string(), "av01.0.00M.08");
+        // As FFmpeg writes it for this stream.
+        let record = hex("81000c000a0b000000043cfecc02f80040");
+        assert_eq!(video.configuration(), record);
+    }
+
     proptest! {
         #[test]
         fn damaged_parameter_sets_never_panic(at in 0_usize..60, value: u8, cut in 0_usize..80) {
             for video in [h264(), h265()] {
-                let (VideoCodec::H264 { sps, .. } | VideoCodec::H265 { sps, .. }) = video.codec();
+                let (VideoCodec::H264 { sps, .. } | VideoCodec::H265 { sps, .. }) = video.codec() else {
+                    unreachable!("one of the two above");
+                };
                 let mut sps = sps.to_vec();
                 sps.truncate(cut);
                 if let Some(byte) = sps.get_mut(at) {

@@ -331,6 +331,7 @@ mod describe {
             codec: match tracks.video.codec() {
                 VideoCodec::H264 { .. } => Codec::H264,
                 VideoCodec::H265 { .. } => Codec::H265,
+                VideoCodec::Av1 { .. } => Codec::Av1,
             },
             width: Some(tracks.video.width()),
             height: Some(tracks.video.height()),

@@ -1,50 +1,37 @@
-//! FLV writer (Adobe Flash Video File Format 10.1, annex E; H.265 by Enhanced RTMP v1).
+//! Writes FLV.
 //!
 //! A tag is one allocation that every viewer shares. Its timestamp is the stream's own: viewers
 //! of a running stream start at a high one, which players subtract by themselves.
 
 use bytes::{BufMut, Bytes};
 
-use crate::{AudioParameters, Frame, G711Law, TrackKind, Tracks, VIDEO_CLOCK, VideoCodec, rescale};
+use super::{
+    AV1, CODEC_AVC, CODED, EX_AUDIO, EX_CODED_FRAMES, EX_SEQUENCE_START, EX_VIDEO, HEVC,
+    INTER_FRAME, KEY_FRAME, OPUS, PREVIOUS_TAG_SIZE, SEQUENCE_HEADER, SOUND_AAC, SOUND_ALAW,
+    SOUND_MULAW, TAG_HEADER, TagKind,
+};
+use crate::{
+    AudioParameters, Frame, G711Law, TrackKind, Tracks, VIDEO_CLOCK, VideoCodec, opus, rescale,
+};
 
-/// Tag types (§E.4.1).
-const TAG_AUDIO: u8 = 8;
-const TAG_VIDEO: u8 = 9;
-const TAG_SCRIPT: u8 = 18;
-
-/// VIDEODATA (§E.4.3.1): frame types in the upper, codec in the lower four bits.
-const KEY_FRAME: u8 = 1 << 4;
-const INTER_FRAME: u8 = 2 << 4;
-const CODEC_AVC: u8 = 7;
-
-/// Enhanced RTMP v1, "Defining Additional Video Codecs": the top bit says that a FourCC follows.
-const EX_HEADER: u8 = 0x80;
-const EX_SEQUENCE_START: u8 = 0;
-const EX_CODED_FRAMES: u8 = 1;
-const HEVC: &[u8; 4] = b"hvc1";
-
-/// AUDIODATA (§E.4.2.1). AAC is always written as 44 kHz, 16 bit, stereo; decoders look into the
-/// AudioSpecificConfig.
-const SOUND_AAC: u8 = 0xaf;
+/// AAC is always written as 44 kHz, 16 bit, stereo; decoders look into the AudioSpecificConfig.
+const AAC: u8 = SOUND_AAC << 4 | 0b1111;
 const SOUND_16_BIT: u8 = 1 << 1;
 const SOUND_STEREO: u8 = 1;
 
-const TAG_HEADER: usize = 11;
-const PREVIOUS_TAG_SIZE: usize = 4;
-/// The longest header inside a tag: Enhanced RTMP with composition time.
-const MAX_DATA_HEADER: usize = 8;
+/// The longest header of a body: Enhanced RTMP with composition time.
+const MAX_BODY_HEADER: usize = 8;
 
 /// True if FLV has a sound format for it: G.711 is always 8 kHz there.
 #[must_use]
 pub fn carries(audio: &AudioParameters) -> bool {
     match audio {
-        AudioParameters::Aac { .. } => true,
+        AudioParameters::Aac { .. } | AudioParameters::Opus { .. } => true,
         AudioParameters::G711 {
             clock_rate,
             channels,
             ..
         } => *clock_rate == 8000 && *channels <= 2,
-        AudioParameters::Opus { .. } => false,
     }
 }
 
@@ -58,10 +45,9 @@ pub fn start(tracks: &Tracks, dts: i64) -> Bytes {
     out.push(if audio { 0b101 } else { 0b001 });
     out.put_u32(9);
     out.put_u32(0);
-    let time = milliseconds(dts, VIDEO_CLOCK);
     // At any other time FFmpeg takes metadata for a track of subtitles.
-    write_tag(&mut out, TAG_SCRIPT, 0, &[], &metadata(tracks));
-    write_sequence_headers(&mut out, tracks, time);
+    write_tag(&mut out, TagKind::Script, 0, &[], &metadata_body(tracks));
+    write_sequence_headers(&mut out, tracks, dts);
     out.into()
 }
 
@@ -69,92 +55,140 @@ pub fn start(tracks: &Tracks, dts: i64) -> Bytes {
 #[must_use]
 pub fn sequence_headers(tracks: &Tracks, dts: i64) -> Bytes {
     let mut out = Vec::new();
-    write_sequence_headers(&mut out, tracks, milliseconds(dts, VIDEO_CLOCK));
+    write_sequence_headers(&mut out, tracks, dts);
     out.into()
+}
+
+fn write_sequence_headers(out: &mut Vec<u8>, tracks: &Tracks, dts: i64) {
+    let time = milliseconds(dts, VIDEO_CLOCK);
+    for (kind, body) in sequence_bodies(tracks) {
+        write_tag(out, kind, time, &[], &body);
+    }
 }
 
 /// One frame; empty if FLV cannot carry it.
 #[must_use]
 pub fn tag(frame: &Frame, tracks: &Tracks) -> Bytes {
-    let mut header = Vec::with_capacity(MAX_DATA_HEADER);
-    let (kind, rate) = match (frame.track, &tracks.audio) {
-        (TrackKind::Video, _) => {
-            video_header(&mut header, frame, tracks.video.codec());
-            (TAG_VIDEO, VIDEO_CLOCK)
-        }
-        (TrackKind::Audio, Some(audio)) if carries(audio) => {
-            header.extend(sound_format(audio));
-            if matches!(audio, AudioParameters::Aac { .. }) {
-                header.push(1);
-            }
-            (TAG_AUDIO, audio.clock_rate())
-        }
-        (TrackKind::Audio, _) => return Bytes::new(),
+    let mut header = Vec::with_capacity(MAX_BODY_HEADER);
+    let Some(kind) = body_header(frame, tracks, &mut header) else {
+        return Bytes::new();
     };
-    let length = TAG_HEADER + header.len() + frame.payload.len() + PREVIOUS_TAG_SIZE;
-    let mut out = Vec::with_capacity(length);
+    let rate = match &tracks.audio {
+        Some(audio) if kind == TagKind::Audio => audio.clock_rate(),
+        _ => VIDEO_CLOCK,
+    };
     let time = milliseconds(frame.dts, rate);
+    let mut out = Vec::new();
     write_tag(&mut out, kind, time, &header, &frame.payload);
     out.into()
 }
 
-fn video_header(out: &mut Vec<u8>, frame: &Frame, codec: &VideoCodec) {
-    let frame_type = if frame.key { KEY_FRAME } else { INTER_FRAME };
-    // Both times are rounded before they are subtracted, so that pts does not drift against dts.
-    let composition = rescale(frame.pts, VIDEO_CLOCK, 1000) - rescale(frame.dts, VIDEO_CLOCK, 1000);
-    match codec {
-        VideoCodec::H264 { .. } => out.extend_from_slice(&[frame_type | CODEC_AVC, 1]),
-        VideoCodec::H265 { .. } => {
-            out.push(EX_HEADER | frame_type | EX_CODED_FRAMES);
-            out.extend_from_slice(HEVC);
+/// Appends what stands before the payload in the body of the frame's tag (at most 8 bytes); the
+/// body is that and the payload as it is. `None`, and nothing appended, if FLV cannot carry it.
+pub fn body_header(frame: &Frame, tracks: &Tracks, out: &mut Vec<u8>) -> Option<TagKind> {
+    match frame.track {
+        TrackKind::Video => {
+            video_header(out, frame, tracks.video.codec());
+            Some(TagKind::Video)
+        }
+        TrackKind::Audio => {
+            let audio = tracks.audio.as_ref().filter(|audio| carries(audio))?;
+            sound_header(out, audio);
+            Some(TagKind::Audio)
         }
     }
+}
+
+fn video_header(out: &mut Vec<u8>, frame: &Frame, codec: &VideoCodec) {
+    let frame_type = if frame.key { KEY_FRAME } else { INTER_FRAME };
+    match codec {
+        VideoCodec::H264 { .. } => out.extend_from_slice(&[frame_type | CODEC_AVC, CODED]),
+        VideoCodec::H265 { .. } => {
+            out.push(EX_VIDEO | frame_type | EX_CODED_FRAMES);
+            out.extend_from_slice(&HEVC);
+        }
+        VideoCodec::Av1 { .. } => {
+            out.push(EX_VIDEO | frame_type | EX_CODED_FRAMES);
+            out.extend_from_slice(&AV1);
+            // It has no composition time.
+            return;
+        }
+    }
+    // Both times are rounded before they are subtracted, so that pts does not drift against dts.
+    let composition = rescale(frame.pts, VIDEO_CLOCK, 1000) - rescale(frame.dts, VIDEO_CLOCK, 1000);
     out.extend_from_slice(&(composition as i32).to_be_bytes()[1..]);
 }
 
-/// `None` for what [`carries`] says no to.
-fn sound_format(audio: &AudioParameters) -> Option<u8> {
+fn sound_header(out: &mut Vec<u8>, audio: &AudioParameters) {
     match audio {
-        AudioParameters::Aac { .. } => Some(SOUND_AAC),
+        AudioParameters::Aac { .. } => out.extend_from_slice(&[AAC, CODED]),
         AudioParameters::G711 { law, channels, .. } => {
-            let format = match law {
-                G711Law::A => 7 << 4,
-                G711Law::Mu => 8 << 4,
-            };
-            Some(format | SOUND_16_BIT | if *channels == 2 { SOUND_STEREO } else { 0 })
+            let stereo = if *channels == 2 { SOUND_STEREO } else { 0 };
+            out.push(g711_format(*law) << 4 | SOUND_16_BIT | stereo);
         }
-        AudioParameters::Opus { .. } => None,
+        AudioParameters::Opus { .. } => {
+            out.push(EX_AUDIO | EX_CODED_FRAMES);
+            out.extend_from_slice(&OPUS);
+        }
     }
 }
 
-fn write_sequence_headers(out: &mut Vec<u8>, tracks: &Tracks, time: u32) {
-    let record = tracks.video.configuration();
+fn g711_format(law: G711Law) -> u8 {
+    match law {
+        G711Law::A => SOUND_ALAW,
+        G711Law::Mu => SOUND_MULAW,
+    }
+}
+
+/// The bodies that configure decoders: of the picture, and of the sound where it needs one.
+pub fn sequence_bodies(tracks: &Tracks) -> impl Iterator<Item = (TagKind, Bytes)> {
+    let picture = (TagKind::Video, video_sequence_body(tracks));
+    let sound = tracks.audio.as_ref().and_then(sound_sequence_body);
+    std::iter::once(picture).chain(sound.map(|body| (TagKind::Audio, body)))
+}
+
+fn video_sequence_body(tracks: &Tracks) -> Bytes {
+    let mut body = Vec::new();
+    let first = EX_VIDEO | KEY_FRAME | EX_SEQUENCE_START;
     match tracks.video.codec() {
         VideoCodec::H264 { .. } => {
-            write_tag(
-                out,
-                TAG_VIDEO,
-                time,
-                &[KEY_FRAME | CODEC_AVC, 0, 0, 0, 0],
-                &record,
-            );
+            body.extend_from_slice(&[KEY_FRAME | CODEC_AVC, SEQUENCE_HEADER, 0, 0, 0]);
         }
         VideoCodec::H265 { .. } => {
-            let first = EX_HEADER | KEY_FRAME | EX_SEQUENCE_START;
-            let header = [first, HEVC[0], HEVC[1], HEVC[2], HEVC[3]];
-            write_tag(out, TAG_VIDEO, time, &header, &record);
+            body.push(first);
+            body.extend_from_slice(&HEVC);
+        }
+        VideoCodec::Av1 { .. } => {
+            body.push(first);
+            body.extend_from_slice(&AV1);
         }
     }
-    if let Some(AudioParameters::Aac { config, .. }) = &tracks.audio {
-        write_tag(out, TAG_AUDIO, time, &[SOUND_AAC, 0], config);
-    }
+    body.extend_from_slice(&tracks.video.configuration());
+    body.into()
 }
 
-/// §E.4.1. The data is `header` and `payload`.
-fn write_tag(out: &mut Vec<u8>, kind: u8, time: u32, header: &[u8], payload: &[u8]) {
+fn sound_sequence_body(audio: &AudioParameters) -> Option<Bytes> {
+    let mut body = Vec::new();
+    match audio {
+        AudioParameters::Aac { config, .. } => {
+            body.extend_from_slice(&[AAC, SEQUENCE_HEADER]);
+            body.extend_from_slice(config);
+        }
+        AudioParameters::Opus { channels, pre_skip } => {
+            body.push(EX_AUDIO | EX_SEQUENCE_START);
+            body.extend_from_slice(&OPUS);
+            body.extend_from_slice(&opus::head(*channels, *pre_skip));
+        }
+        AudioParameters::G711 { .. } => return None,
+    }
+    Some(body.into())
+}
+
+/// §E.4.1. The body is `header` and `payload`.
+fn write_tag(out: &mut Vec<u8>, kind: TagKind, time: u32, header: &[u8], payload: &[u8]) {
     let size = header.len() + payload.len();
     out.reserve_exact(TAG_HEADER + size + PREVIOUS_TAG_SIZE);
-    out.put_u8(kind);
+    out.put_u8(kind.number());
     out.put_uint(size as u64, 3);
     out.put_uint(u64::from(time & 0xff_ffff), 3);
     out.put_u8((time >> 24) as u8);
@@ -164,13 +198,17 @@ fn write_tag(out: &mut Vec<u8>, kind: u8, time: u32, header: &[u8], payload: &[u
     out.put_u32((TAG_HEADER + size) as u32);
 }
 
-/// Wraps at 2³¹ (after 24.8 days), not 2³²: players in JavaScript read the field as signed.
-fn milliseconds(ticks: i64, rate: u32) -> u32 {
+/// The timestamp of a tag, from ticks of a clock of `rate`. Wraps at 2³¹ (after 24.8 days), not
+/// 2³²: players in JavaScript read the field as signed.
+#[must_use]
+pub fn milliseconds(ticks: i64, rate: u32) -> u32 {
     (rescale(ticks, rate, 1000) & 0x7fff_ffff) as u32
 }
 
 /// `onMetaData` in AMF0 (§E.5), with what players use: size and codecs.
-fn metadata(tracks: &Tracks) -> Vec<u8> {
+#[must_use]
+pub fn metadata_body(tracks: &Tracks) -> Bytes {
+    let four_cc = |code| f64::from(u32::from_be_bytes(code));
     let mut values = vec![
         ("width", f64::from(tracks.video.width())),
         ("height", f64::from(tracks.video.height())),
@@ -178,14 +216,18 @@ fn metadata(tracks: &Tracks) -> Vec<u8> {
             "videocodecid",
             match tracks.video.codec() {
                 VideoCodec::H264 { .. } => f64::from(CODEC_AVC),
-                VideoCodec::H265 { .. } => f64::from(u32::from_be_bytes(*HEVC)),
+                VideoCodec::H265 { .. } => four_cc(HEVC),
+                VideoCodec::Av1 { .. } => four_cc(AV1),
             },
         ),
     ];
-    if let Some(audio) = tracks.audio.as_ref().filter(|audio| carries(audio))
-        && let Some(format) = sound_format(audio)
-    {
-        values.push(("audiocodecid", f64::from(format >> 4)));
+    if let Some(audio) = tracks.audio.as_ref().filter(|audio| carries(audio)) {
+        let codec = match audio {
+            AudioParameters::Aac { .. } => f64::from(SOUND_AAC),
+            AudioParameters::G711 { law, .. } => f64::from(g711_format(*law)),
+            AudioParameters::Opus { .. } => four_cc(OPUS),
+        };
+        values.push(("audiocodecid", codec));
         values.push(("audiosamplerate", f64::from(audio.clock_rate())));
     }
     let mut out = Vec::new();
@@ -203,7 +245,7 @@ fn metadata(tracks: &Tracks) -> Vec<u8> {
         out.put_f64(value);
     }
     out.extend_from_slice(&[0, 0, 9]); // end of object
-    out
+    out.into()
 }
 
 #[cfg(test)]
