@@ -17,6 +17,7 @@ pub(crate) fn parameter_sets(codec: &VideoCodec) -> Option<(Syntax, [&Bytes; 3])
     match codec {
         VideoCodec::H264 { sps, pps } => Some((Syntax::H264, [sps, pps, &NONE])),
         VideoCodec::H265 { vps, sps, pps } => Some((Syntax::H265, [vps, sps, pps])),
+        VideoCodec::Av1 { .. } => None,
     }
 }
 

@@ -71,6 +71,9 @@ pub(crate) struct Flush {
     /// FLV over HTTP and in a WebSocket.
     #[serde(with = "humantime_serde")]
     pub(crate) flv: Duration,
+    /// RTMP and its relatives.
+    #[serde(with = "humantime_serde")]
+    pub(crate) rtmp: Duration,
     /// RTSP, both transports.
     #[serde(with = "humantime_serde")]
     pub(crate) rtsp: Duration,

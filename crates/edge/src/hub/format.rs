@@ -4,6 +4,7 @@
 //! [`Wire`] and know no protocol. Adding a format is adding a variant, and a file beside [`flv`].
 
 mod flv;
+mod rtmp;
 mod rtp;
 
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(crate) enum Format {
     Flv,
     /// The same, each tag in a binary message of a WebSocket (RFC 6455).
     FlvWebSocket,
+    /// RTMP messages on message stream 1, for who was told our chunk size.
+    Rtmp,
     /// RTP and RTCP in an RTSP connection: pictures on channels 0 and 1, sound on 2 and 3.
     RtpInterleaved,
     /// RTP and RTCP in datagrams.
@@ -58,12 +61,13 @@ impl Selection {
 
 impl Format {
     /// How many there are.
-    pub(super) const COUNT: usize = 4;
+    pub(super) const COUNT: usize = 5;
 
     /// All of them.
     pub(super) const ALL: [Self; Self::COUNT] = [
         Self::Flv,
         Self::FlvWebSocket,
+        Self::Rtmp,
         Self::RtpInterleaved,
         Self::RtpUdp,
     ];
@@ -78,6 +82,7 @@ impl Format {
         match self {
             Self::Flv => "flv",
             Self::FlvWebSocket => "flv_websocket",
+            Self::Rtmp => "rtmp",
             Self::RtpInterleaved => "rtp_interleaved",
             Self::RtpUdp => "rtp_udp",
         }
@@ -86,7 +91,7 @@ impl Format {
     /// Which sound its viewers get.
     pub(crate) fn sound(self) -> Sound {
         match self {
-            Self::Flv | Self::FlvWebSocket => Sound::Aac,
+            Self::Flv | Self::FlvWebSocket | Self::Rtmp => Sound::Aac,
             Self::RtpInterleaved | Self::RtpUdp => Sound::Original,
         }
     }
@@ -100,6 +105,7 @@ impl Format {
     pub(super) fn flush(self, flush: &Flush) -> Duration {
         match self {
             Self::Flv | Self::FlvWebSocket => flush.flv,
+            Self::Rtmp => flush.rtmp,
             Self::RtpInterleaved | Self::RtpUdp => flush.rtsp,
         }
     }
@@ -109,6 +115,7 @@ impl Format {
         match self {
             Self::Flv => flv::start(description),
             Self::FlvWebSocket => flv::in_messages(&flv::start(description)),
+            Self::Rtmp => rtmp::start(description),
             Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
         }
     }
@@ -118,6 +125,7 @@ impl Format {
         match self {
             Self::Flv => flv::headers(description),
             Self::FlvWebSocket => flv::in_messages(&flv::headers(description)),
+            Self::Rtmp => rtmp::headers(description),
             // Parameter sets stand before each key frame.
             Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
         }
@@ -128,6 +136,7 @@ impl Format {
         match self {
             Self::Flv => flv::frame(entry),
             Self::FlvWebSocket => flv::in_messages(&flv::frame(entry)),
+            Self::Rtmp => rtmp::frame(entry),
             Self::RtpInterleaved => rtp::in_stream(entry),
             Self::RtpUdp => rtp::in_datagrams(entry),
         }

@@ -223,13 +223,7 @@ impl Group {
     }
 
     /// Brings one viewer up to date and closes it if it has to go.
-    fn serve(
-        &mut self,
-        index: usize,
-        scratch: &mut Scratch,
-        around: &Surroundings,
-        now: Instant,
-    ) {
+    fn serve(&mut self, index: usize, scratch: &mut Scratch, around: &Surroundings, now: Instant) {
         if self.viewers[index].blocked {
             return;
         }
@@ -250,7 +244,7 @@ impl Group {
         now: Instant,
     ) -> Wrote {
         let viewer = &mut self.viewers[index];
-        let before = viewer.last_jump();
+        let mut jump = viewer.last_jump();
         let mut total = Wrote::default();
         loop {
             total.add(viewer.write_rest(now));
@@ -261,6 +255,10 @@ impl Group {
                 let ring = self.kind.stream.ring();
                 viewer.due(&ring, &mut scratch.entries, around.config.viewer_jumps, now)
             };
+            if viewer.last_jump() != jump {
+                jump = viewer.last_jump();
+                around.counters.jumps.inc();
+            }
             let Some(from) = from else {
                 total.leave = Some(Leave::Slow);
                 break;
@@ -288,7 +286,8 @@ impl Group {
                 break;
             }
         }
-        if viewer.last_jump() != before {
+        // Datagrams were lost.
+        if viewer.last_jump() != jump {
             around.counters.jumps.inc();
         }
         scratch.entries.clear();

@@ -153,7 +153,11 @@ impl Numbering {
         }
         let place = place(frame.track);
         let track = &mut self.tracks[place];
-        if !track.report_due && track.reported.is_some_and(|last| decoded - last < REPORT_EVERY) {
+        if !track.report_due
+            && track
+                .reported
+                .is_some_and(|last| decoded - last < REPORT_EVERY)
+        {
             return None;
         }
         track.report_due = false;
@@ -237,7 +241,10 @@ mod tests {
         let expected = [0, 125, 250, 300].map(|index| (index, start + ((index as u64) << 32) / 25));
         for (report, expected) in reports.iter().zip(expected) {
             assert_eq!(report.0, expected.0);
-            assert!(report.1.abs_diff(expected.1) < 1 << 20, "within a millisecond");
+            assert!(
+                report.1.abs_diff(expected.1) < 1 << 20,
+                "within a millisecond"
+            );
         }
         assert_eq!(reports.len(), 4);
     }

@@ -24,8 +24,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, Counters, NewViewer, lock,
+    Config, Counters, NewViewer,
     group::{Group, Kind, Scratch, Surroundings},
+    lock,
     viewer::Viewer,
 };
 

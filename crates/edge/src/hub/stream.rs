@@ -18,8 +18,7 @@ use super::{
     entry::{Description, Entry},
     format::Sound,
     hls::HlsOutput,
-    lock,
-    numbering,
+    lock, numbering,
     ring::Ring,
     shard::Link,
 };

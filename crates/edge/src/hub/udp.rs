@@ -84,7 +84,12 @@ fn send_each(socket: &UdpSocket, run: &Datagrams, address: SocketAddr) -> io::Re
 /// Kernels before 4.18, devices without checksums of their own, and paths whose MTU is below the
 /// size of a segment cannot cut.
 fn is_refused(error: &io::Error) -> bool {
-    let refusals = [Errno::EIO, Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EMSGSIZE];
+    let refusals = [
+        Errno::EIO,
+        Errno::EINVAL,
+        Errno::EOPNOTSUPP,
+        Errno::EMSGSIZE,
+    ];
     let number = error.raw_os_error();
     refusals.iter().any(|errno| number == Some(*errno as i32))
 }

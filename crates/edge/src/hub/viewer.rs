@@ -180,10 +180,7 @@ impl Viewer {
 
     /// True if it stands there and waits for more like all others.
     pub(super) fn is_at(&self, position: Position) -> bool {
-        self.at == position
-            && self.mode == Mode::Playing
-            && self.rest.is_empty()
-            && !self.blocked
+        self.at == position && self.mode == Mode::Playing && self.rest.is_empty() && !self.blocked
     }
 
     pub(super) fn control(&self) -> Option<&Control> {
@@ -234,7 +231,11 @@ impl Viewer {
         }
         if self.mode == Mode::Playing {
             let numbers = self.at.next..self.at.next + MAX_FRAMES;
-            let mut room = if self.is_lossy() { MAX_BURST } else { usize::MAX };
+            let mut room = if self.is_lossy() {
+                MAX_BURST
+            } else {
+                usize::MAX
+            };
             out.extend(numbers.map_while(|number| {
                 let entry = ring.get(number).filter(|_| room > 0)?;
                 room = room.saturating_sub(entry.frame.payload.len());
