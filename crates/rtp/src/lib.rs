@@ -2,22 +2,36 @@
 //!
 //! * Out: [`packet_count`] and [`interleaved`] or [`datagrams`] turn a frame into packets, once
 //!   for all viewers.
-//! * [`Format`] says in the words of SDP what a track is, and reads what others say.
+//! * In: a [`Receiver`] per track takes packets and RTCP, and gives pictures, sound and reports.
+//! * [`Format`] says in the words of SDP what a track is, and [`Described`] reads what others say.
+//! * [`rtcp`] has the reports of both sides, [`window`] the order of datagrams.
 //!
 //! The crate does no I/O, starts no threads and reads no clock. Whatever it parses comes from
 //! strangers: no parser panics, and every buffer has a bound.
 
+mod clock;
+mod depacketize;
 mod format;
 mod nal;
 mod packet;
 mod packetize;
+mod receiver;
+#[cfg(test)]
+mod round_trip;
+pub mod rtcp;
+mod statistics;
 #[cfg(test)]
 mod testing;
+pub mod window;
 mod write;
 
+pub use clock::Timestamps;
+pub use depacketize::{MAX_PICTURE, Picture, Sound};
 pub use format::{AuHeaders, Codec, Described, Format, Media};
 pub use packet::{HEADER, Packet};
 pub use packetize::{Payload, Payloads, packet_count, payloads};
+pub use receiver::{Event, Options, Receiver};
+pub use statistics::Statistics;
 pub use write::{
     AUDIO_CHANNEL, MAX_PACKET, Outgoing, Run, VIDEO_CHANNEL, datagrams, interleaved, timestamp,
 };

@@ -59,11 +59,11 @@ pub(crate) fn tracks(video: VideoParameters, audio: AudioParameters) -> Tracks {
     }
 }
 
-/// A picture of NAL units of these lengths, which hold a counter. The first is an IDR picture's if
-/// `key`.
+/// A picture of slices of these lengths, which look like the slices of an encoder: the first says
+/// so, none ends with a zero or holds a start code. `key` makes them those of an IDR picture.
 pub(crate) fn picture(tracks: &Tracks, lengths: &[usize], key: bool, pts: i64) -> Frame {
     let mut payload = Vec::new();
-    for length in lengths {
+    for (index, length) in lengths.iter().enumerate() {
         payload.put_u32(*length as u32);
         let start = payload.len();
         let header: &[u8] = match (tracks.video.codec(), key) {
@@ -73,7 +73,8 @@ pub(crate) fn picture(tracks: &Tracks, lengths: &[usize], key: bool, pts: i64) -
             (_, false) => &[0x41],
         };
         payload.extend(header);
-        payload.extend((0..*length).map(|at| at as u8));
+        payload.push(if index == 0 { 0x81 } else { 0x41 });
+        payload.extend((0..*length).map(|at| (at as i64 + pts / 3600) as u8 | 1));
         payload.truncate(start + length);
     }
     Frame {
@@ -94,4 +95,13 @@ pub(crate) fn sound(length: usize, pts: i64) -> Frame {
         key: true,
         payload: (0..length).map(|at| at as u8).collect(),
     }
+}
+
+/// Where virtual time starts.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no other way to make an Instant"
+)]
+pub(crate) fn origin() -> std::time::Instant {
+    std::time::Instant::now()
 }

@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(start(0, 4), [0x78, 0, 26, 0x67]);
         assert_eq!(packets[0].len(), HEADER + 1 + 2 + 26 + 2 + 6 + 2 + 10);
         // FU-A: start, middle, end.
-        assert_eq!(start(1, 3), [0x7c, 0x85, 0]);
+        assert_eq!(start(1, 3), [0x7c, 0x85, 0x41]);
         assert_eq!(start(2, 2), [0x7c, 0x05]);
         assert_eq!(start(3, 2), [0x7c, 0x45]);
         assert_eq!((packets[1].len(), packets[2].len()), (1400, 1400));
