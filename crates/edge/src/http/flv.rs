@@ -10,7 +10,7 @@ use bytes::Bytes;
 use headworks_types::ProblemCode;
 
 use super::{PlaybackState, problem::Refusal, request, takeover::Takeover};
-use crate::hub::NewViewer;
+use crate::hub::{Format, NewViewer, Selection};
 
 /// What goes out before the first byte of FLV. Without a length and without chunks: the body ends
 /// with the connection (RFC 9112 §6.3).
@@ -49,7 +49,11 @@ pub(super) async fn stream(
     let hub = state.hub.clone();
     takeover.request(move |socket, connection| async move {
         hub.add_viewer(NewViewer {
-            socket,
+            sink: socket.into(),
+            format: Format::Flv,
+            selection: Selection::All,
+            start: None,
+            control: None,
             head: Bytes::from_static(HEAD),
             stream,
             guard,

@@ -18,9 +18,8 @@ pub(crate) struct Config {
     /// It buffers at least this much, as far as those allow.
     #[serde(with = "humantime_serde")]
     pub(crate) buffer_past: Duration,
-    /// FLV viewers are written to at most this often; 0: as soon as there is a frame.
-    #[serde(with = "humantime_serde")]
-    pub(crate) flv_flush: Duration,
+    /// How long frames may wait for more.
+    pub(crate) flush: Flush,
     /// Sound waits at most this long for the next picture, so that one write carries both.
     #[serde(with = "humantime_serde")]
     pub(crate) sound_wait: Duration,
@@ -44,7 +43,7 @@ impl Default for Config {
             buffer_frames: 4096,
             buffer_bytes: 32 << 20,
             buffer_past: Duration::from_secs(4),
-            flv_flush: Duration::ZERO,
+            flush: Flush::default(),
             sound_wait: Duration::from_millis(40),
             viewer_jumps: 10,
             viewer_stall: Duration::from_secs(15),
@@ -63,6 +62,21 @@ impl Config {
             past: i64::from(ticks(self.buffer_past)),
         }
     }
+}
+
+/// How long a frame may wait for the next one, so that one write carries both. 0: not at all.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Flush {
+    /// FLV over HTTP and in a WebSocket.
+    #[serde(with = "humantime_serde")]
+    pub(crate) flv: Duration,
+    /// RTMP and its relatives.
+    #[serde(with = "humantime_serde")]
+    pub(crate) rtmp: Duration,
+    /// RTSP, both transports.
+    #[serde(with = "humantime_serde")]
+    pub(crate) rtsp: Duration,
 }
 
 /// How streams are cut for HLS.

@@ -13,7 +13,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Stream, ViewerGuard, lock, ring::Entry};
+use super::{Stream, ViewerGuard, entry::Entry, lock};
 
 /// A session that has asked for nothing for this long no longer counts as a viewer.
 const SESSION_IDLE: Duration = Duration::from_secs(15);

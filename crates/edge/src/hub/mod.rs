@@ -1,27 +1,36 @@
 //! The stream hub: frames in from one source per camera, wire bytes out to any number of viewers.
 //!
-//! A [`Stream`] keeps a bounded ring of frames. Each output format turns a frame into wire
-//! bytes once, when the first viewer needs it. FLV viewers are spread over a few [`Shards`], each
-//! one task that owns their sockets and writes with one system call per viewer whatever is due.
+//! A [`Stream`] keeps a bounded ring of frames. Each output [`Format`] turns a frame into wire
+//! bytes once, when the first viewer needs it. Viewers are spread over a few [`Shards`], each one
+//! task that owns their sockets and writes with one system call per viewer whatever is due.
 //! HLS is cut by one task per stream that runs while somebody watches. The source never waits for
 //! a viewer: one that falls behind jumps to a key frame, is counted, and is closed when that
 //! happens too often.
 //!
 //! The hub knows nothing of RTSP, tokens or HTTP: `ingest` publishes, `http` brings viewers.
 
+mod batch;
 mod config;
+mod control;
 mod counters;
+mod entry;
+mod format;
+mod group;
 mod hls;
+mod numbering;
 mod publisher;
 mod ring;
 mod shard;
+mod sink;
 mod status;
 mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod udp;
 mod viewer;
+mod wire;
 
 use std::{
     collections::HashMap,
@@ -32,11 +41,16 @@ use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::CameraId;
 
 pub(crate) use config::Config;
+pub(crate) use control::{Control, NotTaken, ViewerHandle, control};
 pub(crate) use counters::Counters;
+pub(crate) use entry::Description;
+pub(crate) use format::{Format, Selection, Sound};
 pub(crate) use publisher::Publisher;
+pub(crate) use sink::Sink;
 pub(crate) use status::Status;
-pub(crate) use stream::{NoPicture, Stream, ViewerGuard};
-pub(crate) use viewer::NewViewer;
+pub(crate) use stream::{NoPicture, RtpStart, Start, Stream, ViewerGuard};
+pub(crate) use udp::{UdpPeer, UdpSink};
+pub(crate) use viewer::{Leave, NewViewer};
 
 use shard::Shards;
 
@@ -91,7 +105,7 @@ impl Hub {
         self.streams().get(&camera).cloned()
     }
 
-    /// Gives an FLV viewer's socket to a shard.
+    /// Gives a viewer's socket to a shard.
     pub(crate) async fn add_viewer(&self, viewer: NewViewer) {
         self.0.shards.add(viewer).await;
     }

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     Hub, Stream,
-    ring::{Description, Entry},
+    entry::{Description, Entry, Forms},
+    format::Sound,
+    numbering::Numbering,
 };
 
 /// Writes the frames of a stream; there is one per stream. It lives as long as its slot and
@@ -19,8 +21,13 @@ pub(crate) struct Publisher {
     timeline: Timeline,
     tracks: Option<Arc<Tracks>>,
     description: Option<Arc<Description>>,
+    numbering: Numbering,
     starts_session: bool,
     has_key: bool,
+    /// Stands in for the camera's own sound where that is not AAC.
+    aac: Option<AudioParameters>,
+    /// Readers have not been told of a key frame.
+    key_waits: bool,
     /// Readers have not been told of a picture.
     picture_waits: bool,
     /// Readers have not been told of sound that is this old.
@@ -35,8 +42,11 @@ impl Publisher {
             timeline: Timeline::default(),
             tracks: None,
             description: None,
+            numbering: Numbering::new(rand::random),
             starts_session: false,
             has_key: false,
+            aac: None,
+            key_waits: false,
             picture_waits: false,
             sound_waits: None,
         }
@@ -55,6 +65,7 @@ impl Publisher {
             tracks.audio.as_ref().map(AudioParameters::clock_rate),
         );
         self.tracks = Some(tracks);
+        self.numbering.restart();
         self.starts_session = true;
         self.has_key = false;
     }
@@ -102,13 +113,15 @@ impl Publisher {
 
     fn picture(&mut self, stamp: Stamp, key: bool, payload: Bytes) {
         self.picture_waits = true;
-        self.write(Frame {
+        self.key_waits |= key;
+        let frame = Frame {
             track: TrackKind::Video,
             dts: stamp.dts,
             pts: stamp.pts,
             key,
             payload,
-        });
+        };
+        self.write(frame, None);
     }
 
     /// Writes a packet of sound of `length` samples that the session plays at `timestamp`.
@@ -119,13 +132,24 @@ impl Publisher {
         if let Some(stamp) = self.timeline.audio(timestamp, length) {
             let now = self.stream.clock.monotonic();
             self.sound_waits.get_or_insert(now);
-            self.write(Frame {
-                track: TrackKind::Audio,
-                dts: stamp,
-                pts: stamp,
-                key: true,
-                payload,
-            });
+            let only_for = self.aac.is_some().then_some(Sound::Original);
+            self.write(sound(stamp, payload), only_for);
+        }
+    }
+
+    /// From the next frame on, AAC with these parameters stands in for the camera's own sound
+    /// where viewers can take no other; `None`: no longer.
+    pub(crate) fn set_aac(&mut self, parameters: Option<AudioParameters>) {
+        self.aac = parameters;
+    }
+
+    /// Writes a packet of the AAC that stands in. `stamp` is on the stream's time line, in ticks
+    /// of the AAC's clock.
+    pub(crate) fn aac(&mut self, stamp: i64, payload: Bytes) {
+        if self.has_key && self.aac.is_some() {
+            let now = self.stream.clock.monotonic();
+            self.sound_waits.get_or_insert(now);
+            self.write(sound(stamp, payload), Some(Sound::Aac));
         }
     }
 
@@ -144,27 +168,56 @@ impl Publisher {
         if self.picture_waits || sound_is_old {
             self.picture_waits = false;
             self.sound_waits = None;
-            self.stream.wake();
+            self.stream.wake(std::mem::take(&mut self.key_waits));
         }
     }
 
-    fn write(&mut self, frame: Frame) {
-        let Some(tracks) = &self.tracks else { return };
-        let description = match &self.description {
-            Some(description) if Arc::ptr_eq(&description.tracks, tracks) => description,
-            Some(description) if description.tracks == *tracks => {
-                self.tracks = Some(Arc::clone(&description.tracks));
-                description
-            }
-            before => {
-                let number = before.as_ref().map_or(1, |before| before.number + 1);
-                let new = Description::new(Arc::clone(tracks), number, frame.dts);
-                self.description.insert(Arc::new(new))
-            }
+    fn write(&mut self, frame: Frame, only_for: Option<Sound>) {
+        let Some(description) = self.describe(frame.dts) else {
+            return;
         };
-        let starts_session = std::mem::take(&mut self.starts_session);
-        let entry = Entry::new(frame, Arc::clone(description), starts_session);
+        let entry = Entry {
+            numbers: self.numbering.next(
+                &frame,
+                &description.tracks,
+                only_for != Some(Sound::Aac),
+                self.stream.clock.now(),
+            ),
+            frame,
+            description,
+            starts_session: std::mem::take(&mut self.starts_session),
+            only_for,
+            forms: Forms::default(),
+        };
         self.stream.push(Arc::new(entry));
+    }
+
+    /// What the next frame is made of: as the one before, if nothing has changed.
+    fn describe(&mut self, dts: i64) -> Option<Arc<Description>> {
+        let tracks = self.tracks.as_ref()?;
+        if let Some(before) = &self.description
+            && before.is(tracks, self.aac.as_ref())
+        {
+            self.tracks = Some(Arc::clone(&before.tracks));
+            return Some(Arc::clone(before));
+        }
+        let new = match &self.description {
+            Some(before) => before.next(tracks),
+            None => Description::first(Arc::clone(tracks), self.numbering.senders()),
+        };
+        let new = Arc::new(new.with_aac(self.aac.as_ref()).at(dts));
+        self.description = Some(Arc::clone(&new));
+        Some(new)
+    }
+}
+
+fn sound(stamp: i64, payload: Bytes) -> Frame {
+    Frame {
+        track: TrackKind::Audio,
+        dts: stamp,
+        pts: stamp,
+        key: true,
+        payload,
     }
 }
 

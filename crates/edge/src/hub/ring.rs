@@ -3,84 +3,9 @@
 //! One writer pushes, any number of readers look by sequence number. A reader that is too slow
 //! finds that its number is gone; nothing ever waits for it.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
-use headworks_media::{Frame, TrackKind, Tracks, flv};
-
-/// What a run of frames is made of. Changes with the camera's parameters.
-#[derive(Debug)]
-pub(crate) struct Description {
-    /// The tracks.
-    pub(crate) tracks: Arc<Tracks>,
-    /// Tells descriptions of a stream apart; from 1.
-    pub(crate) number: u64,
-    /// When the first picture with it is decoded.
-    dts: i64,
-    flv_start: OnceLock<Bytes>,
-    flv_headers: OnceLock<Bytes>,
-}
-
-impl Description {
-    pub(crate) fn new(tracks: Arc<Tracks>, number: u64, dts: i64) -> Self {
-        Self {
-            tracks,
-            number,
-            dts,
-            flv_start: OnceLock::new(),
-            flv_headers: OnceLock::new(),
-        }
-    }
-
-    /// What an FLV viewer gets before its first frame.
-    pub(crate) fn flv_start(&self) -> Bytes {
-        let write = || flv::start(&self.tracks, self.dts);
-        self.flv_start.get_or_init(write).clone()
-    }
-
-    /// What an FLV viewer gets when this description follows another.
-    pub(crate) fn flv_headers(&self) -> Bytes {
-        let write = || flv::sequence_headers(&self.tracks, self.dts);
-        self.flv_headers.get_or_init(write).clone()
-    }
-}
-
-/// A frame in the ring, and its wire forms, each written when the first reader asks for it.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// The frame.
-    pub(crate) frame: Frame,
-    /// What it is made of.
-    pub(crate) description: Arc<Description>,
-    /// True if it starts a session of the source.
-    pub(crate) starts_session: bool,
-    flv: OnceLock<Bytes>,
-}
-
-impl Entry {
-    pub(crate) fn new(frame: Frame, description: Arc<Description>, starts_session: bool) -> Self {
-        Self {
-            frame,
-            description,
-            starts_session,
-            flv: OnceLock::new(),
-        }
-    }
-
-    /// True if viewers can start here.
-    pub(crate) fn is_key(&self) -> bool {
-        self.frame.track == TrackKind::Video && self.frame.key
-    }
-
-    /// As an FLV tag; empty if FLV cannot carry it.
-    pub(crate) fn flv(&self) -> &Bytes {
-        self.flv
-            .get_or_init(|| flv::tag(&self.frame, &self.description.tracks))
-    }
-}
+use super::entry::Entry;
 
 /// What a ring may hold.
 #[derive(Debug, Clone, Copy)]
@@ -207,10 +132,9 @@ mod tests {
 
     fn fill(limits: Limits, gop: u64, count: u64, size: usize) -> Ring {
         let mut ring = Ring::new(limits);
-        let description = Arc::new(Description::new(testing::tracks(), 1, 0));
         for index in 0..count {
             let frame = testing::picture(index as i64 * 3600, index % gop == 0, size);
-            ring.push(Arc::new(Entry::new(frame, Arc::clone(&description), false)));
+            ring.push(Arc::new(testing::entry(frame)));
         }
         ring
     }
@@ -242,14 +166,5 @@ mod tests {
         assert_eq!(ring.newest_key(), None, "its key frame is gone");
         let ring = fill(LIMITS, u64::MAX, 1000, 700);
         assert!(ring.bytes <= 10_000);
-    }
-
-    #[test]
-    fn wire_bytes_are_written_once() {
-        let ring = fill(LIMITS, 10, 5, 100);
-        let entry = ring.get(3).expect("there");
-        assert_eq!(entry.flv().as_ptr(), entry.flv().as_ptr());
-        let start = entry.description.flv_start();
-        assert_eq!(start.as_ptr(), entry.description.flv_start().as_ptr());
     }
 }

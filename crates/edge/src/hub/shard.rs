@@ -24,8 +24,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, Counters, NewViewer, Stream, lock,
-    viewer::{Leave, Piece, Viewer, Wrote, pieces},
+    Config, Counters, NewViewer,
+    group::{Group, Kind, Scratch, Surroundings},
+    lock,
+    viewer::Viewer,
 };
 
 /// New viewers that may wait for a shard; more wait in their connections.
@@ -45,24 +47,62 @@ struct Handle {
 /// What streams know of a shard that has viewers of theirs.
 pub(super) struct Link {
     group: u64,
-    due: AtomicBool,
+    /// The shard knows already that there is something.
+    rung: AtomicBool,
+    /// Something of it must not wait.
+    urgent: AtomicBool,
     bell: Arc<Bell>,
 }
 
-/// Wakes a shard and tells it for which groups. Bounded: a group is in it once.
+/// Wakes a shard and tells it for whom. Bounded: a group is in it once, and so is a viewer.
 #[derive(Default)]
-struct Bell {
-    due: Mutex<Vec<u64>>,
+pub(super) struct Bell {
+    rung: Mutex<Rung>,
     notify: Notify,
 }
 
+/// For whom a bell has rung.
+#[derive(Default)]
+struct Rung {
+    groups: Vec<u64>,
+    viewers: Vec<ViewerKey>,
+}
+
+/// By which a shard finds a viewer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ViewerKey {
+    group: u64,
+    viewer: u64,
+}
+
+impl Bell {
+    /// A viewer has orders.
+    pub(super) fn ring_for(&self, viewer: ViewerKey) {
+        lock(&self.rung).viewers.push(viewer);
+        self.notify.notify_one();
+    }
+}
+
 impl Link {
-    /// The stream has something new.
-    pub(super) fn wake(&self) {
-        if !self.due.swap(true, Ordering::AcqRel) {
-            lock(&self.bell.due).push(self.group);
+    /// The stream has something new. Only what is urgent is told again to a shard that knows, and
+    /// lets it wait for more.
+    pub(super) fn wake(&self, urgent: bool) {
+        let first = !self.rung.swap(true, Ordering::AcqRel);
+        let more_urgent = urgent && !self.urgent.swap(true, Ordering::AcqRel);
+        if first || more_urgent {
+            lock(&self.bell.rung).groups.push(self.group);
             self.bell.notify.notify_one();
         }
+    }
+
+    /// The shard looks now; what comes meanwhile rings again.
+    pub(super) fn answer(&self) {
+        self.urgent.store(false, Ordering::Release);
+        self.rung.store(false, Ordering::Release);
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Acquire)
     }
 }
 
@@ -76,17 +116,20 @@ impl Shards {
             let (new, queue) = mpsc::channel(NEW_VIEWERS);
             let viewers = Arc::new(AtomicUsize::new(0));
             let shard = Shard {
-                config,
                 clock: clock.clone(),
-                counters: counters.clone(),
-                viewers: Arc::clone(&viewers),
+                around: Surroundings {
+                    config,
+                    counters: counters.clone(),
+                    viewers: Arc::clone(&viewers),
+                },
                 bell: Arc::default(),
                 groups: HashMap::new(),
-                last_group: 0,
-                due: Vec::new(),
-                pieces: Vec::new(),
+                last_number: 0,
+                rung: Rung::default(),
+                waiting: Vec::new(),
+                scratch: Scratch::default(),
             };
-            tasks.spawn("flv shard", shard.run(queue, tasks.token()));
+            tasks.spawn("viewer shard", shard.run(queue, tasks.token()));
             Handle { viewers, new }
         };
         Self((0..count).map(start).collect())
@@ -105,29 +148,17 @@ impl Shards {
 }
 
 struct Shard {
-    config: Config,
     clock: Clock,
-    counters: Counters,
-    viewers: Arc<AtomicUsize>,
+    around: Surroundings,
     bell: Arc<Bell>,
     groups: HashMap<u64, Group>,
-    last_group: u64,
-    /// Kept for their memory.
-    due: Vec<u64>,
-    pieces: Vec<Piece>,
-}
-
-/// The viewers of one stream.
-struct Group {
-    stream: Arc<Stream>,
-    link: Arc<Link>,
-    viewers: Vec<Viewer>,
-    /// The number of the next frame for those that are up to date.
-    head: u64,
-    /// The description of the frame before it.
-    description: u64,
-    /// True if a viewer can go on that was blocked.
-    unblocked: bool,
+    /// The last number given to a group or viewer.
+    last_number: u64,
+    /// Kept for its memory.
+    rung: Rung,
+    /// Groups whose frames wait for more, and until when.
+    waiting: Vec<(u64, Instant)>,
+    scratch: Scratch,
 }
 
 impl Shard {
@@ -135,25 +166,12 @@ impl Shard {
         let bell = Arc::clone(&self.bell);
         let mut check = interval(CHECK);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut flush_at: Option<Instant> = None;
-        let mut last_flush = self.clock.monotonic();
         loop {
+            let next_flush = self.waiting.iter().map(|(_, at)| *at).min();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = bell.notify.notified() => {
-                    let at = last_flush + self.config.flv_flush;
-                    if self.config.flv_flush.is_zero() || at <= self.clock.monotonic() {
-                        self.flush();
-                        last_flush = self.clock.monotonic();
-                    } else {
-                        flush_at = Some(at);
-                    }
-                }
-                () = sleep_until(flush_at.unwrap_or(last_flush)), if flush_at.is_some() => {
-                    flush_at = None;
-                    self.flush();
-                    last_flush = self.clock.monotonic();
-                }
+                () = bell.notify.notified() => self.answer_bell(),
+                () = wait_until(next_flush) => self.flush_waiting(),
                 () = poll_fn(|context| unblock(&mut self.groups, context)) => self.resume(),
                 viewer = new.recv() => match viewer {
                     Some(viewer) => self.add(viewer),
@@ -166,79 +184,77 @@ impl Shard {
 
     fn add(&mut self, new: NewViewer) {
         let now = self.clock.monotonic();
-        let stream = Arc::clone(&new.stream);
-        let known = self
-            .groups
-            .iter()
-            .find(|(_, group)| Arc::ptr_eq(&group.stream, &stream));
+        let kind = Kind {
+            stream: Arc::clone(&new.stream),
+            format: new.format,
+            selection: new.selection,
+        };
+        let known = self.groups.iter().find(|(_, group)| group.kind == kind);
         let id = match known {
             Some((id, _)) => *id,
-            None => self.add_group(&stream),
+            None => self.add_group(kind, now),
         };
+        self.last_number += 1;
+        let key = ViewerKey {
+            group: id,
+            viewer: self.last_number,
+        };
+        let mut viewer = Viewer::new(key.viewer, new, now);
+        let bell = &self.bell;
+        let orders = viewer.control().map(|control| control.adopt(bell, key));
+        viewer.obey(orders.unwrap_or_default());
         if let Some(group) = self.groups.get_mut(&id) {
-            group.viewers.push(Viewer::new(new, now));
-            let index = group.viewers.len() - 1;
-            let wrote = group.catch_up(index, &self.config, &self.counters, now);
-            self.counters.sent.inc_by(wrote.bytes);
-            if let Some(leave) = wrote.leave {
-                group.close(index, leave, &self.counters, &self.viewers);
-            }
+            group.add(viewer, &mut self.scratch, &self.around, now);
         }
+        self.forget_empty();
     }
 
-    fn add_group(&mut self, stream: &Arc<Stream>) -> u64 {
-        self.last_group += 1;
+    fn add_group(&mut self, kind: Kind, now: Instant) -> u64 {
+        self.last_number += 1;
         let link = Arc::new(Link {
-            group: self.last_group,
-            due: AtomicBool::new(false),
+            group: self.last_number,
+            rung: AtomicBool::new(false),
+            urgent: AtomicBool::new(false),
             bell: Arc::clone(&self.bell),
         });
-        stream.attach(Arc::clone(&link));
-        let group = Group {
-            stream: Arc::clone(stream),
-            link,
-            viewers: Vec::new(),
-            head: 0,
-            description: 0,
-            unblocked: false,
-        };
-        self.groups.insert(self.last_group, group);
-        self.last_group
+        kind.stream.attach(Arc::clone(&link));
+        let group = Group::new(kind, link, &self.around, now);
+        self.groups.insert(self.last_number, group);
+        self.last_number
     }
 
-    /// Writes what is new in the streams that have rung.
-    fn flush(&mut self) {
+    /// Looks after the streams and viewers that have rung.
+    fn answer_bell(&mut self) {
         let now = self.clock.monotonic();
-        std::mem::swap(&mut self.due, &mut *lock(&self.bell.due));
-        let mut sent = 0;
-        for id in self.due.drain(..) {
+        std::mem::swap(&mut self.rung, &mut *lock(&self.bell.rung));
+        for key in self.rung.viewers.drain(..) {
+            if let Some(group) = self.groups.get_mut(&key.group) {
+                group.obey(key.viewer, &mut self.scratch, &self.around, now);
+            }
+        }
+        for id in self.rung.groups.drain(..) {
             let Some(group) = self.groups.get_mut(&id) else {
                 continue;
             };
-            // Before looking, so that what comes meanwhile rings again.
-            group.link.due.store(false, Ordering::Release);
-            let ended = group.stream.has_ended();
-            let (head, description) = (group.head, group.description);
-            let shared = group.collect(&mut self.pieces);
-            // Backwards, so that closing one moves only viewers that have been served.
-            for index in (0..group.viewers.len()).rev() {
-                let viewer = &mut group.viewers[index];
-                let wrote = if shared && viewer.is_at(head, description) {
-                    viewer.write(&self.pieces, now)
-                } else if viewer.blocked {
-                    Wrote::default()
-                } else {
-                    group.catch_up(index, &self.config, &self.counters, now)
-                };
-                sent += wrote.bytes;
-                let over = ended.then_some(Leave::StreamEnded);
-                if let Some(leave) = wrote.leave.or(over) {
-                    group.close(index, leave, &self.counters, &self.viewers);
+            match group.due_at(now) {
+                at if at <= now => {
+                    self.waiting.retain(|(waiting, _)| *waiting != id);
+                    group.flush(&mut self.scratch, &self.around, now);
                 }
+                at => self.waiting.push((id, at)),
             }
         }
-        self.pieces.clear();
-        self.counters.sent.inc_by(sent);
+        self.forget_empty();
+    }
+
+    /// Writes to groups whose frames have waited long enough.
+    fn flush_waiting(&mut self) {
+        let now = self.clock.monotonic();
+        for (id, _) in self.waiting.extract_if(.., |(_, at)| *at <= now) {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.flush(&mut self.scratch, &self.around, now);
+            }
+        }
         self.forget_empty();
     }
 
@@ -246,18 +262,7 @@ impl Shard {
     fn resume(&mut self) {
         let now = self.clock.monotonic();
         for group in self.groups.values_mut().filter(|group| group.unblocked) {
-            group.unblocked = false;
-            for index in (0..group.viewers.len()).rev() {
-                let viewer = &group.viewers[index];
-                if viewer.blocked || viewer.is_at(group.head, group.description) {
-                    continue;
-                }
-                let wrote = group.catch_up(index, &self.config, &self.counters, now);
-                self.counters.sent.inc_by(wrote.bytes);
-                if let Some(leave) = wrote.leave {
-                    group.close(index, leave, &self.counters, &self.viewers);
-                }
-            }
+            group.resume(&mut self.scratch, &self.around, now);
         }
         self.forget_empty();
     }
@@ -266,13 +271,7 @@ impl Shard {
     fn check(&mut self) {
         let now = self.clock.monotonic();
         for group in self.groups.values_mut() {
-            let ended = group.stream.has_ended().then_some(Leave::StreamEnded);
-            for index in (0..group.viewers.len()).rev() {
-                let leave = group.viewers[index].check(&self.config, now);
-                if let Some(leave) = leave.or(ended) {
-                    group.close(index, leave, &self.counters, &self.viewers);
-                }
-            }
+            group.check(&self.around, now);
         }
         self.forget_empty();
     }
@@ -281,80 +280,17 @@ impl Shard {
         self.groups.retain(|_, group| {
             let used = !group.viewers.is_empty();
             if !used {
-                group.stream.detach(&group.link);
+                group.kind.stream.detach(&group.link);
             }
             used
         });
     }
 }
 
-impl Group {
-    /// Writes the pieces from `head` on into `out` and moves `head` behind them. False if the
-    /// stream no longer has all of them; then each viewer has to look for itself.
-    fn collect(&mut self, out: &mut Vec<Piece>) -> bool {
-        out.clear();
-        let (complete, entries) = {
-            let ring = self.stream.ring();
-            let complete = self.head >= ring.first();
-            let entries: Vec<_> = (self.head.max(ring.first())..ring.next())
-                .filter_map(|sequence| ring.get(sequence).cloned())
-                .collect();
-            (complete, entries)
-        };
-        if complete {
-            pieces(out, self.head, &entries, self.description);
-            self.head += entries.len() as u64;
-        } else {
-            self.head = self.stream.ring().next();
-        }
-        if let Some(last) = entries.last() {
-            self.description = last.description.number;
-        }
-        complete
-    }
-
-    /// Brings one viewer up to date, as far as its socket takes it.
-    fn catch_up(
-        &mut self,
-        index: usize,
-        config: &Config,
-        counters: &Counters,
-        now: Instant,
-    ) -> Wrote {
-        let viewer = &mut self.viewers[index];
-        let before = viewer.last_jump();
-        let mut total = Wrote::default();
-        let mut due = Vec::new();
-        loop {
-            let entries = viewer.due(&self.stream.ring(), config.viewer_jumps, now);
-            if viewer.last_jump() != before {
-                counters.jumps.inc();
-            }
-            let Some(entries) = entries else {
-                total.leave = Some(Leave::Slow);
-                return total;
-            };
-            due.clear();
-            pieces(&mut due, viewer.next, &entries, viewer.description);
-            if due.is_empty() && !viewer.has_rest() {
-                return total;
-            }
-            let wrote = viewer.write(&due, now);
-            total.bytes += wrote.bytes;
-            total.leave = wrote.leave;
-            if viewer.blocked || total.leave.is_some() {
-                return total;
-            }
-        }
-    }
-
-    fn close(&mut self, index: usize, leave: Leave, counters: &Counters, viewers: &AtomicUsize) {
-        self.viewers.swap_remove(index);
-        viewers.fetch_sub(1, Ordering::Relaxed);
-        if leave == Leave::Slow {
-            counters.slow.inc();
-        }
-        tracing::debug!(camera.id = %self.stream.camera(), reason = ?leave, "viewer closed");
+async fn wait_until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -362,11 +298,8 @@ impl Group {
 fn unblock(groups: &mut HashMap<u64, Group>, context: &mut Context<'_>) -> Poll<()> {
     let mut ready = Poll::Pending;
     for group in groups.values_mut() {
-        for viewer in &mut group.viewers {
-            if viewer.poll_unblock(context) {
-                group.unblocked = true;
-                ready = Poll::Ready(());
-            }
+        if group.poll_unblock(context) {
+            ready = Poll::Ready(());
         }
     }
     ready

@@ -9,14 +9,17 @@ use std::{
 };
 
 use headworks_bootstrap::{Clock, Tasks};
+use headworks_media::{TrackKind, VIDEO_CLOCK, rescale};
 use headworks_types::{CameraId, Track, edge::SlotState};
 use tokio::sync::watch;
 
 use super::{
     Config, Counters, Status,
+    entry::{Description, Entry},
+    format::Sound,
     hls::HlsOutput,
-    lock,
-    ring::{Entry, Ring},
+    lock, numbering,
+    ring::Ring,
     shard::Link,
 };
 
@@ -32,6 +35,8 @@ pub(crate) struct Stream {
     links: Mutex<Vec<Arc<Link>>>,
     progress: watch::Sender<Progress>,
     viewers: watch::Sender<u32>,
+    /// Those of the viewers that cannot take any other sound than AAC.
+    aac_viewers: watch::Sender<u32>,
     status: watch::Sender<Status>,
     ended: AtomicBool,
     pub(super) hls: HlsOutput,
@@ -57,11 +62,67 @@ pub(crate) enum NoPicture {
 
 /// Counts one viewer of a stream for as long as it lives. An on-demand camera is pulled while
 /// there is one.
-pub(crate) struct ViewerGuard(Arc<Stream>);
+pub(crate) struct ViewerGuard {
+    stream: Arc<Stream>,
+    sound: Sound,
+}
 
 impl Drop for ViewerGuard {
     fn drop(&mut self) {
-        self.0.viewers.send_modify(|count| *count -= 1);
+        self.stream.viewers.send_modify(|count| *count -= 1);
+        if self.sound == Sound::Aac {
+            self.stream.aac_viewers.send_modify(|count| *count -= 1);
+        }
+    }
+}
+
+/// A key frame at which a viewer can start.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    /// Its number in the ring.
+    pub(super) number: u64,
+    /// What it is made of.
+    pub(crate) description: Arc<Description>,
+    rtp: [RtpStart; 2],
+}
+
+/// Where a track starts for a viewer that gets RTP (RTP-Info, RFC 2326 §12.33).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RtpStart {
+    /// Who sends it.
+    pub(crate) ssrc: u32,
+    /// The number of its first packet.
+    pub(crate) sequence: u16,
+    /// The timestamp that belongs to the first picture, in the track's own clock.
+    pub(crate) timestamp: u32,
+}
+
+impl Start {
+    /// Where a track starts.
+    pub(crate) fn rtp(&self, track: TrackKind) -> RtpStart {
+        self.rtp[numbering::place(track)]
+    }
+
+    fn new(number: u64, key: &Entry) -> Self {
+        let description = Arc::clone(&key.description);
+        let rtp = [TrackKind::Video, TrackKind::Audio].map(|track| {
+            let rate = match (track, &description.tracks.audio) {
+                (TrackKind::Audio, Some(audio)) => audio.clock_rate(),
+                _ => VIDEO_CLOCK,
+            };
+            let sender = description.sender(track);
+            let shown = rescale(key.frame.pts, VIDEO_CLOCK, rate);
+            RtpStart {
+                ssrc: sender.ssrc,
+                sequence: key.numbers.sequence(track),
+                timestamp: headworks_rtp::timestamp(shown, sender.timestamp_offset),
+            }
+        });
+        Self {
+            number,
+            description,
+            rtp,
+        }
     }
 }
 
@@ -89,6 +150,7 @@ impl Stream {
             links: Mutex::default(),
             progress: watch::Sender::default(),
             viewers: watch::Sender::default(),
+            aac_viewers: watch::Sender::default(),
             status: watch::Sender::new(status),
             ended: AtomicBool::new(false),
             hls: HlsOutput::default(),
@@ -137,10 +199,33 @@ impl Stream {
         self.viewers.subscribe()
     }
 
-    /// Counts a viewer.
+    /// Follows how many watch it who can take no other sound than AAC.
+    pub(crate) fn aac_demand(&self) -> watch::Receiver<u32> {
+        self.aac_viewers.subscribe()
+    }
+
+    /// Counts a viewer that takes no other sound than AAC.
     pub(crate) fn add_viewer(self: &Arc<Self>) -> ViewerGuard {
+        self.add_viewer_for(Sound::Aac)
+    }
+
+    /// Counts a viewer with this sound.
+    pub(crate) fn add_viewer_for(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
         self.viewers.send_modify(|count| *count += 1);
-        ViewerGuard(Arc::clone(self))
+        if sound == Sound::Aac {
+            self.aac_viewers.send_modify(|count| *count += 1);
+        }
+        ViewerGuard {
+            stream: Arc::clone(self),
+            sound,
+        }
+    }
+
+    /// Where a viewer that comes now starts: the newest key frame, if there is one.
+    pub(crate) fn start(&self) -> Option<Start> {
+        let ring = self.ring();
+        let number = ring.newest_key()?;
+        Some(Start::new(number, ring.get(number)?))
     }
 
     /// Waits until a viewer can start, at most for `limit`. A source that fails is not waited
@@ -193,7 +278,8 @@ impl Stream {
         self.ring().push(entry);
     }
 
-    pub(super) fn wake(&self) {
+    /// Tells readers that there is something new; what is urgent does not wait for more.
+    pub(super) fn wake(&self, urgent: bool) {
         let next = self.ring().next();
         self.progress.send_if_modified(|progress| {
             let moved = progress.next != next;
@@ -201,7 +287,7 @@ impl Stream {
             moved
         });
         for link in lock(&self.links).iter() {
-            link.wake();
+            link.wake(urgent);
         }
     }
 
@@ -209,7 +295,7 @@ impl Stream {
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.progress.send_modify(|progress| progress.ended = true);
-        self.wake();
+        self.wake(true);
     }
 
     pub(super) fn attach(&self, link: Arc<Link>) {

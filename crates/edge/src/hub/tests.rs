@@ -66,7 +66,11 @@ impl World {
         let stream = self.stream();
         self.hub
             .add_viewer(NewViewer {
-                socket: server.expect("accepts").0,
+                sink: server.expect("accepts").0.into(),
+                format: Format::Flv,
+                selection: Selection::All,
+                start: None,
+                control: None,
                 head: Bytes::from_static(b"HEAD"),
                 guard: stream.add_viewer(),
                 stream,
@@ -275,7 +279,10 @@ async fn sessions_end_at_their_time_and_with_their_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flush_interval_delays_but_loses_nothing() {
     let mut world = World::new(Config {
-        flv_flush: Duration::from_millis(30),
+        flush: config::Flush {
+            flv: Duration::from_millis(30),
+            ..config::Flush::default()
+        },
         ..Config::default()
     });
     world.gop(1, 100);

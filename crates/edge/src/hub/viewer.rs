@@ -1,29 +1,47 @@
-//! One FLV viewer: a socket, how far it has been served, and what is left of a broken-off write.
+//! One viewer: a socket, how far it has been served, and what is left of a broken-off write.
 
-use std::{io, io::IoSlice, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::Instant};
+use nix::errno::Errno;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
-    Config, Stream, ViewerGuard,
-    ring::{Entry, Ring},
+    Config, Control, Format, Selection, Sink, Start, Stream, ViewerGuard,
+    batch::{Batch, Position},
+    control::{Orders, Play},
+    entry::Entry,
+    ring::Ring,
+    udp::UdpSink,
+    wire::Vectors,
 };
 
-/// The most pieces that one system call writes.
-const MAX_PIECES: usize = 64;
+/// The most frames of one batch.
+const MAX_FRAMES: u64 = 32;
+
+/// The most payload of one batch in datagrams: who starts gets the buffered GOP in portions that
+/// socket buffers take.
+const MAX_BURST: usize = 128 << 10;
 
 /// More jumps than allowed count only within this time.
 const JUMP_MEMORY: Duration = Duration::from_secs(60);
 
 /// A viewer to be served.
 pub(crate) struct NewViewer {
-    /// Its socket. It is set to be non-blocking; nothing else may read or write it.
-    pub(crate) socket: TcpStream,
+    /// Its socket. Nothing else may write to it until the viewer has left.
+    pub(crate) sink: Sink,
+    /// How it wants the stream.
+    pub(crate) format: Format,
+    /// What it wants of it.
+    pub(crate) selection: Selection,
     /// What goes out before the first byte of media.
     pub(crate) head: Bytes,
     /// What it watches.
     pub(crate) stream: Arc<Stream>,
+    /// Where it starts; `None`: at the newest key frame.
+    pub(crate) start: Option<Start>,
+    /// Steers it. Without one the shard also reads, and forgets, what the viewer says.
+    pub(crate) control: Option<Control>,
     /// Counts it.
     pub(crate) guard: ViewerGuard,
     /// When it has to go.
@@ -32,50 +50,9 @@ pub(crate) struct NewViewer {
     pub(crate) connection: Option<OwnedSemaphorePermit>,
 }
 
-/// Something to write, and where a viewer stands once it is written.
-#[derive(Debug, Clone)]
-pub(super) struct Piece {
-    pub(super) bytes: Bytes,
-    /// The number of the next frame afterwards.
-    pub(super) next: u64,
-    /// The description that the viewer knows afterwards.
-    pub(super) description: u64,
-}
-
-/// The pieces of frames from `sequence` on, for one who knows the description `known` (0: none):
-/// sequence headers where it does not know a frame's description, then the frame.
-pub(super) fn pieces(
-    out: &mut Vec<Piece>,
-    mut sequence: u64,
-    entries: &[Arc<Entry>],
-    mut known: u64,
-) {
-    for entry in entries {
-        let description = entry.description.number;
-        if description != known {
-            let bytes = match known {
-                0 => entry.description.flv_start(),
-                _ => entry.description.flv_headers(),
-            };
-            out.push(Piece {
-                bytes,
-                next: sequence,
-                description,
-            });
-            known = description;
-        }
-        sequence += 1;
-        out.push(Piece {
-            bytes: entry.flv().clone(),
-            next: sequence,
-            description,
-        });
-    }
-}
-
 /// Why a viewer is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(crate) enum Leave {
     /// It went away.
     Gone,
     /// It is too slow for the stream.
@@ -84,6 +61,10 @@ pub(super) enum Leave {
     WatchOver,
     /// The stream is no longer here.
     StreamEnded,
+    /// The camera's codecs have changed, and the viewer cannot be told.
+    Changed,
+    /// Its connection's task wanted it so.
+    Asked,
 }
 
 /// How a write went.
@@ -93,89 +74,185 @@ pub(super) struct Wrote {
     pub(super) leave: Option<Leave>,
 }
 
-pub(super) struct Viewer {
-    socket: TcpStream,
-    /// What is left of a piece that was written in part.
-    rest: Bytes,
-    /// The number of the next frame that it gets.
-    pub(super) next: u64,
-    /// The number of the description that it knows; 0 for none.
-    pub(super) description: u64,
+impl Wrote {
+    pub(super) fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.leave = self.leave.or(other.leave);
+    }
+}
+
+/// How datagrams went.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: u64,
+    lost: bool,
+    broken: bool,
+}
+
+/// Sends datagrams as far as the socket takes them.
+fn send(sink: &UdpSink, batch: &Batch) -> Sent {
+    let mut sent = Sent::default();
+    let runs = batch.pieces.iter().flat_map(|piece| piece.wire.runs());
+    for run in runs {
+        match sink.send(run) {
+            Ok(count) => sent.bytes += count as u64,
+            Err(error) if is_loss(&error) => sent.lost = true,
+            Err(_) => sent.broken = true,
+        }
+        if sent.lost || sent.broken {
+            break;
+        }
+    }
+    sent
+}
+
+/// The kernel had no room, or the viewer's machine says that nobody listens: it may again.
+fn is_loss(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::WouldBlock, io::ErrorKind::ConnectionRefused];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(Errno::ENOBUFS as i32)
+}
+
+/// What a viewer gets of the stream now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
     /// It can only go on at a key frame.
-    needs_key: bool,
+    NeedsKey,
+    /// Each frame in turn.
+    Playing,
+    /// Nothing until it is told to go on.
+    Paused,
+    /// Nothing more.
+    Ending,
+}
+
+pub(super) struct Viewer {
+    /// By which its shard knows it.
+    pub(super) number: u64,
+    sink: Sink,
+    /// What is left of a piece that was written in part, and messages behind it.
+    rest: VecDeque<Bytes>,
+    at: Position,
+    mode: Mode,
     /// Its socket took no more; wait until it does.
     pub(super) blocked: bool,
-    last_progress: Instant,
-    watch_until: Instant,
     jumps: u32,
+    last_progress: Instant,
     last_jump: Option<Instant>,
+    watch_until: Instant,
+    /// Bytes, for the log.
+    pub(super) sent: u64,
+    control: Option<Control>,
     _guard: ViewerGuard,
     _connection: Option<OwnedSemaphorePermit>,
 }
 
 impl Viewer {
-    pub(super) fn new(new: NewViewer, now: Instant) -> Self {
-        // Frames go out when they are due, not when a segment is full. Failing only costs delay.
-        let _ = new.socket.set_nodelay(true);
-        let next = {
-            let ring = new.stream.ring();
-            ring.newest_key().unwrap_or(ring.next())
-        };
-        Self {
-            socket: new.socket,
-            rest: new.head,
-            next,
-            description: 0,
-            needs_key: true,
+    pub(super) fn new(number: u64, new: NewViewer, now: Instant) -> Self {
+        new.sink.prepare();
+        let mut viewer = Self {
+            number,
+            sink: new.sink,
+            rest: VecDeque::new(),
+            at: Position::default(),
+            mode: Mode::NeedsKey,
             blocked: false,
-            last_progress: now,
-            watch_until: new.watch_until,
             jumps: 0,
+            last_progress: now,
             last_jump: None,
+            watch_until: new.watch_until,
+            sent: 0,
+            control: new.control,
             _guard: new.guard,
             _connection: new.connection,
+        };
+        if !new.head.is_empty() {
+            viewer.rest.push_back(new.head);
+        }
+        viewer.at.next = new.start.map_or_else(
+            || {
+                let ring = new.stream.ring();
+                ring.newest_key().unwrap_or(ring.next())
+            },
+            |start| start.number,
+        );
+        viewer
+    }
+
+    /// True if it stands there and waits for more like all others.
+    pub(super) fn is_at(&self, position: Position) -> bool {
+        self.at == position && self.mode == Mode::Playing && self.rest.is_empty() && !self.blocked
+    }
+
+    pub(super) fn control(&self) -> Option<&Control> {
+        self.control.as_ref()
+    }
+
+    /// Does what its handle has ordered.
+    pub(super) fn obey(&mut self, orders: Orders) {
+        self.rest.extend(orders.messages);
+        match orders.play {
+            Some(Play::Pause) => self.mode = Mode::Paused,
+            Some(Play::From(start)) => {
+                self.at.next = start.number;
+                self.mode = Mode::NeedsKey;
+            }
+            None => {}
+        }
+        if orders.end {
+            self.mode = Mode::Ending;
         }
     }
 
-    /// True if it has everything up to `head` and waits for more like all others.
-    pub(super) fn is_at(&self, head: u64, description: u64) -> bool {
-        self.next == head
-            && self.description == description
-            && self.rest.is_empty()
-            && !self.needs_key
-            && !self.blocked
-    }
-
-    /// The frames that are due for it now, from `next` on and at most so many as one system call
-    /// takes. `None` if it has fallen behind too often.
-    pub(super) fn due(&mut self, ring: &Ring, limit: u32, now: Instant) -> Option<Vec<Arc<Entry>>> {
-        if self.next < ring.first() && !self.needs_key {
-            if self.last_jump.is_none_or(|last| now - last > JUMP_MEMORY) {
-                self.jumps = 0;
-            }
-            self.jumps += 1;
-            self.last_jump = Some(now);
-            if self.jumps > limit {
+    /// Takes the frames that are due for it now, at most so many as one system call takes, and
+    /// returns where they begin. `None` if it has fallen behind too often.
+    pub(super) fn due(
+        &mut self,
+        ring: &Ring,
+        out: &mut Vec<Arc<Entry>>,
+        limit: u32,
+        now: Instant,
+    ) -> Option<Position> {
+        out.clear();
+        if self.at.next < ring.first() && self.mode == Mode::Playing {
+            if self.count_jump(now) > limit {
                 return None;
             }
-            self.next = ring.newest_key().unwrap_or(ring.next());
-            self.needs_key = true;
+            self.at.next = ring.newest_key().unwrap_or(ring.next());
+            self.mode = Mode::NeedsKey;
         }
-        if self.needs_key {
-            let Some(key) = ring.key_from(self.next) else {
-                self.next = ring.next();
-                return Some(Vec::new());
+        if self.mode == Mode::NeedsKey {
+            match ring.key_from(self.at.next) {
+                Some(key) => {
+                    self.at.next = key;
+                    self.mode = Mode::Playing;
+                }
+                None => self.at.next = ring.next(),
+            }
+        }
+        if self.mode == Mode::Playing {
+            let numbers = self.at.next..self.at.next + MAX_FRAMES;
+            let mut room = if self.is_lossy() {
+                MAX_BURST
+            } else {
+                usize::MAX
             };
-            self.next = key;
-            self.needs_key = false;
+            out.extend(numbers.map_while(|number| {
+                let entry = ring.get(number).filter(|_| room > 0)?;
+                room = room.saturating_sub(entry.frame.payload.len());
+                Some(Arc::clone(entry))
+            }));
         }
-        // Sequence headers may come on top of each.
-        let sequences = self.next..self.next + MAX_PIECES as u64 / 2;
-        Some(
-            sequences
-                .map_while(|sequence| ring.get(sequence).cloned())
-                .collect(),
-        )
+        Some(self.at)
+    }
+
+    /// The jumps within the last minute, with this one.
+    fn count_jump(&mut self, now: Instant) -> u32 {
+        if self.last_jump.is_none_or(|last| now - last > JUMP_MEMORY) {
+            self.jumps = 0;
+        }
+        self.last_jump = Some(now);
+        self.jumps += 1;
+        self.jumps
     }
 
     /// When it last had to jump.
@@ -183,90 +260,120 @@ impl Viewer {
         self.last_jump
     }
 
-    /// True if part of a piece is still to be written.
-    pub(super) fn has_rest(&self) -> bool {
-        !self.rest.is_empty()
+    /// Writes a batch that begins where it stands, as far as its socket takes it in one call.
+    /// `vectors` are those of the batch.
+    pub(super) fn write(&mut self, batch: &Batch, vectors: &Vectors<'_>, now: Instant) -> Wrote {
+        if let Sink::Udp(sink) = &self.sink {
+            let sent = send(sink, batch);
+            return self.note_datagrams(sent, batch, now);
+        }
+        let written = self.sink.write(vectors.as_slice());
+        let wrote = self.note(written, now);
+        let count = wrote.bytes as usize;
+        if count == batch.length {
+            self.at = batch.end;
+        } else {
+            self.took_part(batch, count);
+        }
+        wrote
     }
 
-    /// Writes what is left and then `due`, as far as the socket takes it.
-    pub(super) fn write(&mut self, due: &[Piece], now: Instant) -> Wrote {
+    /// Takes note of a batch of datagrams. After a loss it goes on at a key frame.
+    fn note_datagrams(&mut self, sent: Sent, batch: &Batch, now: Instant) -> Wrote {
+        self.at = batch.end;
+        self.sent += sent.bytes;
+        self.last_progress = now;
+        if sent.lost {
+            self.mode = Mode::NeedsKey;
+            self.count_jump(now);
+        }
+        Wrote {
+            bytes: sent.bytes,
+            leave: sent.broken.then_some(Leave::Gone),
+        }
+    }
+
+    /// True if what its socket does not take is lost.
+    pub(super) fn is_lossy(&self) -> bool {
+        matches!(self.sink, Sink::Udp(_))
+    }
+
+    /// Writes what is left of earlier writes, as far as its socket takes it.
+    pub(super) fn write_rest(&mut self, now: Instant) -> Wrote {
         let mut wrote = Wrote::default();
-        let mut due = due;
-        loop {
-            if self.rest.is_empty() {
-                // Empty pieces: frames that FLV cannot carry.
-                while let Some((first, others)) = due.split_first()
-                    && first.bytes.is_empty()
-                {
-                    self.advance(first);
-                    due = others;
-                }
+        while !self.rest.is_empty() && !self.blocked && wrote.leave.is_none() {
+            let once = {
+                let vectors = Vectors::new(self.rest.iter());
+                self.sink.write(vectors.as_slice())
+            };
+            let once = self.note(once, now);
+            self.drop_from_rest(once.bytes as usize);
+            wrote.add(once);
+            if self.rest.is_empty()
+                && let Some(control) = &self.control
+            {
+                control.taken();
             }
-            if self.rest.is_empty() && due.is_empty() {
-                return wrote;
-            }
-            match self.write_once(due) {
-                Ok(0) => wrote.leave = Some(Leave::Gone),
-                Ok(count) => {
-                    wrote.bytes += count as u64;
-                    self.last_progress = now;
-                    due = self.consume(count, due);
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => wrote.leave = Some(Leave::Gone),
-            }
-            return wrote;
         }
+        if self.rest.is_empty() && self.mode == Mode::Ending {
+            wrote.leave = wrote.leave.or(Some(Leave::Asked));
+        }
+        wrote
     }
 
-    fn write_once(&self, due: &[Piece]) -> io::Result<usize> {
-        let rest = (!self.rest.is_empty()).then_some(&self.rest);
-        // The usual case, and cheaper than a vector of one.
-        match (rest, due) {
-            (None, [only]) => return self.socket.try_write(&only.bytes),
-            (Some(rest), []) => return self.socket.try_write(rest),
-            _ => {}
+    /// Takes note of how a system call went.
+    fn note(&mut self, written: io::Result<usize>, now: Instant) -> Wrote {
+        let mut wrote = Wrote::default();
+        match written {
+            Ok(count) if count > 0 => {
+                self.last_progress = now;
+                self.sent += count as u64;
+                wrote.bytes = count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+            Ok(_) | Err(_) => wrote.leave = Some(Leave::Gone),
         }
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
-        let pieces = rest.into_iter().chain(due.iter().map(|piece| &piece.bytes));
-        let mut count = 0;
-        for (slice, bytes) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
-        }
-        self.socket.try_write_vectored(&slices[..count])
+        wrote
     }
 
-    /// Takes note of `count` written bytes; returns what is still untouched of `due`.
-    fn consume<'a>(&mut self, mut count: usize, mut due: &'a [Piece]) -> &'a [Piece] {
-        let of_rest = count.min(self.rest.len());
-        self.rest.advance(of_rest);
-        count -= of_rest;
+    fn drop_from_rest(&mut self, mut count: usize) {
         while count > 0
-            && let Some((first, others)) = due.split_first()
+            && let Some(first) = self.rest.front_mut()
         {
-            self.advance(first);
-            let written = count.min(first.bytes.len());
-            if written < first.bytes.len() {
-                self.rest = first.bytes.slice(written..);
+            let now = count.min(first.len());
+            first.advance(now);
+            count -= now;
+            if first.is_empty() {
+                self.rest.pop_front();
             }
-            count -= written;
-            due = others;
         }
-        due
     }
 
-    fn advance(&mut self, piece: &Piece) {
-        self.next = piece.next;
-        self.description = piece.description;
+    /// Takes note of `count` written bytes of a batch. A piece that was begun is its to finish.
+    fn took_part(&mut self, batch: &Batch, mut count: usize) {
+        for piece in &batch.pieces {
+            if count == 0 {
+                return;
+            }
+            self.at = piece.after;
+            if count < piece.wire.len() {
+                self.rest.extend(piece.wire.slices().iter().cloned());
+                self.drop_from_rest(count);
+                return;
+            }
+            count -= piece.wire.len();
+        }
+    }
+
+    /// Stands behind a batch that has nothing for it.
+    pub(super) fn skip_to(&mut self, position: Position) {
+        self.at = position;
     }
 
     /// Polls a blocked socket; true once it takes more.
     pub(super) fn poll_unblock(&mut self, context: &mut std::task::Context<'_>) -> bool {
-        // An error shows at the next write.
-        if self.blocked && self.socket.poll_write_ready(context).is_ready() {
+        if self.blocked && self.sink.poll_writable(context).is_ready() {
             self.blocked = false;
             return true;
         }
@@ -281,14 +388,15 @@ impl Viewer {
         if self.blocked && now - self.last_progress > config.viewer_stall {
             return Some(Leave::Slow);
         }
-        // Whatever a viewer says after its request is read and forgotten, a bounded amount at a
-        // time; its end is heard here even while the camera gives nothing to write.
-        let mut scratch = [0; 1024];
-        match self.socket.try_read(&mut scratch) {
-            Ok(0) => Some(Leave::Gone),
-            Ok(_) => None,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(_) => Some(Leave::Gone),
+        // Its end is heard here even while the camera gives nothing to write.
+        let gone = self.control.is_none() && !self.sink.discard_input();
+        gone.then_some(Leave::Gone)
+    }
+
+    /// Tells its handle.
+    pub(super) fn leave(self, leave: Leave) {
+        if let Some(control) = &self.control {
+            control.left(leave);
         }
     }
 }

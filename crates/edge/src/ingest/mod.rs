@@ -203,7 +203,7 @@ impl Ingests {
             streams,
             viewers,
             received_bytes: counters.received.get(),
-            sent_bytes: counters.sent.get(),
+            sent_bytes: counters.sent_bytes(),
         }
     }
 

@@ -1,0 +1,156 @@
+//! The ways in which a stream can be written to viewers.
+//!
+//! This is the only place of the hub that tells formats apart: shards, groups and viewers handle
+//! [`Wire`] and know no protocol. Adding a format is adding a variant, and a file beside [`flv`].
+
+mod flv;
+mod rtmp;
+mod rtp;
+
+use std::time::Duration;
+
+use headworks_media::TrackKind;
+
+use super::{
+    config::Flush,
+    entry::{Description, Entry},
+    wire::Wire,
+};
+
+/// How a viewer wants its stream written. All viewers of a stream and format share their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
+    /// An FLV file without end.
+    Flv,
+    /// The same, each tag in a binary message of a WebSocket (RFC 6455).
+    FlvWebSocket,
+    /// RTMP messages on message stream 1, for who was told our chunk size.
+    Rtmp,
+    /// RTP and RTCP in an RTSP connection: pictures on channels 0 and 1, sound on 2 and 3.
+    RtpInterleaved,
+    /// RTP and RTCP in datagrams.
+    RtpUdp,
+}
+
+/// Which sound a viewer gets where the camera's own is not AAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sound {
+    /// The camera's own.
+    Original,
+    /// AAC: the camera's own, or what stands in for it.
+    Aac,
+}
+
+/// Which tracks a viewer gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Selection {
+    /// All that there are.
+    All,
+    /// Pictures only, or sound only.
+    Only(TrackKind),
+}
+
+impl Selection {
+    pub(crate) fn has(self, track: TrackKind) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(only) => only == track,
+        }
+    }
+}
+
+impl Format {
+    /// How many there are.
+    pub(super) const COUNT: usize = 5;
+
+    /// All of them.
+    pub(super) const ALL: [Self; Self::COUNT] = [
+        Self::Flv,
+        Self::FlvWebSocket,
+        Self::Rtmp,
+        Self::RtpInterleaved,
+        Self::RtpUdp,
+    ];
+
+    /// Its place in [`Self::ALL`].
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// What metrics and logs call it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Flv => "flv",
+            Self::FlvWebSocket => "flv_websocket",
+            Self::Rtmp => "rtmp",
+            Self::RtpInterleaved => "rtp_interleaved",
+            Self::RtpUdp => "rtp_udp",
+        }
+    }
+
+    /// Which sound its viewers get.
+    pub(crate) fn sound(self) -> Sound {
+        match self {
+            Self::Flv | Self::FlvWebSocket | Self::Rtmp => Sound::Aac,
+            Self::RtpInterleaved | Self::RtpUdp => Sound::Original,
+        }
+    }
+
+    /// True if its viewers are told only once, and elsewhere, what there is.
+    pub(super) fn is_described_once(self) -> bool {
+        matches!(self, Self::RtpInterleaved | Self::RtpUdp)
+    }
+
+    /// How long a frame may wait for the next one.
+    pub(super) fn flush(self, flush: &Flush) -> Duration {
+        match self {
+            Self::Flv | Self::FlvWebSocket => flush.flv,
+            Self::Rtmp => flush.rtmp,
+            Self::RtpInterleaved | Self::RtpUdp => flush.rtsp,
+        }
+    }
+
+    /// What a viewer gets before its first frame.
+    pub(super) fn start(self, description: &Description) -> Wire {
+        match self {
+            Self::Flv => flv::start(description),
+            Self::FlvWebSocket => flv::in_messages(&flv::start(description)),
+            Self::Rtmp => rtmp::start(description),
+            Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
+        }
+    }
+
+    /// What a viewer gets when a frame of this description follows one of another.
+    pub(super) fn headers(self, description: &Description) -> Wire {
+        match self {
+            Self::Flv => flv::headers(description),
+            Self::FlvWebSocket => flv::in_messages(&flv::headers(description)),
+            Self::Rtmp => rtmp::headers(description),
+            // Parameter sets stand before each key frame.
+            Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
+        }
+    }
+
+    /// One frame; empty if the format cannot carry it.
+    pub(super) fn frame(self, entry: &Entry) -> Wire {
+        match self {
+            Self::Flv => flv::frame(entry),
+            Self::FlvWebSocket => flv::in_messages(&flv::frame(entry)),
+            Self::Rtmp => rtmp::frame(entry),
+            Self::RtpInterleaved => rtp::in_stream(entry),
+            Self::RtpUdp => rtp::in_datagrams(entry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_has_its_own_place() {
+        for (index, format) in Format::ALL.into_iter().enumerate() {
+            assert_eq!(format.index(), index);
+        }
+    }
+}

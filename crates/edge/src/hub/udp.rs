@@ -1,0 +1,95 @@
+//! Sends datagrams, many with one system call where the kernel can cut them (`UDP_SEGMENT`).
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    os::fd::AsRawFd as _,
+    sync::Arc,
+};
+
+use headworks_media::TrackKind;
+use nix::{
+    errno::Errno,
+    sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg},
+};
+use tokio::{io::Interest, net::UdpSocket};
+
+use super::wire::Datagrams;
+
+/// A viewer that gets datagrams. Viewers share the sockets, and tell each other apart by their own
+/// ports.
+pub(crate) struct UdpSink {
+    /// Sends RTP.
+    pub(crate) rtp: Arc<UdpSocket>,
+    /// Sends RTCP.
+    pub(crate) rtcp: Arc<UdpSocket>,
+    /// Where pictures go, if it wants them; an address of the sockets' own family.
+    pub(crate) video: Option<UdpPeer>,
+    /// Where sound goes, if it wants it.
+    pub(crate) audio: Option<UdpPeer>,
+}
+
+/// Where a viewer receives a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UdpPeer {
+    /// RTP.
+    pub(crate) rtp: SocketAddr,
+    /// RTCP.
+    pub(crate) rtcp: SocketAddr,
+}
+
+impl UdpSink {
+    /// Sends a run of datagrams; never waits. What the viewer did not ask for is not sent.
+    pub(super) fn send(&self, datagrams: &Datagrams) -> io::Result<usize> {
+        let peer = match datagrams.track {
+            TrackKind::Video => &self.video,
+            TrackKind::Audio => &self.audio,
+        };
+        let Some(peer) = peer else { return Ok(0) };
+        let (socket, address) = match datagrams.is_control {
+            true => (&self.rtcp, peer.rtcp),
+            false => (&self.rtp, peer.rtp),
+        };
+        if datagrams.bytes.len() <= datagrams.segment {
+            return socket.try_send_to(&datagrams.bytes, address);
+        }
+        match send_cut(socket, datagrams, address) {
+            Err(error) if is_refused(&error) => send_each(socket, datagrams, address),
+            sent => sent,
+        }
+    }
+}
+
+/// The kernel cuts the run.
+fn send_cut(socket: &UdpSocket, run: &Datagrams, address: SocketAddr) -> io::Result<usize> {
+    let segment = u16::try_from(run.segment).unwrap_or(u16::MAX);
+    let address = SockaddrStorage::from(address);
+    let slices = [IoSlice::new(&run.bytes)];
+    let control = [ControlMessage::UdpGsoSegments(&segment)];
+    let flags = MsgFlags::MSG_DONTWAIT;
+    socket.try_io(Interest::WRITABLE, || {
+        let sent = sendmsg(socket.as_raw_fd(), &slices, &control, flags, Some(&address));
+        Ok(sent?)
+    })
+}
+
+fn send_each(socket: &UdpSocket, run: &Datagrams, address: SocketAddr) -> io::Result<usize> {
+    let mut sent = 0;
+    for datagram in run.bytes.chunks(run.segment.max(1)) {
+        sent += socket.try_send_to(datagram, address)?;
+    }
+    Ok(sent)
+}
+
+/// Kernels before 4.18, devices without checksums of their own, and paths whose MTU is below the
+/// size of a segment cannot cut.
+fn is_refused(error: &io::Error) -> bool {
+    let refusals = [
+        Errno::EIO,
+        Errno::EINVAL,
+        Errno::EOPNOTSUPP,
+        Errno::EMSGSIZE,
+    ];
+    let number = error.raw_os_error();
+    refusals.iter().any(|errno| number == Some(*errno as i32))
+}
