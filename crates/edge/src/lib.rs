@@ -12,7 +12,9 @@ mod http;
 mod hub;
 mod ingest;
 mod metrics;
+mod rtmp;
 mod service;
+mod socket;
 mod work;
 
 pub use config::Config;

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use headworks_bootstrap::Clock;
-use headworks_media::{AudioParameters, G711Law, Tracks, VideoCodec};
+use headworks_media::{AudioParameters, Demuxed, G711Law, Tracks, VideoCodec};
 use headworks_types::{Codec, Track, TrackKind, edge::SlotState};
 use tokio::time::Instant;
 
@@ -66,21 +66,35 @@ impl Feed {
         self.session = Session::new(origin.into(), self.clock.monotonic());
     }
 
-    /// What the session's frames are made of from now on.
-    pub(crate) fn tracks(&mut self, tracks: Tracks) {
-        match &self.session.tracks {
-            Some(before) if **before == tracks => return,
-            before => {
-                let is_first = before.is_none();
-                let tracks = Arc::new(tracks);
-                if is_first {
-                    self.publisher.start_session(Arc::clone(&tracks));
-                } else {
-                    self.publisher.change_tracks(Arc::clone(&tracks));
-                }
-                self.session.tracks = Some(tracks);
-            }
+    /// Takes what a demuxer has found.
+    pub(crate) fn take(&mut self, found: Demuxed) {
+        match found {
+            Demuxed::Tracks(tracks) => self.tracks(tracks),
+            Demuxed::Video {
+                dts,
+                pts,
+                key,
+                payload,
+            } => self.video_with_dts(dts, pts, key, payload),
+            Demuxed::Audio {
+                timestamp,
+                length,
+                payload,
+            } => self.audio(timestamp, length, payload),
         }
+    }
+
+    /// What the session's frames are made of from now on.
+    pub(crate) fn tracks(&mut self, tracks: Arc<Tracks>) {
+        match &self.session.tracks {
+            Some(before) if *before == tracks => return,
+            Some(before) if clock_rate(before) == clock_rate(&tracks) => {
+                self.publisher.change_tracks(Arc::clone(&tracks));
+            }
+            // Sound with another clock has nothing to go on from.
+            _ => self.publisher.start_session(Arc::clone(&tracks)),
+        }
+        self.session.tracks = Some(tracks);
         if self.session.is_live {
             self.describe();
         }
@@ -183,6 +197,11 @@ impl Session {
             is_live: false,
         }
     }
+}
+
+/// Of the sound, if there is any.
+fn clock_rate(tracks: &Tracks) -> Option<u32> {
+    tracks.audio.as_ref().map(AudioParameters::clock_rate)
 }
 
 /// What a camera is made of, for the API.

@@ -3,7 +3,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::DateTime;
 use headworks_bootstrap::{Clock, Tasks};
-use headworks_media::Tracks;
 use headworks_types::{
     CameraId, CameraSource, OnConflict, StartMode, StreamKeyId,
     edge::{IngestWork, Role, SlotKey, SlotState},
@@ -106,7 +105,7 @@ fn digest(key: &str, on_conflict: OnConflict) -> StreamKeyDigest {
 
 fn one_picture(publication: &mut Publication) {
     let feed = publication.feed();
-    feed.tracks(Tracks::clone(&testing::tracks()));
+    feed.tracks(testing::tracks());
     feed.video(0, true, Bytes::from_static(b"picture"));
     feed.flush();
 }

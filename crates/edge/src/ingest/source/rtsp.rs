@@ -1,6 +1,6 @@
 //! One RTSP session with a camera, by retina (RFC 2326, RFC 3550).
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
@@ -212,10 +212,10 @@ impl Receiver<'_> {
             Some(index) => audio_parameters(&streams[index]).map_err(bad)?,
             None => None,
         };
-        self.feed.tracks(Tracks {
+        self.feed.tracks(Arc::new(Tracks {
             video: VideoParameters::new(codec).map_err(bad)?,
             audio,
-        });
+        }));
         Ok(())
     }
 

@@ -1,0 +1,147 @@
+//! One client: its socket and its engine.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use headworks_bootstrap::Clock;
+use headworks_rtmp::{Closed, Event, Output, Refusal, Server, ServerConfig};
+use rand::RngExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::socket::{Incoming, Socket};
+
+/// Read at once; key frames have more, sound has less.
+const READ: usize = 64 << 10;
+
+/// A client that takes an answer no sooner is gone.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A client's connection.
+pub(super) struct Connection {
+    socket: Socket,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+    server: Server,
+    buffer: BytesMut,
+    clock: Clock,
+    /// A write has failed; there may still be something to read.
+    is_deaf: bool,
+}
+
+/// What a client's connection has to say.
+pub(super) enum Heard {
+    /// Something has happened.
+    Event(Event),
+    /// Nothing more for the moment; [`Connection::wait`] comes next.
+    Nothing(Option<Instant>),
+}
+
+impl Connection {
+    pub(super) fn new(incoming: Incoming, clock: Clock) -> Self {
+        let now = clock.monotonic().into_std();
+        let seed = rand::rng().random();
+        Self {
+            socket: incoming.socket,
+            address: incoming.address,
+            place: incoming.place,
+            server: Server::new(now, ServerConfig::default(), seed),
+            buffer: BytesMut::new(),
+            clock,
+            is_deaf: false,
+        }
+    }
+
+    /// From where the client comes.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next event, however long it takes. The last one is [`Event::Closed`].
+    pub(super) async fn event(&mut self) -> Event {
+        loop {
+            match self.poll().await {
+                Heard::Event(event) => return event,
+                Heard::Nothing(deadline) => self.wait(deadline).await,
+            }
+        }
+    }
+
+    /// Does what the engine wants, up to the next event.
+    pub(super) async fn poll(&mut self) -> Heard {
+        loop {
+            match self.server.poll_output() {
+                Output::Send(bytes) => self.write(&bytes).await,
+                Output::Event(event) => return Heard::Event(event),
+                Output::Wait(deadline) => return Heard::Nothing(deadline.map(Instant::from_std)),
+                // Comes only behind the last event, and whoever gets that one stops.
+                Output::Close => return Heard::Event(Event::Closed(Closed::Local)),
+            }
+        }
+    }
+
+    /// Waits for bytes of the client, or for the engine's deadline. Losing the future loses
+    /// nothing.
+    pub(super) async fn wait(&mut self, deadline: Option<Instant>) {
+        self.buffer.reserve(READ);
+        let due = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let read = tokio::select! {
+            read = self.socket.read_buf(&mut self.buffer) => Some(read),
+            () = due => None,
+        };
+        let now = self.now();
+        match read {
+            None => self.server.handle_timeout(now),
+            Some(Ok(0) | Err(_)) => self.server.handle_close(now),
+            Some(Ok(_)) => {
+                let input = self.buffer.split().freeze();
+                self.server.handle_input(now, input);
+            }
+        }
+    }
+
+    /// The publisher may publish.
+    pub(super) fn accept_publish(&mut self) {
+        self.server.accept_publish(self.now());
+    }
+
+    /// The player may play. Gives the socket and its place in the listener, once all answers are
+    /// written; `None` if the player has gone.
+    pub(super) async fn accept_play(mut self) -> Option<(Socket, OwnedSemaphorePermit)> {
+        self.server.accept_play(self.now());
+        let is_here = matches!(self.poll().await, Heard::Nothing(_)) && !self.is_deaf;
+        is_here.then_some((self.socket, self.place))
+    }
+
+    /// Turns the client away, or throws it out.
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
+        self.server.refuse(self.now(), refusal);
+    }
+
+    fn now(&self) -> std::time::Instant {
+        self.clock.monotonic().into_std()
+    }
+
+    async fn write(&mut self, bytes: &Bytes) {
+        if self.is_deaf {
+            return;
+        }
+        let written = timeout(WRITE_WITHIN, self.socket.write_all(bytes)).await;
+        self.is_deaf = !matches!(written, Ok(Ok(())));
+    }
+
+    /// The client is gone.
+    pub(super) fn farewell(&self, why: &Closed) {
+        if let Closed::Failed(error) = why {
+            tracing::info!(address = %self.address, %error, "RTMP connection ended");
+        }
+    }
+}

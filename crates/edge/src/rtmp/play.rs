@@ -1,0 +1,65 @@
+//! Players: a token opens, then the hub has the socket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headworks_rtmp::{Refusal, Target, code};
+use headworks_types::Action;
+
+use super::{Rtmp, connection::Connection};
+use crate::{
+    access::{Denied, Session},
+    hub::{Format, NewViewer, NoPicture, Selection, Stream, ViewerGuard},
+    socket,
+};
+
+/// A player that may play.
+pub(super) struct Admitted {
+    session: Session,
+    stream: Arc<Stream>,
+    guard: ViewerGuard,
+}
+
+/// Checks the token and waits for a picture.
+pub(super) async fn admit(rtmp: &Rtmp, target: &Target) -> Result<Admitted, Refusal> {
+    let not_found = || Refusal::new(code::PLAY_NOT_FOUND, "there is no such camera here");
+    let camera = super::camera(target).ok_or_else(not_found)?;
+    let token = target.query.parameter("token");
+    let session = rtmp
+        .access
+        .open(token.as_deref(), camera, Action::CameraViewLive)
+        .map_err(|denied: Denied| Refusal::new(code::PLAY_FAILED, denied.to_string()))?;
+    let stream = rtmp.hub.stream(camera).ok_or_else(not_found)?;
+    let guard = stream.add_viewer_for(Format::Rtmp.sound());
+    let limit = rtmp.hub.config().picture_wait;
+    match stream.wait_for_picture(limit).await {
+        Ok(()) => Ok(Admitted {
+            session,
+            stream,
+            guard,
+        }),
+        Err(NoPicture::Ended) => Err(not_found()),
+        Err(NoPicture::Because(words)) => Err(Refusal::new(code::PLAY_FAILED, words)),
+    }
+}
+
+/// Answers the player and gives its socket to the hub.
+pub(super) async fn run(rtmp: &Rtmp, connection: Connection, admitted: Admitted) {
+    let Some((socket, place)) = connection.accept_play().await else {
+        return;
+    };
+    let left = admitted.session.watch_until - rtmp.clock.now();
+    let viewer = NewViewer {
+        sink: socket::into_sink(socket),
+        format: Format::Rtmp,
+        selection: Selection::All,
+        head: Bytes::new(),
+        stream: admitted.stream,
+        start: None,
+        control: None,
+        guard: admitted.guard,
+        watch_until: rtmp.clock.monotonic() + left.to_std().unwrap_or_default(),
+        connection: Some(place),
+    };
+    rtmp.hub.add_viewer(viewer).await;
+}
