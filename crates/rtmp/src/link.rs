@@ -40,7 +40,6 @@ pub(crate) struct Link {
     /// Acknowledged input, and after how much more to do it again.
     acknowledged: u64,
     window: u32,
-    announced: u32,
     commands: u32,
     commands_since: Instant,
 }
@@ -72,7 +71,6 @@ impl Link {
             out: VecDeque::new(),
             acknowledged: 0,
             window: WINDOW,
-            announced: 0,
             commands: limits.commands,
             commands_since: now,
             limits,
@@ -120,7 +118,7 @@ impl Link {
 
     /// Announces our chunk size, and how much we send and read between acknowledgements.
     pub(crate) fn announce(&mut self) {
-        self.announce_window();
+        self.send(wire::control(kind::WINDOW_SIZE, &WINDOW.to_be_bytes()));
         self.send(wire::control(
             kind::SET_CHUNK_SIZE,
             &(wire::CHUNK_SIZE as u32).to_be_bytes(),
@@ -132,11 +130,6 @@ impl Link {
         const DYNAMIC: u8 = 2;
         let [a, b, c, d] = WINDOW.to_be_bytes();
         self.send(wire::control(kind::PEER_BANDWIDTH, &[a, b, c, d, DYNAMIC]));
-    }
-
-    fn announce_window(&mut self) {
-        self.announced = WINDOW;
-        self.send(wire::control(kind::WINDOW_SIZE, &WINDOW.to_be_bytes()));
     }
 
     pub(crate) fn send_stream_begin(&mut self, stream: u32) {
@@ -212,11 +205,9 @@ impl Link {
             kind::ABORT => self.reader.abort(self.number(&message)?),
             // Below this an acknowledgement would follow every other message.
             kind::WINDOW_SIZE => self.window = self.number(&message)?.max(1 << 12),
+            // The answer to it, our own window, was announced already (§5.4.5).
             kind::PEER_BANDWIDTH => {
                 self.number(&message)?;
-                if self.announced == 0 {
-                    self.announce_window();
-                }
             }
             kind::USER_CONTROL => return self.take_user_control(&message.payload),
             kind::COMMAND | kind::COMMAND_AMF3 => return self.take_command(now, &message),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use headworks_rtmp::{Client, ClientEvent, Closed, Media, MediaKind, code};
+use headworks_rtmp::{Client, ClientEvent, Closed, Media, MediaKind, code, wire};
 use headworks_testkit::{Process, Signal, judge, tool, wait_until};
 use tempfile::TempDir;
 
@@ -71,6 +71,8 @@ fn nginx_records_what_is_published_and_refuses_a_second_publisher() -> anyhow::R
     let nginx = Nginx::start()?;
     let mut calling = Calling::connect(&nginx.url("live"), Client::publish)?;
     assert_eq!(calling.event()?, ClientEvent::Ready);
+    // So bytes that were made for our own viewers would do as well.
+    assert_eq!(calling.client.stream(), Some(wire::STREAM));
     let mut second = Calling::connect(&nginx.url("live"), Client::publish)?;
     match second.event()? {
         ClientEvent::Refused(refusal) => assert_eq!(refusal.code, code::PUBLISH_BAD_NAME),
