@@ -14,7 +14,7 @@ mod parameters;
 mod realm;
 
 pub use authenticator::{Authenticator, Denied};
-pub use realm::{Offer, Realm, Verdict};
+pub use realm::{Realm, Schemes, Verdict};
 
 use parameters::{parameters, quote};
 
@@ -28,9 +28,15 @@ pub struct Login {
 }
 
 impl fmt::Debug for Login {
+    /// Without the password, and without a user name that may stand for one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let username = if self.password.is_empty() {
+            "…"
+        } else {
+            &self.username
+        };
         f.debug_struct("Login")
-            .field("username", &self.username)
+            .field("username", &username)
             .finish_non_exhaustive()
     }
 }

@@ -35,6 +35,8 @@ use keep_alive::KeepAlive;
 
 /// An answer without a length is complete when nothing has come for so long.
 const QUIET: Duration = Duration::from_millis(500);
+/// How often a request is signed anew, for servers that never like the nonce.
+const REPEATS: u32 = 3;
 /// How long a goodbye waits for its answer.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -67,7 +69,7 @@ pub enum Error {
     /// 404.
     #[error("there is nothing at {url}")]
     NotFound {
-        /// What was asked for.
+        /// What was asked for, without the query: some cameras want passwords in it.
         url: String,
     },
     /// Any other refusal.
@@ -142,6 +144,8 @@ pub struct Client {
 struct Asked {
     request: Request,
     deadline: Instant,
+    /// How often it has been signed anew.
+    repeats: u32,
 }
 
 /// What is being done.

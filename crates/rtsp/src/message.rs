@@ -73,8 +73,19 @@ impl fmt::Display for Method {
 }
 
 /// Header fields in their order. Names compare without regard to case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
+
+impl fmt::Debug for Headers {
+    /// Without passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.iter().map(|(name, value)| {
+            let is_secret = name.eq_ignore_ascii_case("Authorization");
+            (name, if is_secret { "…" } else { value })
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
 
 impl Headers {
     /// The first value of `name`.
@@ -164,12 +175,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request without header fields.
+    /// A request without header fields. Blanks in the URL become `%20`.
     #[must_use]
     pub fn new(method: Method, url: impl Into<String>) -> Self {
         Self {
             method,
-            url: url.into(),
+            url: one_word(&url.into()),
             headers: Headers::default(),
             body: Bytes::new(),
         }
@@ -179,9 +190,7 @@ impl Request {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::new();
-        let url = self
-            .url
-            .replace(|c: char| c.is_control() || c == ' ', "%20");
+        let url = one_word(&self.url);
         put(
             &mut out,
             &[self.method.as_str(), " ", &url, " RTSP/1.0\r\n"],
@@ -189,6 +198,10 @@ impl Request {
         self.headers.write(&self.body, &mut out);
         out.freeze()
     }
+}
+
+fn one_word(url: &str) -> String {
+    url.replace(|c: char| c.is_control() || c.is_whitespace(), "%20")
 }
 
 /// An answer. `Content-Length` is written by itself.

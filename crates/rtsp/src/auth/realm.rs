@@ -23,7 +23,7 @@ pub struct Realm {
 
 /// What a challenge offers, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
+pub enum Schemes {
     /// For secrets that we only know hashed: tokens and keys. Over TLS where it matters.
     Basic,
     /// Digest, and Basic for those who do not know it. The password must be known in the clear.
@@ -63,10 +63,10 @@ impl Realm {
 
     /// The values of the `WWW-Authenticate` headers.
     #[must_use]
-    pub fn challenges(&self, now: Instant, offer: Offer, stale: bool) -> Vec<String> {
+    pub fn challenges(&self, now: Instant, schemes: Schemes, stale: bool) -> Vec<String> {
         let realm = quote(&self.name);
         let mut found = Vec::new();
-        if offer != Offer::Basic {
+        if schemes != Schemes::Basic {
             let nonce = self.nonce(now);
             let stale = if stale { ", stale=true" } else { "" };
             // The strongest first (RFC 7616 §3.7). FFmpeg takes the last Digest that it is offered,
@@ -78,7 +78,7 @@ impl Realm {
                 ));
             }
         }
-        if offer != Offer::Digest {
+        if schemes != Schemes::Digest {
             found.push(format!("Basic realm={realm}"));
         }
         found

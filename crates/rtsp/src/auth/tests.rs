@@ -145,7 +145,7 @@ fn a_realm_knows_its_own_nonces_for_a_while() {
     let start = start();
     let realm = realm(start);
     let made = start + Duration::from_secs(1000);
-    for value in &realm.challenges(made, Offer::Digest, false) {
+    for value in &realm.challenges(made, Schemes::Digest, false) {
         let mut who = authenticator("s3\"cr\\et");
         challenge(&mut who, &[value]).unwrap();
         let answer = digest(&who.authorize("DESCRIBE", "rtsp://h/a").unwrap());
@@ -177,13 +177,13 @@ fn a_realm_knows_its_own_nonces_for_a_while() {
         let verdict = elsewhere.verify(made, &answer, ("DESCRIBE", "rtsp://h/a"), right);
         assert_eq!(verdict, Verdict::Wrong);
     }
-    let challenges = realm.challenges(made, Offer::DigestOrBasic, true);
+    let challenges = realm.challenges(made, Schemes::DigestOrBasic, true);
     assert_eq!(challenges.len(), 3);
     assert!(challenges[0].contains("SHA-256") && challenges[0].contains("stale=true"));
     assert!(challenges[1].contains("MD5"));
     assert_eq!(challenges[2], "Basic realm=\"cameras\"");
     assert_eq!(
-        realm.challenges(made, Offer::Basic, false),
+        realm.challenges(made, Schemes::Basic, false),
         ["Basic realm=\"cameras\""]
     );
 }

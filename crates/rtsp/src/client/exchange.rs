@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use url::Url;
 
-use super::{Asked, Client, Error, Event, Step};
+use super::{Asked, Client, Error, Event, REPEATS, Step};
 use crate::{
     Output,
+    auth::Denied,
     header::parse_session,
     message::{Method, Request, Response},
 };
@@ -18,6 +19,7 @@ impl Client {
         self.asked = Some(Asked {
             request,
             deadline: now + self.config.patience,
+            repeats: 0,
         });
     }
 
@@ -68,19 +70,27 @@ impl Client {
                 self.note_session(response);
                 self.succeed(now, &asked.request, response)
             }
-            401 => {
-                let challenges = response.headers.get_all("WWW-Authenticate");
-                match self.authenticator.challenged(challenges) {
-                    Ok(()) => {
-                        self.ask(now, asked.request);
-                        Ok(())
-                    }
-                    Err(denied) => self.fail(denied.into()),
-                }
-            }
+            401 => self.sign(now, asked, response),
             300..=399 => self.redirect(&asked.request, response),
             _ => self.refused(now, &asked.request, response),
         }
+    }
+
+    /// The server wants a password, or a new signature: asks again with it.
+    fn sign(&mut self, now: Instant, asked: Asked, response: &Response) -> Result<(), Error> {
+        let challenges = response.headers.get_all("WWW-Authenticate");
+        let answer = match self.authenticator.challenged(challenges) {
+            Ok(()) if asked.repeats >= REPEATS => Err(Denied::WrongPassword),
+            other => other,
+        };
+        if let Err(denied) = answer {
+            return self.fail(denied.into());
+        }
+        self.ask(now, asked.request);
+        if let Some(again) = &mut self.asked {
+            again.repeats = asked.repeats + 1;
+        }
+        Ok(())
     }
 
     /// The first identifier stays: some cameras tell another one in each answer.
@@ -122,7 +132,7 @@ impl Client {
                 Ok(())
             }
             (_, 404) => self.fail(Error::NotFound {
-                url: request.url.clone(),
+                url: request.url.split('?').next().unwrap_or_default().to_owned(),
             }),
             _ => self.fail(refused(request, response)),
         }

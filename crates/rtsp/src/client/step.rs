@@ -138,12 +138,8 @@ impl Client {
                 self.refuse_transport(at);
                 return Ok(());
             }
-            // Some tell other channels, some tell none.
             (Via::Tcp, told) => Path::Tcp {
-                channels: told
-                    .as_ref()
-                    .and_then(|t| t.interleaved)
-                    .unwrap_or(channels(at)),
+                channels: self.agreed_channels(at, told.as_ref()),
             },
             (Via::Udp { client }, told) => Path::Udp {
                 client,
@@ -164,6 +160,15 @@ impl Client {
         self.event(Event::SetUp { track, path, ssrc });
         self.ask_setup(now, at + 1);
         Ok(())
+    }
+
+    /// Some tell other channels than we have proposed, some tell none, and some tell the same for
+    /// every track but do not mean it.
+    fn agreed_channels(&self, at: usize, told: Option<&Transport>) -> Pair<u8> {
+        let is_taken = |pair: &Pair<u8>| self.tracks.iter().any(|(_, used)| *used == Some(*pair));
+        told.and_then(|told| told.interleaved)
+            .filter(|pair| !is_taken(pair))
+            .unwrap_or(channels(at))
     }
 
     pub(super) fn refuse_transport(&mut self, at: usize) {

@@ -289,6 +289,39 @@ fn channels_of_the_cameras_choice() {
     assert_eq!(talk.client.stray_frames(), 1);
 }
 
+/// Says `interleaved=0-1` for every track, and sends as proposed.
+#[test]
+fn the_same_channels_for_every_track() {
+    let mut talk = Talk::new("rtsp://cam/live");
+    talk.describe("", &format!("{SDP}m=audio 0 RTP/AVP 0\na=control:2\n"));
+    for _ in 0..2 {
+        talk.hear("RTSP/1.0 200 OK\nSession: 1\nTransport: RTP/AVP/TCP;interleaved=0-1\n\n")
+            .unwrap();
+    }
+    talk.hear("$\x02\0\x04abcd").unwrap();
+    let packet = Event::Packet {
+        track: 1,
+        kind: Packet::Rtp,
+        data: "abcd".into(),
+    };
+    assert_eq!(talk.events.last(), Some(&packet));
+}
+
+/// Never likes a nonce, and says each time that the password was right.
+#[test]
+fn nonces_that_are_always_stale() {
+    let mut talk = Talk::new("rtsp://cam/live");
+    let mut ask = |nonce: u32| {
+        let head = "RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"r\", stale=true";
+        talk.hear(&format!("{head}, nonce=\"{nonce}\"\n\n"))
+    };
+    for nonce in 0..REPEATS {
+        ask(nonce).unwrap();
+    }
+    let error = ask(REPEATS).unwrap_err();
+    assert_eq!(error, Error::Denied(Denied::WrongPassword));
+}
+
 /// UDP without `server_port` and `source`; an answer in TCP to a question in UDP.
 #[test]
 fn datagrams_from_nowhere() {

@@ -8,7 +8,7 @@ use url::Url;
 use super::{About, Error, Grant, Presentation, Server, Session, State, Waiting};
 use crate::{
     Start,
-    auth::Offer,
+    auth::Schemes,
     control,
     header::{Lower, RtpInfo, Transport},
     message::Response,
@@ -177,7 +177,7 @@ impl Server {
 
     /// Asks for a password (401). `stale` says that the last one was right but has to be hashed
     /// again. Wrong passwords are counted.
-    pub fn challenge(&mut self, now: Instant, offer: Offer, stale: bool) -> Result<(), Error> {
+    pub fn challenge(&mut self, now: Instant, schemes: Schemes, stale: bool) -> Result<(), Error> {
         let waiting = self.answer("challenge", |about| {
             matches!(
                 about,
@@ -185,7 +185,7 @@ impl Server {
             )
         })?;
         let mut response = Response::new(401);
-        for value in self.config.realm.challenges(now, offer, stale) {
+        for value in self.config.realm.challenges(now, schemes, stale) {
             response.headers.push("WWW-Authenticate", value);
         }
         self.send(&response, Some(&waiting.request));

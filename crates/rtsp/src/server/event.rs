@@ -1,6 +1,6 @@
 //! What a server tells and is told.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use bytes::Bytes;
 use url::Url;
@@ -50,12 +50,22 @@ pub enum Event {
 }
 
 /// A URL and who asks for it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Asked {
     /// The presentation, with its query. User name and password are not in it.
     pub url: Url,
     /// From `Authorization`, or from the URL if somebody left them in it.
     pub credentials: Option<Credentials>,
+}
+
+impl fmt::Debug for Asked {
+    /// Without the query: tokens and keys are in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("path", &self.url.path())
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Asked {

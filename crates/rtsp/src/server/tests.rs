@@ -365,6 +365,8 @@ fn secrets_come_in_three_ways() {
     ] {
         let asked = asked(url, headers);
         assert_eq!(asked.secret("key").as_deref(), secret, "{url} {headers}");
+        // Nor is it printed.
+        assert!(!format!("{asked:?}").contains("k3y"));
         assert_eq!((asked.url.username(), asked.url.path()), ("", "/a"));
     }
 }
@@ -375,7 +377,7 @@ fn wrong_passwords_are_counted_and_stale_nonces_are_not() {
     let request = "DESCRIBE rtsp://h/a RTSP/1.0\nCSeq: 1\nAuthorization: Basic YTpi\n\n";
     talk.hear("DESCRIBE rtsp://h/a RTSP/1.0\nCSeq: 1\n\n");
     talk.server
-        .challenge(talk.now, auth::Offer::Basic, false)
+        .challenge(talk.now, auth::Schemes::Basic, false)
         .unwrap();
     assert_eq!(
         talk.drain(),
@@ -384,11 +386,11 @@ fn wrong_passwords_are_counted_and_stale_nonces_are_not() {
     for stale in [false, true, true, false] {
         talk.hear(request);
         talk.server
-            .challenge(talk.now, auth::Offer::Basic, stale)
+            .challenge(talk.now, auth::Schemes::Basic, stale)
             .unwrap();
     }
     talk.hear(request);
-    let error = talk.server.challenge(talk.now, auth::Offer::Basic, false);
+    let error = talk.server.challenge(talk.now, auth::Schemes::Basic, false);
     assert_eq!(error, Err(Error::TooManyLogins { attempts: 3 }));
     assert!(talk.drain().starts_with("RTSP/1.0 401"));
     assert_eq!(talk.server.poll_output(), Output::Wait(None));
@@ -399,7 +401,7 @@ fn an_old_nonce_is_told_to_be_stale() {
     let mut talk = Talk::new();
     talk.hear("DESCRIBE rtsp://h/a RTSP/1.0\n\n");
     talk.server
-        .challenge(talk.now, auth::Offer::Digest, false)
+        .challenge(talk.now, auth::Schemes::Digest, false)
         .unwrap();
     let asked = talk.drain();
     let challenges = asked
@@ -427,7 +429,7 @@ fn an_old_nonce_is_told_to_be_stale() {
         assert_eq!(talk.server.verify(talk.now, digest, "b"), verdict);
         assert_eq!(talk.server.verify(talk.now, digest, "c"), Verdict::Wrong);
         talk.server
-            .challenge(talk.now, auth::Offer::Digest, verdict == Verdict::Stale)
+            .challenge(talk.now, auth::Schemes::Digest, verdict == Verdict::Stale)
             .unwrap();
         assert_eq!(
             talk.drain().contains("stale=true"),

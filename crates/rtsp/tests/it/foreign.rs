@@ -70,7 +70,7 @@ fn take_in(server: &mut Server, event: &Event, media: &mut Media) -> Result<(), 
     match event {
         Event::Announce(asked, _) => match asked.secret("key").as_deref() {
             Some("k3y") => server.accept_announce(now()),
-            _ => server.challenge(now(), auth::Offer::Basic, false),
+            _ => server.challenge(now(), auth::Schemes::Basic, false),
         },
         Event::Setup(setup) => {
             let grant = match setup.offers[0] {
@@ -182,25 +182,35 @@ fn silence() -> Description {
     description
 }
 
+/// Two of them.
+fn two_silences() -> Description {
+    let mut description = silence();
+    let second = Format::new(8, "PCMA", 8000);
+    let second = SdpMedia::new(Kind::Audio, second).with_control("trackID=1");
+    description.media.push(second);
+    description
+}
+
 /// Plays silence to who has the token `t0ken`.
 fn play_to(server: &mut Server, event: &Event, media: &mut Media) -> Result<(), server::Error> {
     match event {
         Event::Describe(asked) => match asked.secret("token").as_deref() {
-            Some("t0ken") => server.accept_describe(now(), &silence()),
-            _ => server.challenge(now(), auth::Offer::Basic, false),
+            Some("t0ken") => server.accept_describe(now(), &two_silences()),
+            _ => server.challenge(now(), auth::Schemes::Basic, false),
         },
         Event::Setup(setup) => {
             let grant = match setup.offers[0] {
                 // Not what it has proposed.
                 Offer::Tcp { .. } => {
-                    media.to = Some(To::Channel(4));
+                    let channel = 4 + 2 * u8::try_from(setup.track).expect("few tracks");
+                    media.to.push(To::Channel(channel));
                     Grant::Tcp {
-                        channels: (4, 5),
-                        ssrc: Some(0xabc),
+                        channels: (channel, channel + 1),
+                        ssrc: None,
                     }
                 }
                 Offer::Udp { client } => {
-                    media.to = Some(To::Port(client.0));
+                    media.to.push(To::Port(client.0));
                     let pair = udp_pair().expect("two ports");
                     let server = ports(&pair);
                     media.sockets.push(pair);
@@ -214,14 +224,15 @@ fn play_to(server: &mut Server, event: &Event, media: &mut Media) -> Result<(), 
             };
             server.accept_setup(now(), grant)
         }
-        Event::Play { .. } => {
+        Event::Play { tracks, .. } => {
             media.playing = true;
-            let start = Start {
-                track: 0,
+            let start = |track: &usize| Start {
+                track: *track,
                 seq: Some(1),
                 rtptime: Some(400),
             };
-            server.accept_play(now(), &[start])
+            let starts: Vec<_> = tracks.iter().map(start).collect();
+            server.accept_play(now(), &starts)
         }
         _ => Ok(()),
     }
@@ -249,6 +260,10 @@ fn ffmpeg_plays_over_tcp_and_udp_with_a_token() {
                     &url,
                     "-t",
                     "2",
+                    "-map",
+                    "0:a:0",
+                    "-map",
+                    "0:a:1",
                     "-f",
                     "null",
                     "-",
@@ -261,6 +276,27 @@ fn ffmpeg_plays_over_tcp_and_udp_with_a_token() {
             assert!(status.success(), "{url} {transport}: {}", ffmpeg.tail());
             assert_eq!(ffmpeg.tail(), "");
             check_login(&visit, url.contains('@'));
+        }
+    }
+}
+
+/// GStreamer resolves controls by RFC 3986, and keeps the query.
+#[test]
+fn gstreamer_plays_over_tcp_and_udp_with_a_token() {
+    let listening = ServerWire::listen().unwrap();
+    let port = listening.port();
+    for url in [
+        format!("rtsp://127.0.0.1:{port}/live/gate?token=t0ken"),
+        format!("rtsp://any:t0ken@127.0.0.1:{port}/live/gate"),
+    ] {
+        for transport in ["tcp", "udp"] {
+            let script = include_str!("player.py");
+            let arguments = ["-c", script, url.as_str(), transport];
+            let mut player = run("/usr/bin/python3", &arguments).unwrap();
+            let visit = listening.serve(&mut player, play_to, |_| false).unwrap();
+            let status = player.wait(SOON).context("ends").unwrap();
+            assert!(status.success(), "{url} {transport}: {}", player.tail());
+            assert!(visit.torn_down, "{visit:?}");
         }
     }
 }
@@ -314,7 +350,8 @@ fn gstreamer_records_what_we_push() {
         let mut recorded = 0;
         while recorded < 20 {
             assert!(!deadline.has_passed(), "{recorded} packets are recorded");
-            let packet = media.next_packet();
+            media.sent += 1;
+            let packet = media.packet(0);
             wire.push(&packet).unwrap();
             assert!(wire.step(udp).unwrap());
             recorded += server

@@ -16,7 +16,7 @@ use url::Url;
 pub(crate) struct Rules {
     /// `None`: everybody may.
     pub(crate) password: Option<&'static str>,
-    pub(crate) offer: auth::Offer,
+    pub(crate) schemes: auth::Schemes,
     pub(crate) tcp: bool,
     pub(crate) udp: bool,
 }
@@ -25,7 +25,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             password: None,
-            offer: auth::Offer::DigestOrBasic,
+            schemes: auth::Schemes::DigestOrBasic,
             tcp: true,
             udp: true,
         }
@@ -236,11 +236,11 @@ impl Pair {
         match event {
             server::Event::Describe(asked) => match self.judge(asked) {
                 Ok(()) => self.server.accept_describe(now, &description()),
-                Err(stale) => self.server.challenge(now, self.rules.offer, stale),
+                Err(stale) => self.server.challenge(now, self.rules.schemes, stale),
             },
             server::Event::Announce(asked, _) => match self.judge(asked) {
                 Ok(()) => self.server.accept_announce(now),
-                Err(stale) => self.server.challenge(now, self.rules.offer, stale),
+                Err(stale) => self.server.challenge(now, self.rules.schemes, stale),
             },
             server::Event::Setup(setup) => match self.grant(setup) {
                 Some(grant) => self.server.accept_setup(now, grant),

@@ -169,14 +169,14 @@ fn a_session_half_set_up_is_given_up_before_the_other_transport() {
 #[test]
 fn passwords_are_checked_by_every_scheme() {
     let odd = "p@ss:w/rd \"\\%41ü";
-    for offer in [
-        auth::Offer::Basic,
-        auth::Offer::Digest,
-        auth::Offer::DigestOrBasic,
+    for schemes in [
+        auth::Schemes::Basic,
+        auth::Schemes::Digest,
+        auth::Schemes::DigestOrBasic,
     ] {
         let rules = Rules {
             password: Some(odd),
-            offer,
+            schemes,
             ..Rules::default()
         };
         let mut pair = Pair::new(play(URL, Some(("admin", odd))), rules.clone());
@@ -219,7 +219,7 @@ fn a_token_in_the_query_needs_no_password() {
 fn keep_alives_hold_a_session_for_an_hour() {
     let rules = Rules {
         password: Some("secret"),
-        offer: auth::Offer::Digest,
+        schemes: auth::Schemes::Digest,
         ..Rules::default()
     };
     let mut pair = Pair::new(play(URL, Some(("admin", "secret"))), rules);
@@ -257,7 +257,7 @@ fn silence_ends_a_session_and_reports_keep_it() {
 fn a_publisher_records_and_says_goodbye() {
     let rules = Rules {
         password: Some("key"),
-        offer: auth::Offer::Basic,
+        schemes: auth::Schemes::Basic,
         ..Rules::default()
     };
     let mut pair = Pair::new(record(Some(("", "key"))), rules);

@@ -305,10 +305,10 @@ impl Visit {
 pub(crate) struct Media {
     /// Where a publisher's datagrams come in, by track.
     pub(crate) sockets: Vec<(UdpSocket, UdpSocket)>,
-    /// To a player: its RTP port, or the channel on its connection.
-    pub(crate) to: Option<To>,
+    /// To a player, by track: its RTP port, or the channel on its connection.
+    pub(crate) to: Vec<To>,
     pub(crate) playing: bool,
-    sent: u16,
+    pub(crate) sent: u16,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -330,31 +330,34 @@ impl Media {
         }
     }
 
-    /// A twentieth of a second of µ-law silence (RFC 3550 §5.1, payload type 0).
-    pub(crate) fn next_packet(&mut self) -> Vec<u8> {
-        self.sent = self.sent.wrapping_add(1);
-        let mut packet = vec![0x80, 0];
+    /// A twentieth of a second of silence (RFC 3550 §5.1): µ-law is payload type 0, A-law is 8.
+    pub(crate) fn packet(&self, payload_type: u8) -> Vec<u8> {
+        let mut packet = vec![0x80, payload_type];
         packet.extend(self.sent.to_be_bytes());
         packet.extend((u32::from(self.sent) * 400).to_be_bytes());
-        packet.extend(0xabc_u32.to_be_bytes());
+        packet.extend((0xabc_u32 + u32::from(payload_type)).to_be_bytes());
         packet.extend([0xff; 400]);
         packet
     }
 
+    /// The first track is µ-law, the second A-law.
     fn send(&mut self, stream: &mut TcpStream, visit: &mut Visit) -> anyhow::Result<()> {
-        let (Some(to), true) = (self.to, self.playing) else {
+        if !self.playing {
             return Ok(());
-        };
-        let packet = self.next_packet();
-        match to {
-            To::Channel(channel) => {
-                let header = message::frame_header(channel, packet.len()).context("fits")?;
-                visit.closed |= stream.write_all(&[&header, &*packet].concat()).is_err();
-            }
-            To::Port(port) => {
-                if let Some((rtp, _)) = self.sockets.first() {
-                    // Refused when the player has gone.
-                    let _ = rtp.send_to(&packet, (Ipv4Addr::LOCALHOST, port));
+        }
+        self.sent = self.sent.wrapping_add(1);
+        for (track, to) in self.to.iter().enumerate() {
+            let packet = self.packet(if track == 0 { 0 } else { 8 });
+            match *to {
+                To::Channel(channel) => {
+                    let header = message::frame_header(channel, packet.len()).context("fits")?;
+                    visit.closed |= stream.write_all(&[&header, &*packet].concat()).is_err();
+                }
+                To::Port(port) => {
+                    if let Some((rtp, _)) = self.sockets.get(track) {
+                        // Refused when the player has gone.
+                        let _ = rtp.send_to(&packet, (Ipv4Addr::LOCALHOST, port));
+                    }
                 }
             }
         }
