@@ -13,6 +13,7 @@ mod hub;
 mod ingest;
 mod metrics;
 mod service;
+mod tls;
 mod work;
 
 pub use config::Config;
