@@ -7,7 +7,7 @@ use headworks_types::{Labels, Secret, Validate as _, Violations};
 use serde::Deserialize;
 use url::Url;
 
-use crate::{hub, ingest};
+use crate::{hub, ingest, tls};
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +45,9 @@ pub struct Config {
     /// How streams are buffered, written and cut.
     #[serde(default)]
     pub(crate) hub: hub::Config,
+    /// Certificate and key of the listeners that have TLS.
+    #[serde(default)]
+    pub(crate) tls: tls::Config,
     /// How long a stop waits for work that is under way.
     #[serde(with = "humantime_serde")]
     pub stop_deadline: Duration,
@@ -74,6 +77,7 @@ impl Config {
         {
             found.push("edge.http_advertise: must be http://… or https://…".to_owned());
         }
+        found.extend(self.tls.validate());
         let mut violations = Violations::default();
         violations.optional_text("name", self.name.as_deref(), 63);
         violations.text("site", &self.site, 63);
@@ -106,6 +110,7 @@ pub(crate) fn testing() -> Config {
         http_advertise: None,
         pull: ingest::Config::default(),
         hub: hub::Config::default(),
+        tls: tls::Config::default(),
         stop_deadline: Duration::from_secs(5),
     }
 }

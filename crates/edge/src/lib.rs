@@ -15,6 +15,7 @@ mod metrics;
 mod rtmp;
 mod service;
 mod socket;
+mod tls;
 mod work;
 
 pub use config::Config;

@@ -1,10 +1,12 @@
-//! Serves viewers over HTTP: a page with a player, HLS, and FLV.
+//! Serves viewers over HTTP: a page with a player, HLS, FLV also by WebSocket, and MPEG-TS.
 //!
 //! Everything here needs a playback token once and a session ticket afterwards. [`server`] owns
-//! the connections; an FLV viewer's socket leaves it for a writer shard of the hub ([`takeover`]).
+//! the connections; the socket of an endless answer leaves it for a writer shard of the hub
+//! ([`takeover`], [`live`]).
 
 mod flv;
 mod hls;
+mod live;
 mod page;
 mod problem;
 mod request;
@@ -12,6 +14,7 @@ mod server;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use axum::{
     Router,

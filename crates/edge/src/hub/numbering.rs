@@ -4,20 +4,19 @@
 //! late starts with the numbers of where it starts, and nothing has to be written before somebody
 //! wants it.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use headworks_media::{AudioParameters, Frame, TrackKind, Tracks, VIDEO_CLOCK, rescale};
-use headworks_rtp::{MAX_PACKET, Outgoing, payloads, timestamp};
+use headworks_rtp::{
+    HEADER, MAX_PACKET, Outgoing, payloads,
+    rtcp::{self, SenderInfo},
+    timestamp,
+};
 
 /// Between sender reports of a track (RFC 3550 §6.2), in 90 kHz …
 const REPORT_EVERY: i64 = 5 * VIDEO_CLOCK as i64;
 
 /// … and this early before a key frame: who starts there has to put sound and picture together.
 const REPORT_AT_KEY: i64 = VIDEO_CLOCK as i64;
-
-/// Seconds from the epoch of NTP to that of Unix (RFC 5905 §6).
-const NTP_TO_UNIX: u64 = 2_208_988_800;
 
 /// Who sends a track, and where its timestamps begin: at random (RFC 3550 §5.1).
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,16 +31,7 @@ pub(super) struct Numbers {
     /// The number of each track's next packet.
     sequences: [u16; 2],
     /// A sender report that goes out before the frame.
-    pub(super) report: Option<Box<Report>>,
-}
-
-/// A sender report (RFC 3550 §6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Report {
-    pub(super) ntp: u64,
-    pub(super) timestamp: u32,
-    pub(super) packets: u32,
-    pub(super) octets: u32,
+    pub(super) report: Option<Box<SenderInfo>>,
 }
 
 impl Numbers {
@@ -122,7 +112,7 @@ impl Numbering {
         if counts {
             numbers.report = self.report(frame, tracks, now);
             let track = &mut self.tracks[place(frame.track)];
-            for payload in payloads(frame, tracks, MAX_PACKET - headworks_rtp::HEADER) {
+            for payload in payloads(frame, tracks, MAX_PACKET - HEADER) {
                 track.sequence = track.sequence.wrapping_add(1);
                 track.packets = track.packets.wrapping_add(1);
                 track.octets = track.octets.wrapping_add(payload.length() as u32);
@@ -136,7 +126,7 @@ impl Numbering {
         frame: &Frame,
         tracks: &Tracks,
         now: DateTime<Utc>,
-    ) -> Option<Box<Report>> {
+    ) -> Option<Box<SenderInfo>> {
         let rate = match frame.track {
             TrackKind::Video => VIDEO_CLOCK,
             TrackKind::Audio => tracks.audio.as_ref().map_or(0, AudioParameters::clock_rate),
@@ -162,7 +152,7 @@ impl Numbering {
         }
         track.report_due = false;
         track.reported = Some(decoded);
-        Some(Box::new(Report {
+        Some(Box::new(SenderInfo {
             ntp: ntp(zero + span(rescale(frame.pts, rate, VIDEO_CLOCK))),
             timestamp: timestamp(frame.pts, self.senders[place].timestamp_offset),
             packets: track.packets,
@@ -184,12 +174,9 @@ fn span(ticks: i64) -> chrono::Duration {
     chrono::Duration::microseconds(rescale(ticks, VIDEO_CLOCK, 1_000_000))
 }
 
-/// Seconds in the upper 32 bits, parts of a second in the lower (RFC 5905 §6).
 fn ntp(time: DateTime<Utc>) -> u64 {
     let since = time.signed_duration_since(DateTime::UNIX_EPOCH);
-    let since = since.to_std().unwrap_or(Duration::ZERO);
-    let part = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-    since.as_secs().wrapping_add(NTP_TO_UNIX) << 32 | part
+    rtcp::ntp(since.to_std().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -200,6 +187,7 @@ mod tests {
     use crate::hub::testing;
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+    const NTP_TO_UNIX: u64 = 2_208_988_800;
 
     fn numbering() -> Numbering {
         Numbering::new(|| 0x0101_fffe)

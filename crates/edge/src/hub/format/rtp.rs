@@ -2,19 +2,16 @@
 
 use bytes::{BufMut, Bytes};
 use headworks_media::TrackKind;
-use headworks_rtp::{AUDIO_CHANNEL, MAX_PACKET, VIDEO_CHANNEL, datagrams, interleaved};
+use headworks_rtp::{
+    AUDIO_CHANNEL, MAX_PACKET, VIDEO_CHANNEL, datagrams, interleaved,
+    rtcp::{self, SenderInfo},
+};
 
 use crate::hub::{
     entry::Entry,
     format::Sound,
-    numbering::Report,
     wire::{Datagrams, Wire},
 };
-
-/// RTCP packet types (RFC 3550 §12.1), and the item of SDES that a compound packet must have (§6.1).
-const SENDER_REPORT: u8 = 200;
-const SOURCE_DESCRIPTION: u8 = 202;
-const CNAME: u8 = 1;
 
 pub(super) fn in_stream(entry: &Entry) -> Wire {
     let track = entry.frame.track;
@@ -24,7 +21,7 @@ pub(super) fn in_stream(entry: &Entry) -> Wire {
     let packets = interleaved(&entry.frame, tracks, MAX_PACKET, outgoing);
     match &entry.numbers.report {
         Some(report) if !packets.is_empty() => {
-            let report = compound(report, sender.ssrc);
+            let report = compound(**report, entry);
             let channel = match track {
                 TrackKind::Video => VIDEO_CHANNEL + 1,
                 TrackKind::Audio => AUDIO_CHANNEL + 1,
@@ -47,7 +44,7 @@ pub(super) fn in_datagrams(entry: &Entry) -> Wire {
     let runs = datagrams(&entry.frame, tracks, MAX_PACKET, outgoing);
     let report = entry.numbers.report.as_ref().filter(|_| !runs.is_empty());
     let report = report.map(|report| {
-        let bytes = compound(report, sender.ssrc);
+        let bytes = compound(**report, entry);
         Datagrams {
             track,
             is_control: true,
@@ -64,23 +61,9 @@ pub(super) fn in_datagrams(entry: &Entry) -> Wire {
     Wire::datagrams(report.into_iter().chain(packets).collect())
 }
 
-/// A sender report without reports on others, and the sender's name: its own number.
-fn compound(report: &Report, ssrc: u32) -> Bytes {
-    let mut out = Vec::with_capacity(48);
-    out.extend_from_slice(&[0x80, SENDER_REPORT]);
-    out.put_u16(6);
-    out.put_u32(ssrc);
-    out.put_u64(report.ntp);
-    for number in [report.timestamp, report.packets, report.octets] {
-        out.put_u32(number);
-    }
-    let name = format!("{ssrc:08x}");
-    out.extend_from_slice(&[0x81, SOURCE_DESCRIPTION]);
-    out.put_u16(4);
-    out.put_u32(ssrc);
-    out.extend_from_slice(&[CNAME, name.len() as u8]);
-    out.extend_from_slice(name.as_bytes());
-    // The end of the items, up to a multiple of four bytes.
-    out.extend_from_slice(&[0; 2]);
-    out.into()
+/// A sender report. Both tracks have one name, by which receivers know that they belong together.
+fn compound(report: SenderInfo, entry: &Entry) -> Bytes {
+    let ssrc = |track| entry.description.sender(track).ssrc;
+    let name = format!("{:08x}", ssrc(TrackKind::Video));
+    rtcp::sender_report(ssrc(entry.frame.track), &name, report)
 }

@@ -1,0 +1,164 @@
+//! A stream that goes on in the answer for as long as somebody watches: FLV, MPEG-TS.
+//!
+//! The request is checked here; then the socket goes to a writer shard of the hub.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, RequestPartsExt as _,
+    extract::{FromRequestParts, Path},
+    http::{HeaderMap, Method, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use headworks_types::ProblemCode;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use super::{PlaybackState, problem::Refusal, request, takeover::Takeover, websocket};
+use crate::hub::{Control, Format, Hub, NewViewer, Selection, Sink, Stream, ViewerGuard, control};
+
+/// A request for an endless answer; its token was accepted.
+pub(super) struct Watch {
+    hub: Hub,
+    stream: Arc<Stream>,
+    watch_until: Instant,
+    method: Method,
+    headers: HeaderMap,
+    takeover: Option<Takeover>,
+}
+
+impl FromRequestParts<PlaybackState> for Watch {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &PlaybackState,
+    ) -> Result<Self, Refusal> {
+        let camera = parts.extract::<Path<String>>().await;
+        let Path(camera) = camera.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
+        let camera = request::camera(&camera)?;
+        let session = request::open(state, camera, &parts.uri, &parts.headers)?;
+        let left = session.watch_until - state.clock.now();
+        let takeover = parts.extract::<Extension<Takeover>>().await.ok();
+        Ok(Self {
+            hub: state.hub.clone(),
+            stream: request::stream(state, camera)?,
+            watch_until: state.clock.monotonic() + left.to_std().unwrap_or_default(),
+            method: parts.method.clone(),
+            headers: parts.headers.clone(),
+            takeover: takeover.map(|Extension(takeover)| takeover),
+        })
+    }
+}
+
+impl Watch {
+    /// Answers with the stream in this format.
+    pub(super) async fn answer(
+        self,
+        format: Format,
+        content_type: &'static str,
+    ) -> Result<Response, Refusal> {
+        if self.method == Method::HEAD {
+            return Ok([(header::CONTENT_TYPE, content_type)].into_response());
+        }
+        let opened = self.open(format, head(content_type)).await?;
+        let takeover = opened.takeover.clone();
+        takeover.request(move |socket, place| async move {
+            let hub = opened.hub.clone();
+            hub.add_viewer(opened.viewer(socket.into(), None, place)).await;
+        });
+        // The connection is taken apart while this waits.
+        std::future::pending().await
+    }
+
+    /// The answer to the handshake of a WebSocket, if the request is one.
+    pub(super) fn websocket(&self) -> Option<Bytes> {
+        websocket::answer(&self.method, &self.headers)
+    }
+
+    /// Sends the stream through a WebSocket that was asked for.
+    pub(super) async fn answer_websocket(
+        self,
+        format: Format,
+        head: Bytes,
+    ) -> Result<Response, Refusal> {
+        let opened = self.open(format, head).await?;
+        let takeover = opened.takeover.clone();
+        takeover.request(move |socket, place| async move {
+            let (handle, control) = control();
+            let socket = Arc::new(socket);
+            let sink = Sink::Tcp(Arc::clone(&socket));
+            let hub = opened.hub.clone();
+            hub.add_viewer(opened.viewer(sink, Some(control), place)).await;
+            websocket::listen(&socket, &handle).await;
+        });
+        std::future::pending().await
+    }
+
+    /// Waits until there is something to show.
+    async fn open(self, format: Format, head: Bytes) -> Result<Opened, Refusal> {
+        let Some(takeover) = self.takeover else {
+            return Err(Refusal::new(ProblemCode::Internal));
+        };
+        let guard = self.stream.add_viewer_for(format.sound());
+        let limit = self.hub.config().picture_wait;
+        self.stream.wait_for_picture(limit).await?;
+        Ok(Opened {
+            takeover,
+            hub: self.hub,
+            stream: self.stream,
+            format,
+            head,
+            guard,
+            watch_until: self.watch_until,
+        })
+    }
+}
+
+/// Everything of a viewer but its socket.
+struct Opened {
+    takeover: Takeover,
+    hub: Hub,
+    stream: Arc<Stream>,
+    format: Format,
+    head: Bytes,
+    guard: ViewerGuard,
+    watch_until: Instant,
+}
+
+impl Opened {
+    fn viewer(
+        self,
+        sink: Sink,
+        control: Option<Control>,
+        place: OwnedSemaphorePermit,
+    ) -> NewViewer {
+        NewViewer {
+            sink,
+            format: self.format,
+            selection: Selection::All,
+            head: self.head,
+            stream: self.stream,
+            start: None,
+            control,
+            guard: self.guard,
+            watch_until: self.watch_until,
+            connection: Some(place),
+        }
+    }
+}
+
+/// What goes out before the first byte of media. Without a length and without chunks: the body ends
+/// with the connection (RFC 9112 §6.3).
+fn head(content_type: &str) -> Bytes {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\n\
+         content-type: {content_type}\r\n\
+         cache-control: no-store\r\n\
+         referrer-policy: no-referrer\r\n\
+         x-content-type-options: nosniff\r\n\
+         access-control-allow-origin: *\r\n\
+         connection: close\r\n\r\n"
+    );
+    head.into()
+}
