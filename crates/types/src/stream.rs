@@ -44,6 +44,8 @@ pub enum Codec {
     H264,
     /// H.265 (HEVC).
     H265,
+    /// AV1.
+    Av1,
     /// AAC.
     Aac,
     /// G.711 A-law.
@@ -59,6 +61,7 @@ impl fmt::Display for Codec {
         f.write_str(match self {
             Self::H264 => "H.264",
             Self::H265 => "H.265",
+            Self::Av1 => "AV1",
             Self::Aac => "AAC",
             Self::G711a => "G.711 A-law",
             Self::G711u => "G.711 µ-law",

@@ -95,7 +95,7 @@ impl Worker {
         if self.publisher.stream().status().state != SlotState::Failed {
             self.set_status(slot, SlotState::Connecting, "connecting");
         }
-        let CameraSource::Pull { url, transport } = &slot.work.source else {
+        let CameraSource::Pull { url, transport, .. } = &slot.work.source else {
             return self.reject(slot).await;
         };
         let session = Session {
