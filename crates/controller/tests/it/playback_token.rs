@@ -235,5 +235,13 @@ async fn a_token_comes_with_the_places_to_use_it(pool: PgPool) {
     let hls = place.urls.as_ref().expect("has URLs").hls.as_str();
     let expected = format!("http://edge-1:8081/live/{}/index.m3u8?token=", gate.id);
     assert_eq!(hls.strip_prefix(&expected), Some(token.token.expose()));
+
+    // FFmpeg takes 1023 characters of a path, and cuts what stands behind the RTMP application
+    // after 511: there stand the camera (36), `?token=` (7) and the token.
+    let urls = place.urls.as_ref().expect("has URLs");
+    let rtmp = urls.rtmp.as_ref().expect("the edge has RTMP").as_str();
+    let stream = rtmp.strip_prefix("rtmp://edge-1:1935/live/");
+    assert_eq!(token.token.expose().len(), 448);
+    assert_eq!(stream.expect("has the form").len(), 36 + 7 + 448);
     cluster.stop().await;
 }
