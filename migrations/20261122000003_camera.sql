@@ -26,6 +26,9 @@ CREATE TABLE stream_key (
     lookup text NOT NULL,
     -- HMAC of the secret part; the secret itself is nowhere.
     digest bytea NOT NULL,
+    -- SHA-256 of the whole key: what edges check publishers with.
+    edge_digest bytea NOT NULL,
+    on_conflict text NOT NULL CHECK (on_conflict IN ('reject', 'takeover')),
     expires_at timestamptz,
     revoked_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -29,6 +29,8 @@ CREATE TABLE slot_status (
     since timestamptz NOT NULL,
     tracks jsonb NOT NULL DEFAULT '[]',
     viewers integer NOT NULL DEFAULT 0,
+    publisher jsonb,
+    refused jsonb,
     observed_at timestamptz NOT NULL,
     PRIMARY KEY (camera_id, role, ordinal),
     FOREIGN KEY (camera_id, role, ordinal) REFERENCES slot ON DELETE CASCADE

@@ -6,7 +6,7 @@ use headworks_client::{Client, Error};
 use headworks_testkit::{Camera, CameraOptions, Headworks, Launch, Login, wait_until};
 use headworks_types::{
     Camera as Record, CameraCreate, CameraId, CameraSource, CameraState, Credentials, Labels,
-    Placement, PlaybackTokenCreate, PlaybackUrls, Secret, StartMode, Transport,
+    Placement, PlaybackTokenCreate, PlaybackUrls, Secret, StartMode,
 };
 use tokio::runtime::Runtime;
 
@@ -140,10 +140,7 @@ pub(crate) fn pulled(url: &str) -> CameraCreate {
         name: "camera".to_owned(),
         external_id: None,
         labels: Labels::default(),
-        source: CameraSource::Pull {
-            url: url.parse().expect("is a URL"),
-            transport: Transport::Tcp,
-        },
+        source: CameraSource::pull(url.parse().expect("is a URL")),
         credentials: None,
         enabled: true,
         start: StartMode::Always,

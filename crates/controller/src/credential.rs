@@ -4,7 +4,11 @@
 //! shown once; the database keeps its keyed digest. A slow password hash would buy nothing against
 //! guessing 256 bits, and cost a core per request.
 
-use aws_lc_rs::{constant_time, rand};
+use aws_lc_rs::{
+    constant_time,
+    digest::{SHA256, digest},
+    rand,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_types::Secret;
 
@@ -86,6 +90,12 @@ pub(crate) fn parse(kind: Kind, text: &str) -> Option<Presented<'_>> {
         lookup,
         secret,
     })
+}
+
+/// What edges check the credential with: they have no key for the keyed digest.
+pub(crate) fn edge_digest(credential: &Secret) -> Vec<u8> {
+    let digest = digest(&SHA256, credential.expose().as_bytes());
+    digest.as_ref().to_vec()
 }
 
 impl Presented<'_> {

@@ -32,13 +32,35 @@ pub struct Config {
     /// Labels of the node.
     #[serde(default)]
     pub labels: Labels,
-    /// How much work it takes, in units; pulling one camera costs one.
+    /// How much work it takes, in units; one camera costs one.
     pub capacity: u32,
     /// Where playback listens: `address:port`; port 0 takes a free one.
     pub http_listen: SocketAddr,
     /// Where viewers reach it; found out if absent.
     #[serde(default)]
     pub http_advertise: Option<Url>,
+    /// Where RTMP listens.
+    pub rtmp_listen: SocketAddr,
+    /// Where RTMP is reached; found out if absent.
+    #[serde(default)]
+    pub rtmp_advertise: Option<Url>,
+    /// Where RTMP over TLS listens; nowhere if absent.
+    #[serde(default)]
+    pub rtmps_listen: Option<SocketAddr>,
+    /// Where RTMP over TLS is reached; found out if absent.
+    #[serde(default)]
+    pub rtmps_advertise: Option<Url>,
+    /// Where RTSP listens.
+    pub rtsp_listen: SocketAddr,
+    /// Where RTSP is reached; found out if absent.
+    #[serde(default)]
+    pub rtsp_advertise: Option<Url>,
+    /// Where RTSP over TLS listens; nowhere if absent.
+    #[serde(default)]
+    pub rtsps_listen: Option<SocketAddr>,
+    /// Where RTSP over TLS is reached; found out if absent.
+    #[serde(default)]
+    pub rtsps_advertise: Option<Url>,
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
@@ -72,11 +94,8 @@ impl Config {
             }
             Some(_) => {}
         }
-        if let Some(url) = &self.http_advertise
-            && (!matches!(url.scheme(), "http" | "https") || !url.has_host())
-        {
-            found.push("edge.http_advertise: must be http://… or https://…".to_owned());
-        }
+        self.validate_advertised(&mut found);
+        self.validate_listeners(&mut found);
         found.extend(self.tls.validate());
         let mut violations = Violations::default();
         violations.optional_text("name", self.name.as_deref(), 63);
@@ -91,6 +110,58 @@ impl Config {
             found.push(format!("edge{key}: {}", field.detail));
         }
         found
+    }
+
+    fn validate_advertised(&self, found: &mut Vec<String>) {
+        if let Some(url) = &self.http_advertise
+            && (!matches!(url.scheme(), "http" | "https") || !url.has_host())
+        {
+            found.push("edge.http_advertise: must be http://… or https://…".to_owned());
+        }
+        for (scheme, url) in [
+            ("rtmp", &self.rtmp_advertise),
+            ("rtmps", &self.rtmps_advertise),
+            ("rtsp", &self.rtsp_advertise),
+            ("rtsps", &self.rtsps_advertise),
+        ] {
+            if let Some(url) = url
+                && (url.scheme() != scheme || !url.has_host())
+            {
+                found.push(format!("edge.{scheme}_advertise: must be {scheme}://…"));
+            }
+        }
+        for (scheme, listen, url) in [
+            ("rtmps", self.rtmps_listen, &self.rtmps_advertise),
+            ("rtsps", self.rtsps_listen, &self.rtsps_advertise),
+        ] {
+            if url.is_some() && listen.is_none() {
+                found.push(format!(
+                    "edge.{scheme}_advertise: nothing listens there; set edge.{scheme}_listen too"
+                ));
+            }
+        }
+    }
+
+    /// Two cannot listen at the same place.
+    fn validate_listeners(&self, found: &mut Vec<String>) {
+        let all = [
+            ("http", Some(self.http_listen)),
+            ("rtmp", Some(self.rtmp_listen)),
+            ("rtmps", self.rtmps_listen),
+            ("rtsp", Some(self.rtsp_listen)),
+            ("rtsps", self.rtsps_listen),
+        ];
+        for (index, (name, address)) in all.iter().enumerate() {
+            let taken = address.filter(|address| address.port() != 0).and_then(|_| {
+                let before = all[..index].iter();
+                before.clone().find(|(_, other)| other == address)
+            });
+            if let Some((other, _)) = taken {
+                found.push(format!(
+                    "edge.{name}_listen: is the same as edge.{other}_listen; choose another port"
+                ));
+            }
+        }
     }
 }
 
@@ -108,6 +179,14 @@ pub(crate) fn testing() -> Config {
         capacity: 10,
         http_listen: ([127, 0, 0, 1], 0).into(),
         http_advertise: None,
+        rtmp_listen: ([127, 0, 0, 1], 0).into(),
+        rtmp_advertise: None,
+        rtmps_listen: None,
+        rtmps_advertise: None,
+        rtsp_listen: ([127, 0, 0, 1], 0).into(),
+        rtsp_advertise: None,
+        rtsps_listen: None,
+        rtsps_advertise: None,
         pull: ingest::Config::default(),
         hub: hub::Config::default(),
         tls: tls::Config::default(),

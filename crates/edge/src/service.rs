@@ -24,7 +24,7 @@ use tokio::{net::TcpListener, sync::watch::Receiver};
 use crate::{
     Config,
     access::{Access, TicketKey},
-    agent::{Agent, Status},
+    agent::{Agent, Bound, Status},
     http::{self, PlaybackState},
     hub::Hub,
     ingest::Ingests,
@@ -66,7 +66,7 @@ impl Service {
         let agent = Agent::load(
             &config,
             &data,
-            bound,
+            Bound::new(bound),
             work.clone(),
             access.clone(),
             clock.clone(),

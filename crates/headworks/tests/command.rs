@@ -47,6 +47,10 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
         "camera create --name gate",
         "camera view usr_00000000000000000000000000000001",
         "grant create --cluster",
+        "camera create --name gate --publish --file a.mp4",
+        "stream-key create --name obs",
+        "stream-key create cam_00000000000000000000000000000001",
+        "stream-key create cam_00000000000000000000000000000001 --name a --expires soon",
         "token issue",
         "fly",
     ] {
@@ -61,7 +65,10 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
 fn all_that_is_wrong_with_the_configuration_is_said_at_once() {
     let mut edge = headworks("edge");
     edge.env("HEADWORKS__EDGE__SITE", " ")
-        .env("HEADWORKS__EDGE__HTTP_ADVERTISE", "ftp://x/");
+        .env("HEADWORKS__EDGE__HTTP_ADVERTISE", "ftp://x/")
+        .env("HEADWORKS__EDGE__RTMP_ADVERTISE", "rtsp://x/")
+        .env("HEADWORKS__EDGE__RTSPS_ADVERTISE", "rtsps://x/")
+        .env("HEADWORKS__EDGE__RTSP_LISTEN", "[::]:1935");
     let (code, output, error) = run(edge);
     assert_eq!(code, Some(1));
     assert_eq!(output, "");

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
-use url::Url;
 use utoipa::ToSchema;
 
-use crate::{CameraId, Labels, NodeId, Problem, ProjectId, Secret, Track, Validate, Violations};
+use crate::{
+    CameraId, CameraSource, Labels, NodeId, Problem, ProjectId, PublishUrls, Publisher,
+    RefusedPublisher, Secret, Track, Validate, Violations,
+};
 
 /// A named live source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -27,43 +29,20 @@ pub struct Camera {
     pub has_credentials: bool,
     /// A disabled camera is neither pulled nor shown.
     pub enabled: bool,
-    /// When it is pulled.
+    /// When it is pulled or played; a published camera comes when its publisher comes.
     pub start: StartMode,
     /// Which nodes may do its work.
     pub placement: Placement,
     /// How it is doing.
     pub status: CameraStatus,
+    /// Where its publisher sends it now, without the stream key. Only a published camera has it,
+    /// and only while it is placed; else `status` says why it is not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub publish_urls: Option<PublishUrls>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was changed last.
     pub updated_at: DateTime<Utc>,
-}
-
-/// Where the media comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum CameraSource {
-    /// We connect to the camera.
-    Pull {
-        /// `rtsp://host[:port]/path`, without user name and password.
-        url: Url,
-        /// How RTP travels.
-        #[serde(default)]
-        transport: Transport,
-    },
-    /// Somebody connects to us and publishes with a stream key.
-    Publish,
-}
-
-/// How RTP travels from the camera.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// Interleaved in the RTSP connection.
-    #[default]
-    Tcp,
-    /// In UDP packets of its own.
-    Udp,
 }
 
 /// What a camera asks for to show its picture.
@@ -138,6 +117,12 @@ pub struct CameraStatus {
     pub tracks: Vec<Track>,
     /// How many watch it now.
     pub viewers: u32,
+    /// Who publishes it now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub publisher: Option<Publisher>,
+    /// Who was refused as its publisher last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refused: Option<RefusedPublisher>,
 }
 
 /// How a camera is doing, for programs.
@@ -198,35 +183,11 @@ impl Validate for CameraCreate {
         if let Some(credentials) = &self.credentials {
             found.within("credentials", |found| credentials.validate(found));
         }
-        if self.credentials.is_some() && self.source == CameraSource::Publish {
+        if self.credentials.is_some() && !self.source.takes_credentials() {
             found.report(
                 "credentials",
                 "only a pulled camera has them; publishers use stream keys",
             );
-        }
-    }
-}
-
-impl Validate for CameraSource {
-    fn validate(&self, found: &mut Violations) {
-        let Self::Pull { url, .. } = self else { return };
-        if url.scheme() != "rtsp" {
-            found.report(
-                "url",
-                format!("`{}` is not supported; use rtsp://", url.scheme()),
-            );
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            found.report("url", "has no host");
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            found.report(
-                "url",
-                "must have no user name and password; put them into `credentials`",
-            );
-        }
-        if url.as_str().len() > 2048 {
-            found.report("url", "must have at most 2048 characters");
         }
     }
 }
@@ -249,7 +210,7 @@ pub struct CameraUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<CameraSource>,
     /// User name and password of the camera, whole; `null` forgets them. They must be given again
-    /// when the scheme, host or port of the source changes.
+    /// when the scheme, host or port of the source changes, or its `tls_verify` is switched off.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
     #[schema(value_type = Option<Credentials>)]
     pub credentials: Option<Option<Credentials>>,

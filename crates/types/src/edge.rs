@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::{
     Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, NodeId, NodeLoad, OnConflict,
-    ProjectId, Secret, StartMode, StreamKeyId, Track, Validate, Violations,
+    ProjectId, Publisher, RefusedPublisher, Secret, StartMode, StreamKeyId, Track, Validate,
+    Violations,
 };
 
 /// How an edge describes itself when it joins and whenever it starts.
@@ -27,9 +28,9 @@ pub struct NodeSpec {
     pub zone: String,
     /// Labels.
     pub labels: Labels,
-    /// How much work it takes, in units; pulling one camera costs one.
+    /// How much work it takes, in units; one camera costs one.
     pub capacity: u32,
-    /// Where viewers reach it.
+    /// Where viewers and publishers reach it.
     pub advertise: Advertise,
     /// The software that it runs.
     pub version: String,
@@ -44,11 +45,7 @@ impl Validate for NodeSpec {
         if self.capacity > 100_000 {
             found.report("capacity", "must be at most 100000");
         }
-        if !matches!(self.advertise.http.scheme(), "http" | "https") {
-            found.within("advertise", |found| {
-                found.report("http", "must be http:// or https://");
-            });
-        }
+        found.within("advertise", |found| self.advertise.validate(found));
     }
 }
 
@@ -173,8 +170,8 @@ pub struct StreamKeyDigest {
     pub id: StreamKeyId,
     /// The part of the key between its underscores.
     pub lookup: String,
-    /// SHA-256 of the whole key as text, `hwsk_<lookup>_<secret>`, in base64url. The secret is 256
-    /// random bits, so that nobody finds it from this.
+    /// SHA-256 of the whole key as text, `hwsk_<lookup>_<secret>`, in base64url without
+    /// padding. The secret is 256 random bits, so that nobody finds it from this.
     pub digest: String,
     /// When it stops working, if ever.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -265,13 +262,19 @@ pub struct SlotReport {
     pub tracks: Vec<Track>,
     /// How many watch it.
     pub viewers: u32,
+    /// Who publishes it now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub publisher: Option<Publisher>,
+    /// Who was refused as its publisher last, since the edge runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refused: Option<RefusedPublisher>,
 }
 
 /// What a slot's worker does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotState {
-    /// Ready; waits for the first viewer.
+    /// Ready; waits for the first viewer, or for its publisher.
     Idle,
     /// On its way to the first picture.
     Connecting,

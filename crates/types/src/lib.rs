@@ -17,7 +17,9 @@ mod page;
 mod playback;
 mod problem;
 mod project;
+mod publish;
 mod secret;
+mod source;
 mod stream;
 mod stream_key;
 mod user;
@@ -25,8 +27,8 @@ mod validate;
 
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use camera::{
-    Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraSource,
-    CameraState, CameraStatus, CameraUpdate, Credentials, Placement, StartMode, Transport,
+    Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraState,
+    CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
 pub use event::{Event, EventKind};
 pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
@@ -45,7 +47,9 @@ pub use playback::{
 };
 pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
+pub use publish::{PublishProtocol, PublishUrls, Publisher, RefusedPublisher, RtmpPublish};
 pub use secret::Secret;
+pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
 pub use user::{User, UserCreate, UserUpdate};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
+use crate::{CameraId, JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
 
 /// One running edge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,7 +20,7 @@ pub struct Node {
     pub zone: String,
     /// Labels.
     pub labels: Labels,
-    /// How much work it takes, in units; pulling one camera costs one.
+    /// How much work it takes, in units; one camera costs one.
     pub capacity: u32,
     /// How many units are assigned to it.
     pub used: u32,
@@ -28,7 +28,7 @@ pub struct Node {
     pub state: NodeState,
     /// The same for people.
     pub message: String,
-    /// Where viewers reach it.
+    /// Where viewers and publishers reach it.
     pub advertise: Advertise,
     /// The software that it runs.
     pub version: String,
@@ -71,11 +71,70 @@ pub struct NodeLoad {
     pub sent_bytes: u64,
 }
 
-/// Where viewers reach a node.
+/// Where viewers and publishers reach a node. A protocol that it does not offer is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Advertise {
     /// Base URL of its HTTP playback, e.g. `http://edge-1.example.com:8081/`.
     pub http: Url,
+    /// Base URL of RTMP, e.g. `rtmp://edge-1.example.com:1935/`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtmp: Option<Url>,
+    /// Base URL of RTMP over TLS, e.g. `rtmps://edge-1.example.com:1936/`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtmps: Option<Url>,
+    /// Base URL of RTSP, e.g. `rtsp://edge-1.example.com:8554/`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtsp: Option<Url>,
+    /// Base URL of RTSP over TLS, e.g. `rtsps://edge-1.example.com:8322/`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtsps: Option<Url>,
+}
+
+impl Advertise {
+    /// Of a node that offers nothing but HTTP.
+    #[must_use]
+    pub fn new(http: Url) -> Self {
+        Self {
+            http,
+            rtmp: None,
+            rtmps: None,
+            rtsp: None,
+            rtsps: None,
+        }
+    }
+
+    /// The address of `camera` below `base`, which is one of these URLs: `…/live/<camera>`, and
+    /// below that `file`, if any.
+    pub(crate) fn live(base: &Url, camera: CameraId, file: Option<&str>) -> Url {
+        let mut url = base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(["live", &camera.to_string()])
+                .extend(file);
+        }
+        url
+    }
+}
+
+impl Validate for Advertise {
+    fn validate(&self, found: &mut Violations) {
+        if !matches!(self.http.scheme(), "http" | "https") {
+            found.report("http", "must be http:// or https://");
+        }
+        let others = [
+            ("rtmp", &self.rtmp),
+            ("rtmps", &self.rtmps),
+            ("rtsp", &self.rtsp),
+            ("rtsps", &self.rtsps),
+        ];
+        for (scheme, url) in others {
+            if let Some(url) = url
+                && (url.scheme() != scheme || !url.has_host())
+            {
+                found.report(scheme, format!("must be {scheme}://host[:port]/"));
+            }
+        }
+    }
 }
 
 /// A token that lets edges join the cluster.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{CameraId, Secret, StreamKeyId, Validate, Violations};
+use crate::{CameraId, PublishUrls, Secret, StreamKeyId, Validate, Violations};
 
 /// A publisher's credential for one camera. A camera may have several at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -17,6 +17,9 @@ pub struct StreamKey {
     pub name: String,
     /// The public part of the key, to recognise it by: `hwsk_<lookup>_…`.
     pub lookup: String,
+    /// What happens when somebody publishes the camera already.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
     /// When it stops working, if ever.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<DateTime<Utc>>,
@@ -38,6 +41,17 @@ pub enum OnConflict {
     Takeover,
 }
 
+impl OnConflict {
+    /// As on the wire and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Takeover => "takeover",
+        }
+    }
+}
+
 /// A stream key to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +61,9 @@ pub struct StreamKeyCreate {
     /// When it stops working; never if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<DateTime<Utc>>,
+    /// What happens when somebody publishes the camera already. Default `reject`.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
 }
 
 impl Validate for StreamKeyCreate {
@@ -76,6 +93,10 @@ impl Validate for StreamKeyRotate {
 pub struct StreamKeyCreated {
     /// The key's record.
     pub stream_key: StreamKey,
-    /// `hwsk_<lookup>_<secret>`: what the encoder takes as stream key.
+    /// `hwsk_<lookup>_<secret>`: the key itself.
     pub secret: Secret,
+    /// Where to publish with it now, ready to paste: the key is in each. Absent while the camera
+    /// is on no node, whose reason its `status` says, and if it is not a published one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub publish_urls: Option<PublishUrls>,
 }

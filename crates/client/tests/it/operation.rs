@@ -7,9 +7,9 @@ use headworks_client::{Client, Error};
 use headworks_types::{
     Action, Advertise, ApiKeyCreate, ApiKeyId, CameraBulkCreate, CameraCreate, CameraId,
     CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId,
-    Labels, NodeId, NodeLoad, Placement, PlaybackTokenCreate, Principal, ProjectCreate, ProjectId,
-    ProjectUpdate, Secret, StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate,
-    UserId, UserUpdate,
+    Labels, NodeId, NodeLoad, OnConflict, Placement, PlaybackTokenCreate, Principal, ProjectCreate,
+    ProjectId, ProjectUpdate, Secret, StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate,
+    UserCreate, UserId, UserUpdate,
     edge::{JoinRequest, LeaseRenewal, NodeSpec},
 };
 use serde_json::Value;
@@ -97,9 +97,7 @@ async fn the_edges_api() {
             zone: "a".to_owned(),
             labels: Labels::default(),
             capacity: 1,
-            advertise: Advertise {
-                http: "http://edge/".parse().expect("parses"),
-            },
+            advertise: Advertise::new("http://edge/".parse().expect("parses")),
             version: "1".to_owned(),
         };
         let renewal = LeaseRenewal {
@@ -152,6 +150,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
     let stream_key = StreamKeyCreate {
         name: "x".to_owned(),
         expires_at: None,
+        on_conflict: OnConflict::Takeover,
     };
     let playback = PlaybackTokenCreate {
         user_id: None,

@@ -201,7 +201,7 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
     if let Some(labels) = labels {
         camera.labels = labels;
     }
-    let before = endpoint(&camera.source);
+    let before = Endpoint::of(&camera.source);
     if let Some(source) = source {
         camera.source = source;
     }
@@ -212,31 +212,54 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
         Some(new) => new.is_some(),
         None => camera.has_credentials,
     };
-    if has_credentials && camera.source == CameraSource::Publish {
+    if has_credentials && !camera.source.takes_credentials() {
         return Err(Error::invalid(
             "/credentials",
             "only a pulled camera has them; set them to null",
         ));
     }
-    if camera.has_credentials && credentials.is_none() && endpoint(&camera.source) != before {
+    let after = Endpoint::of(&camera.source);
+    let stays = before
+        .zip(after)
+        .is_some_and(|(before, after)| after.may_inherit(&before));
+    if camera.has_credentials && credentials.is_none() && !stays {
         // Else whoever may change a URL could have the stored password sent to a host of theirs.
         return Err(Error::invalid(
             "/credentials",
             "must be given again, or set to null, when the scheme, host or port of the \
-             camera's source changes",
+             camera's source changes, or its `tls_verify` is switched off",
         ));
     }
     Ok(credentials)
 }
 
 /// Who gets the credentials, and whether anybody can read them on the way.
-fn endpoint(source: &CameraSource) -> Option<(String, String, Option<u16>)> {
-    match source {
-        CameraSource::Pull { url, .. } => {
-            let host = url.host_str()?.to_owned();
-            Some((url.scheme().to_owned(), host, url.port()))
+struct Endpoint {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+    tls_verify: bool,
+}
+
+impl Endpoint {
+    fn of(source: &CameraSource) -> Option<Self> {
+        match source {
+            CameraSource::Pull {
+                url, tls_verify, ..
+            } => Some(Self {
+                scheme: url.scheme().to_owned(),
+                host: url.host_str()?.to_owned(),
+                port: url.port(),
+                tls_verify: *tls_verify,
+            }),
+            CameraSource::Publish | CameraSource::File { .. } => None,
         }
-        CameraSource::Publish => None,
+    }
+
+    /// True if what was meant for `before` may go here.
+    fn may_inherit(&self, before: &Self) -> bool {
+        (&self.scheme, &self.host, self.port) == (&before.scheme, &before.host, before.port)
+            && (self.tls_verify || !before.tls_verify)
     }
 }
 
@@ -266,13 +289,41 @@ async fn announce(
 mod tests {
     use super::*;
 
+    fn at(url: &str) -> Endpoint {
+        let source = serde_json::json!({"type": "pull", "url": url});
+        let source = serde_json::from_value(source).expect("is a source");
+        Endpoint::of(&source).expect("is pulled")
+    }
+
+    /// With TLS instead of without, and the other way round.
+    fn other_scheme(scheme: &str) -> String {
+        match scheme.strip_suffix('s') {
+            Some(plain) => plain.to_owned(),
+            None => format!("{scheme}s"),
+        }
+    }
+
     #[test]
-    fn another_scheme_is_another_endpoint() {
-        let at = |url: &str| {
-            let source = serde_json::json!({"type": "pull", "url": url});
-            endpoint(&serde_json::from_value(source).expect("is a source"))
-        };
-        assert_eq!(at("rtsps://cam/a"), at("rtsps://cam/b?c"));
-        assert_ne!(at("rtsps://cam/a"), at("rtsp://cam/a"));
+    fn another_scheme_host_or_port_gets_no_credentials() {
+        for scheme in ["rtsp", "rtsps", "rtmp", "rtmps", "http", "https"] {
+            let before = at(&format!("{scheme}://cam:7000/a"));
+            assert!(at(&format!("{scheme}://cam:7000/b?c")).may_inherit(&before));
+            for other in [
+                format!("{scheme}://cam2:7000/a"),
+                format!("{scheme}://cam:7001/a"),
+                format!("{scheme}://cam/a"),
+                format!("{}://cam:7000/a", other_scheme(scheme)),
+            ] {
+                assert!(!at(&other).may_inherit(&before), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_stops_to_verify_gives_the_credentials_again() {
+        let (strict, mut lax) = (at("https://cam/a.flv"), at("https://cam/a.flv"));
+        lax.tls_verify = false;
+        assert!(!lax.may_inherit(&strict));
+        assert!(strict.may_inherit(&lax) && lax.may_inherit(&lax));
     }
 }

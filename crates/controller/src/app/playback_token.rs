@@ -1,5 +1,6 @@
 //! Playback tokens: who may watch is decided here, once; edges only verify.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use headworks_types::{
     Action, CameraId, EventKind, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PlaybackCamera,
@@ -50,8 +51,7 @@ pub(crate) async fn playback_token_issue(
         iss: PLAYBACK_ISSUER.to_owned(),
         aud: PLAYBACK_AUDIENCE.to_owned(),
         sub: subject,
-        prj: project,
-        jti: state.ids.next::<Uuid>().as_simple().to_string(),
+        jti: URL_SAFE_NO_PAD.encode(state.ids.next::<Uuid>()),
         iat: now.timestamp(),
         exp: expires_at.timestamp(),
         sxp: watch_until.timestamp(),
@@ -65,7 +65,7 @@ pub(crate) async fn playback_token_issue(
         expires_at,
         watch_until,
     };
-    announce(conn, caller, &claims).await?;
+    announce(conn, caller, project, &claims).await?;
     write.commit(&answer).await?;
     Ok(answer)
 }
@@ -125,16 +125,21 @@ async fn places(
         PlaybackCamera {
             camera_id: *id,
             node_id: place.map(|(node, _)| *node),
-            urls: place.map(|(_, advertise)| PlaybackUrls::new(&advertise.http, *id, token)),
+            urls: place.map(|(_, advertise)| PlaybackUrls::new(advertise, *id, token)),
         }
     };
     Ok(cameras.iter().map(place).collect())
 }
 
-async fn announce(conn: &mut PgConnection, caller: &Caller, claims: &PlaybackClaims) -> Result<()> {
+async fn announce(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    project: ProjectId,
+    claims: &PlaybackClaims,
+) -> Result<()> {
     let cameras: Vec<_> = claims.cams.iter().map(ToString::to_string).collect();
     let event = NewEvent {
-        project_id: Some(claims.prj),
+        project_id: Some(project),
         kind: EventKind::PlaybackTokenIssued,
         subject: claims.sub.clone(),
         actor: &caller.api_key_id.to_string(),

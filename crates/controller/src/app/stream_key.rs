@@ -1,18 +1,24 @@
 //! Stream keys: a publisher's secret for one camera. Who manages the camera manages its keys.
+//!
+//! Every change tells the edge that holds the camera, in the same transaction. The camera is locked
+//! first, as by those who change or delete it.
 
 use headworks_types::{
-    CameraId, EventKind, ProjectId, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyId,
-    StreamKeyRotate,
+    CameraId, CameraSource, EventKind, ProjectId, PublishUrls, StreamKey, StreamKeyCreate,
+    StreamKeyCreated, StreamKeyId, StreamKeyRotate,
 };
 use sqlx::PgConnection;
 
 use super::{Begun, Caller, Error, Once, Result, Sight, camera::require_managed};
 use crate::{
-    credential::{Kind, generate},
+    credential::{Kind, NewCredential, generate},
     db::{
+        camera::{camera_lock, camera_source},
         event::{NewEvent, event_insert},
+        slot::{playback_list, slot_tell},
         stream_key::{
-            self, stream_key_camera, stream_key_expire, stream_key_insert, stream_key_lock,
+            self, NewStreamKey, stream_key_camera, stream_key_expire, stream_key_insert,
+            stream_key_lock,
         },
     },
     state::State,
@@ -35,16 +41,22 @@ pub(crate) async fn stream_key_create(
         Begun::Again(created) => return Ok(created),
     };
     let conn = write.conn();
+    camera_lock(conn, &sight, camera).await?;
     let project = require_managed(conn, &sight, camera).await?;
     let credential = generate(&state.keys, Kind::StreamKey);
-    let id = state.ids.next();
-    let key = stream_key_insert(conn, camera, id, &new.name, new.expires_at, &credential).await?;
+    let new = NewStreamKey {
+        id: state.ids.next(),
+        camera,
+        name: &new.name,
+        expires_at: new.expires_at,
+        on_conflict: new.on_conflict,
+        credential: &credential,
+    };
+    let key = stream_key_insert(conn, new).await?;
+    slot_tell(conn, camera).await?;
     let kind = EventKind::StreamKeyCreated;
     announce(conn, caller, project, &key, kind, "was created").await?;
-    let created = StreamKeyCreated {
-        stream_key: key,
-        secret: credential.secret,
-    };
+    let created = shown_once(conn, project, key, credential).await?;
     write.commit(&created).await?;
     Ok(created)
 }
@@ -72,28 +84,25 @@ pub(crate) async fn stream_key_rotate(
     }
     stream_key_expire(conn, project, id, rotate.grace_seconds).await?;
     let credential = generate(&state.keys, Kind::StreamKey);
-    let (new, expires_at) = (state.ids.next(), old.expires_at);
-    let key =
-        stream_key_insert(conn, old.camera_id, new, &old.name, expires_at, &credential).await?;
-    let what = format!("was exchanged for {new}, which has the same name");
-    announce(
-        conn,
-        caller,
-        project,
-        &old,
-        EventKind::StreamKeyRotated,
-        &what,
-    )
-    .await?;
-    let created = StreamKeyCreated {
-        stream_key: key,
-        secret: credential.secret,
+    let new = NewStreamKey {
+        id: state.ids.next(),
+        camera: old.camera_id,
+        name: &old.name,
+        expires_at: old.expires_at,
+        on_conflict: old.on_conflict,
+        credential: &credential,
     };
+    let key = stream_key_insert(conn, new).await?;
+    slot_tell(conn, old.camera_id).await?;
+    let what = format!("was exchanged for {}, which has the same name", key.id);
+    let kind = EventKind::StreamKeyRotated;
+    announce(conn, caller, project, &old, kind, &what).await?;
+    let created = shown_once(conn, project, key, credential).await?;
     write.commit(&created).await?;
     Ok(created)
 }
 
-/// Revokes a key: it works no more.
+/// Revokes a key: it works no more, and who publishes with it is closed.
 pub(crate) async fn stream_key_revoke(
     state: &State,
     caller: &Caller,
@@ -109,11 +118,34 @@ pub(crate) async fn stream_key_revoke(
     let (project, old) = get_locked(conn, &sight, id).await?;
     let key = stream_key::stream_key_revoke(conn, project, id).await?;
     if old.revoked_at.is_none() {
+        slot_tell(conn, key.camera_id).await?;
         let kind = EventKind::StreamKeyRevoked;
         announce(conn, caller, project, &key, kind, "was revoked").await?;
     }
     write.commit(&key).await?;
     Ok(key)
+}
+
+/// The key with its secret, and where to publish with it now.
+async fn shown_once(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    key: StreamKey,
+    credential: NewCredential,
+) -> Result<StreamKeyCreated> {
+    let camera = key.camera_id;
+    let publish_urls = if camera_source(conn, project, camera).await? == CameraSource::Publish {
+        let places = playback_list(conn, &[camera]).await?;
+        let node = places.get(&camera).map(|(_, advertise)| advertise);
+        node.and_then(|node| PublishUrls::new(node, camera, Some(&credential.secret)))
+    } else {
+        None
+    };
+    Ok(StreamKeyCreated {
+        stream_key: key,
+        secret: credential.secret,
+        publish_urls,
+    })
 }
 
 /// The key with its camera's project, if the caller may manage that camera.
@@ -124,6 +156,7 @@ async fn get_locked(
 ) -> Result<(ProjectId, StreamKey)> {
     let unknown = || Error::not_found(id);
     let camera = stream_key_camera(conn, id).await?.ok_or_else(unknown)?;
+    camera_lock(conn, sight, camera).await?;
     let project = match require_managed(conn, sight, camera).await {
         Err(Error::NotFound(_)) => return Err(unknown()),
         other => other?,

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    Camera, CameraId, CameraSource, CameraStatus, Labels, Placement, ProjectId, StartMode, UserId,
+    Camera, CameraId, CameraSource, CameraStatus, Labels, Placement, ProjectId, PublishUrls,
+    StartMode, UserId,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, slot::status_list, to_json};
+use super::{ensure_one_row, from_json, slot::playback_list, slot::status_list, to_json};
 use crate::app::{Sight, Versioned};
 
 struct Row {
@@ -239,6 +240,22 @@ pub(crate) async fn camera_lock(
     Ok(())
 }
 
+/// Where the camera's media comes from.
+pub(crate) async fn camera_source(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    id: CameraId,
+) -> sqlx::Result<CameraSource> {
+    let source = sqlx::query_scalar!(
+        "SELECT source FROM camera WHERE id = $1 AND project_id = $2",
+        id.uuid(),
+        project.uuid()
+    )
+    .fetch_one(conn)
+    .await?;
+    from_json(source)
+}
+
 /// Adds the cameras to the project in one statement. Those whose `external_id` is taken are left
 /// out; the ids of the others come back. They go in by `external_id`, so that two who add the same
 /// ones at once wait for each other in one direction only.
@@ -337,12 +354,38 @@ async fn with_status(
 ) -> sqlx::Result<Vec<Versioned<Camera>>> {
     let ids: Vec<_> = rows.iter().map(|row| row.id.into()).collect();
     let mut statuses = status_list(conn, &ids, suspect).await?;
-    rows.into_iter()
-        .filter_map(|row| {
-            let status = statuses.remove(&row.id.into())?;
-            Some(row.into_camera(status))
-        })
-        .collect()
+    let cameras = rows.into_iter().filter_map(|row| {
+        let status = statuses.remove(&row.id.into())?;
+        Some(row.into_camera(status))
+    });
+    let mut cameras = cameras.collect::<sqlx::Result<Vec<_>>>()?;
+    with_publish_urls(conn, &mut cameras).await?;
+    Ok(cameras)
+}
+
+/// Adds to the published cameras where their publishers find them.
+async fn with_publish_urls(
+    conn: &mut PgConnection,
+    cameras: &mut [Versioned<Camera>],
+) -> sqlx::Result<()> {
+    let is_published = |camera: &Camera| camera.source == CameraSource::Publish && camera.enabled;
+    let published: Vec<_> = cameras
+        .iter()
+        .filter(|camera| is_published(&camera.thing))
+        .map(|camera| camera.thing.id)
+        .collect();
+    if published.is_empty() {
+        return Ok(());
+    }
+    let places = playback_list(conn, &published).await?;
+    for Versioned { thing: camera, .. } in cameras {
+        if is_published(camera) {
+            let place = places.get(&camera.id);
+            camera.publish_urls =
+                place.and_then(|(_, node)| PublishUrls::new(node, camera.id, None));
+        }
+    }
+    Ok(())
 }
 
 impl Row {
@@ -359,6 +402,7 @@ impl Row {
             start: from_json(Value::String(self.start))?,
             placement: from_json(self.placement)?,
             status,
+            publish_urls: None,
             created_at: self.created_at,
             updated_at: self.updated_at,
         };

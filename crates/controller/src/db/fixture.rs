@@ -74,9 +74,7 @@ pub(crate) fn spec(name: &str, site: &str, capacity: u32) -> NodeSpec {
         zone: site.to_owned(),
         labels: Labels::default(),
         capacity,
-        advertise: Advertise {
-            http: format!("http://{name}:8081/").parse().expect("is a URL"),
-        },
+        advertise: Advertise::new(format!("http://{name}:8081/").parse().expect("is a URL")),
         version: "0.1.0".to_owned(),
     }
 }

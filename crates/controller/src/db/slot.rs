@@ -28,11 +28,8 @@ pub(crate) use watch::{Desired, desired_list};
 
 use super::{from_json, node::revision_bump};
 
-/// The words for a slot that its camera does not want. They are stored as reasons.
+/// The words for a slot that its camera does not want. They are stored as its reason.
 pub(crate) const DISABLED: &str = "the camera is disabled";
-/// As [`DISABLED`]: publishers choose the node themselves by connecting to it.
-pub(crate) const PUBLISHED: &str =
-    "waits for a publisher, who chooses the node by connecting to it";
 const NEW: &str = "waits for the planner";
 
 /// A key as the database has it.
@@ -72,13 +69,10 @@ pub(crate) async fn slot_insert_all(
     let result = sqlx::query!(
         r#"INSERT INTO slot (camera_id, role, ordinal, reason)
            SELECT id, 'ingest', 0,
-                  CASE WHEN NOT enabled THEN $2
-                       WHEN source->>'type' = 'publish' THEN $3
-                       ELSE $4 END
+                  CASE WHEN enabled THEN $3 ELSE $2 END
            FROM camera WHERE id = ANY($1)"#,
         &cameras,
         DISABLED,
-        PUBLISHED,
         NEW
     )
     .execute(conn)
@@ -93,19 +87,30 @@ pub(crate) async fn slot_insert_all(
 /// The camera has changed: tells the holder of its slot, or takes the slot away if the camera does
 /// not want it to be anywhere any more.
 pub(crate) async fn slot_touch(conn: &mut PgConnection, camera: CameraId) -> sqlx::Result<()> {
-    let unwanted = sqlx::query_scalar!(
-        r#"SELECT CASE WHEN NOT enabled THEN $2
-                       WHEN source->>'type' = 'publish' THEN $3 END
-           FROM camera WHERE id = $1"#,
-        camera.uuid(),
-        DISABLED,
-        PUBLISHED
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    if let Some(reason) = unwanted {
-        return slot_release(conn, camera, &reason).await;
+    let wanted = sqlx::query_scalar!("SELECT enabled FROM camera WHERE id = $1", camera.uuid())
+        .fetch_one(&mut *conn)
+        .await?;
+    if !wanted {
+        return slot_release(conn, camera, DISABLED).await;
     }
+    if slot_tell(conn, camera).await? {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"UPDATE slot SET reason = $2
+           WHERE camera_id = $1 AND node_id IS NULL AND reason = $3"#,
+        camera.uuid(),
+        NEW,
+        DISABLED
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Tells the holder of the camera's slot, if any, that there is something new to know about it;
+/// the watch finds out what. False if nobody holds it.
+pub(crate) async fn slot_tell(conn: &mut PgConnection, camera: CameraId) -> sqlx::Result<bool> {
     // The lock makes an assignment that runs at the same time come wholly before or after, so that
     // the holder of the end is the one who is told.
     let holder = sqlx::query_scalar!(
@@ -116,18 +121,9 @@ pub(crate) async fn slot_touch(conn: &mut PgConnection, camera: CameraId) -> sql
     .fetch_one(&mut *conn)
     .await?;
     if let Some(holder) = holder {
-        return revision_bump(conn, &[holder]).await;
+        revision_bump(conn, &[holder]).await?;
     }
-    sqlx::query!(
-        r#"UPDATE slot SET reason = $2
-           WHERE camera_id = $1 AND node_id IS NULL AND reason = ANY($3)"#,
-        camera.uuid(),
-        NEW,
-        &[DISABLED.to_owned(), PUBLISHED.to_owned()]
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    Ok(holder.is_some())
 }
 
 /// Takes the camera's slot away, before the camera is deleted.
@@ -193,7 +189,7 @@ async fn slot_release(conn: &mut PgConnection, camera: CameraId, reason: &str) -
     }
 }
 
-/// Where viewers reach these cameras. A camera that is nowhere is not among them.
+/// Where viewers and publishers reach these cameras. A camera that is nowhere is not among them.
 pub(crate) async fn playback_list(
     conn: &mut PgConnection,
     cameras: &[CameraId],

@@ -1,17 +1,24 @@
 //! Stream keys: rows of `stream_key`. Their project is the one of their camera.
 
+use std::collections::HashMap;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use headworks_types::{CameraId, ProjectId, StreamKey, StreamKeyId};
+use headworks_types::{
+    CameraId, OnConflict, ProjectId, StreamKey, StreamKeyId, edge::StreamKeyDigest,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::credential::NewCredential;
+use super::from_json;
+use crate::credential::{NewCredential, edge_digest};
 
 struct Row {
     id: Uuid,
     camera_id: Uuid,
     name: String,
     lookup: String,
+    on_conflict: String,
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
@@ -27,7 +34,8 @@ pub(crate) async fn stream_key_list(
 ) -> sqlx::Result<Vec<StreamKey>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT k.id, k.camera_id, k.name, k.lookup, k.expires_at, k.revoked_at, k.created_at
+        "SELECT k.id, k.camera_id, k.name, k.lookup, k.on_conflict, k.expires_at, k.revoked_at,
+                k.created_at
          FROM stream_key k JOIN camera c ON c.id = k.camera_id
          WHERE c.project_id = $1 AND k.camera_id = $2 AND ($3::uuid IS NULL OR k.id > $3)
          ORDER BY k.id
@@ -39,7 +47,7 @@ pub(crate) async fn stream_key_list(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Row::into_stream_key).collect())
+    rows.into_iter().map(Row::into_stream_key).collect()
 }
 
 /// Which camera the key is for. Whether the caller may know of that is for the caller to ask next.
@@ -61,7 +69,8 @@ pub(crate) async fn stream_key_lock(
 ) -> sqlx::Result<Option<StreamKey>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT k.id, k.camera_id, k.name, k.lookup, k.expires_at, k.revoked_at, k.created_at
+        "SELECT k.id, k.camera_id, k.name, k.lookup, k.on_conflict, k.expires_at, k.revoked_at,
+                k.created_at
          FROM stream_key k JOIN camera c ON c.id = k.camera_id
          WHERE k.id = $1 AND c.project_id = $2
          FOR UPDATE OF k",
@@ -70,33 +79,73 @@ pub(crate) async fn stream_key_lock(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(Row::into_stream_key))
+    row.map(Row::into_stream_key).transpose()
 }
 
-/// A new key.
+/// What edges need to know of the keys of these cameras that work now or later, by camera and in
+/// the order of their ids.
+pub(crate) async fn stream_key_digests(
+    conn: &mut PgConnection,
+    cameras: &[CameraId],
+) -> sqlx::Result<HashMap<CameraId, Vec<StreamKeyDigest>>> {
+    let cameras: Vec<_> = cameras.iter().map(|camera| camera.uuid()).collect();
+    let rows = sqlx::query!(
+        "SELECT camera_id, id, lookup, edge_digest, on_conflict, expires_at
+         FROM stream_key
+         WHERE camera_id = ANY($1) AND revoked_at IS NULL
+           AND (expires_at IS NULL OR expires_at > clock_timestamp())
+         ORDER BY id",
+        &cameras
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for row in rows {
+        let keys = found.entry(row.camera_id.into()).or_default();
+        keys.push(StreamKeyDigest {
+            id: row.id.into(),
+            lookup: row.lookup,
+            digest: URL_SAFE_NO_PAD.encode(row.edge_digest),
+            expires_at: row.expires_at,
+            on_conflict: from_json(row.on_conflict.into())?,
+        });
+    }
+    Ok(found)
+}
+
+/// A key to be.
+pub(crate) struct NewStreamKey<'a> {
+    pub(crate) id: StreamKeyId,
+    pub(crate) camera: CameraId,
+    pub(crate) name: &'a str,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) on_conflict: OnConflict,
+    pub(crate) credential: &'a NewCredential,
+}
+
+/// Adds the key.
 pub(crate) async fn stream_key_insert(
     conn: &mut PgConnection,
-    camera: CameraId,
-    id: StreamKeyId,
-    name: &str,
-    expires_at: Option<DateTime<Utc>>,
-    credential: &NewCredential,
+    new: NewStreamKey<'_>,
 ) -> sqlx::Result<StreamKey> {
     let row = sqlx::query_as!(
         Row,
-        "INSERT INTO stream_key (id, camera_id, name, lookup, digest, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
-         RETURNING id, camera_id, name, lookup, expires_at, revoked_at, created_at",
-        id.uuid(),
-        camera.uuid(),
-        name,
-        credential.lookup,
-        credential.digest,
-        expires_at
+        "INSERT INTO stream_key (id, camera_id, name, lookup, digest, edge_digest, on_conflict,
+                                 expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         RETURNING id, camera_id, name, lookup, on_conflict, expires_at, revoked_at, created_at",
+        new.id.uuid(),
+        new.camera.uuid(),
+        new.name,
+        new.credential.lookup,
+        new.credential.digest,
+        edge_digest(&new.credential.secret),
+        new.on_conflict.as_str(),
+        new.expires_at
     )
     .fetch_one(conn)
     .await?;
-    Ok(row.into_stream_key())
+    row.into_stream_key()
 }
 
 /// Lets the key end so many seconds from now, unless it ends before.
@@ -131,25 +180,27 @@ pub(crate) async fn stream_key_revoke(
         "UPDATE stream_key k SET revoked_at = COALESCE(k.revoked_at, clock_timestamp())
          FROM camera c
          WHERE k.id = $1 AND c.id = k.camera_id AND c.project_id = $2
-         RETURNING k.id, k.camera_id, k.name, k.lookup, k.expires_at, k.revoked_at, k.created_at",
+         RETURNING k.id, k.camera_id, k.name, k.lookup, k.on_conflict, k.expires_at, k.revoked_at,
+                   k.created_at",
         id.uuid(),
         project.uuid()
     )
     .fetch_one(conn)
     .await?;
-    Ok(row.into_stream_key())
+    row.into_stream_key()
 }
 
 impl Row {
-    fn into_stream_key(self) -> StreamKey {
-        StreamKey {
+    fn into_stream_key(self) -> sqlx::Result<StreamKey> {
+        Ok(StreamKey {
             id: self.id.into(),
             camera_id: self.camera_id.into(),
             name: self.name,
             lookup: self.lookup,
+            on_conflict: from_json(self.on_conflict.into())?,
             expires_at: self.expires_at,
             revoked_at: self.revoked_at,
             created_at: self.created_at,
-        }
+        })
     }
 }

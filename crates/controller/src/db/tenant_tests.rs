@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use headworks_types::{
-    Action, ApiKeyId, CameraId, Event, EventKind, GrantId, GrantObject, Labels, Principal,
-    ProjectId, Secret, StreamKeyId, UserId,
+    Action, ApiKeyId, CameraId, Event, EventKind, GrantId, GrantObject, Labels, OnConflict,
+    Principal, ProjectId, Secret, StreamKeyId, UserId,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -20,7 +20,8 @@ use super::{
     grant::{GrantFilter, grant_delete, grant_get, grant_insert, grant_list},
     project::{project_get, project_list},
     stream_key::{
-        stream_key_expire, stream_key_insert, stream_key_list, stream_key_lock, stream_key_revoke,
+        NewStreamKey, stream_key_expire, stream_key_insert, stream_key_list, stream_key_lock,
+        stream_key_revoke,
     },
     user::{UserFilter, user_delete, user_get, user_insert, user_list, user_lock, user_update},
 };
@@ -58,8 +59,15 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
     let (grant, actions) = (Uuid::now_v7().into(), [Action::CameraManage]);
     let grant = grant_insert(conn, grant, project, principal, object, &actions).await?;
     let credential = generate(&keys, Kind::StreamKey);
-    let stream_key = Uuid::now_v7().into();
-    let stream_key = stream_key_insert(conn, camera, stream_key, "obs", None, &credential).await?;
+    let new = NewStreamKey {
+        id: Uuid::now_v7().into(),
+        camera,
+        name: "obs",
+        expires_at: None,
+        on_conflict: OnConflict::Reject,
+        credential: &credential,
+    };
+    let stream_key = stream_key_insert(conn, new).await?;
     let event = NewEvent {
         project_id: Some(project),
         kind: EventKind::CameraCreated,

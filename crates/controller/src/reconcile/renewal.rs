@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    NodeId,
+    NodeId, RefusedPublisher,
     edge::{LeaseRenewal, SlotReport},
 };
 use sqlx::Acquire;
@@ -183,6 +183,10 @@ fn reports(node_id: NodeId, slots: &[SlotReport]) -> Vec<Report> {
                 DateTime::<Utc>::UNIX_EPOCH,
                 DateTime::<Utc>::MAX_UTC - chrono::TimeDelta::days(1),
             ),
+            refused: slot.refused.clone().map(|refused| RefusedPublisher {
+                reason: clean(&refused.reason),
+                ..refused
+            }),
             ..slot.clone()
         },
     });

@@ -83,7 +83,12 @@ async fn stored_credentials_do_not_follow_the_url_to_another_host(pool: PgPool) 
     body["credentials"] = json!({"username": "root", "password": "x"});
     let id = text(&api.post("/v1/cameras", body).await.expect(201)["id"]);
     let path = format!("/v1/cameras/{id}");
-    for url in ["rtsp://10.0.0.2/a", "rtsp://10.0.0.1:8554/a"] {
+    for url in [
+        "rtsp://10.0.0.2/a",
+        "rtsp://10.0.0.1:8554/a",
+        "rtmp://10.0.0.1/a",
+        "http://10.0.0.1/a.flv",
+    ] {
         let refused = api.patch(&path, json!({"source": source(url)})).await;
         assert_eq!(refused.pointers(ProblemCode::Invalid), ["/credentials"]);
         let change =
@@ -229,7 +234,7 @@ async fn what_is_wrong_with_a_camera_is_pointed_at(pool: PgPool) {
         "source": {"type": "pull", "url": "http://u:p@host/"},
     });
     let refused = api.post("/v1/cameras", body).await;
-    let pointers = ["/name", "/labels/a b", "/source/url", "/source/url"];
+    let pointers = ["/name", "/labels/a b", "/source/url", "/source/format"];
     assert_eq!(refused.pointers(ProblemCode::Invalid), pointers);
     let id = text(&api.post("/v1/cameras", camera("gate")).await.expect(201)["id"]);
     let path = format!("/v1/cameras/{id}");
@@ -290,10 +295,59 @@ async fn a_published_camera_has_no_credentials(pool: PgPool) {
     assert_eq!(refused.pointers(ProblemCode::Invalid), ["/credentials"]);
     let change = json!({"source": {"type": "publish"}, "credentials": null});
     let changed: Camera = api.patch(&path, change).await.parse(200);
-    assert_eq!(
-        changed.status.state,
-        CameraState::Idle,
-        "it waits for its publisher"
-    );
+    assert_eq!(changed.status.state, CameraState::Unplaced);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn every_kind_of_source_is_kept_as_it_was_given(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    for source in [
+        json!({
+            "type": "pull", "url": "rtsps://10.0.0.1:322/1", "transport": "tcp",
+            "tls_verify": false,
+        }),
+        json!({
+            "type": "pull", "url": "rtmp://10.0.0.1/live/gate", "transport": "tcp",
+            "tls_verify": true,
+        }),
+        json!({
+            "type": "pull", "url": "https://10.0.0.1/live", "transport": "tcp", "format": "hls",
+            "tls_verify": true,
+        }),
+        json!({"type": "publish"}),
+        json!({"type": "file", "path": "demo/gate.mp4"}),
+    ] {
+        let body = json!({"name": "gate", "source": source});
+        let created = api.post("/v1/cameras", body).await.expect(201);
+        assert_eq!(created["source"], source);
+        let path = format!("/v1/cameras/{}", text(&created["id"]));
+        assert_eq!(api.get(&path).await.expect(200)["source"], source);
+    }
+    for (source, pointer) in [
+        (
+            json!({"type": "file", "path": "../etc/passwd"}),
+            "/source/path",
+        ),
+        (
+            json!({"type": "pull", "url": "srt://10.0.0.1:9000"}),
+            "/source/url",
+        ),
+        (
+            json!({"type": "pull", "url": "http://10.0.0.1/a"}),
+            "/source/format",
+        ),
+    ] {
+        let body = json!({"name": "gate", "source": source});
+        let refused = api.post("/v1/cameras", body).await;
+        assert_eq!(refused.pointers(ProblemCode::Invalid), [pointer]);
+    }
+    let file = json!({"type": "file", "path": "a"});
+    let body = json!({
+        "name": "gate", "source": file, "credentials": {"username": "a", "password": "b"},
+    });
+    let refused = api.post("/v1/cameras", body).await;
+    assert_eq!(refused.pointers(ProblemCode::Invalid), ["/credentials"]);
     controller.stop().await;
 }

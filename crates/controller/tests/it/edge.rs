@@ -335,6 +335,8 @@ async fn what_an_edge_observes_is_the_camera_s_status(pool: PgPool) {
             channels: None,
         }],
         viewers: 2,
+        publisher: None,
+        refused: None,
     };
     *edge.reports.lock().expect("not poisoned") = vec![report(SlotState::Live, "1920x1080")];
     let live = cluster

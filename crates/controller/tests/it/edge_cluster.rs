@@ -167,7 +167,9 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
         labels: Labels::default(),
         capacity: 10,
         advertise: Advertise {
-            http: format!("http://{name}:8081/").parse().expect("is a URL"),
+            rtmp: Some(format!("rtmp://{name}:1935/").parse().expect("is a URL")),
+            rtsp: Some(format!("rtsp://{name}:8554/").parse().expect("is a URL")),
+            ..Advertise::new(format!("http://{name}:8081/").parse().expect("is a URL"))
         },
         version: "0.1.0".to_owned(),
     }

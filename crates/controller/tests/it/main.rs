@@ -16,6 +16,7 @@ mod planner;
 mod playback_token;
 mod problem;
 mod project;
+mod publish;
 mod start;
 mod stream_key;
 mod user;

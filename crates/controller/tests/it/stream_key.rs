@@ -1,6 +1,6 @@
 //! Stream keys over HTTP.
 
-use headworks_types::{ProblemCode, StreamKey, StreamKeyCreated};
+use headworks_types::{OnConflict, ProblemCode, StreamKey, StreamKeyCreated};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
@@ -29,6 +29,8 @@ async fn a_stream_key_lives(pool: PgPool) {
         .parse(201);
     assert_ne!(rotated.secret, created.secret);
     assert_eq!(rotated.stream_key.name, "obs");
+    let kept = (rotated.stream_key.on_conflict, first.on_conflict);
+    assert_eq!(kept, (OnConflict::Reject, OnConflict::Reject));
     let keys: Vec<StreamKey> = api
         .all(&path, 1)
         .await

@@ -6,11 +6,9 @@ use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_types::{
     Action, CameraId, Jwk, Jwks, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackClaims,
-    ProjectId,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{Access, TicketKey};
 
@@ -76,7 +74,6 @@ pub(crate) fn claims(camera: CameraId, now: DateTime<Utc>) -> PlaybackClaims {
         iss: PLAYBACK_ISSUER.to_owned(),
         aud: PLAYBACK_AUDIENCE.to_owned(),
         sub: "usr_00000000000000000000000000000001".to_owned(),
-        prj: ProjectId::from(Uuid::nil()),
         jti: "1".to_owned(),
         iat: now.timestamp(),
         exp: now.timestamp() + 300,

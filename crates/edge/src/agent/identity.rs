@@ -49,30 +49,74 @@ impl From<JoinResponse> for Identity {
     }
 }
 
+/// Where the listeners of this edge really listen; a protocol without a listener is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) http: SocketAddr,
+    pub(crate) rtmp: Option<SocketAddr>,
+    pub(crate) rtmps: Option<SocketAddr>,
+    pub(crate) rtsp: Option<SocketAddr>,
+    pub(crate) rtsps: Option<SocketAddr>,
+}
+
+impl Bound {
+    /// An edge that listens for HTTP only.
+    pub(crate) fn new(http: SocketAddr) -> Self {
+        Self {
+            http,
+            rtmp: None,
+            rtmps: None,
+            rtsp: None,
+            rtsps: None,
+        }
+    }
+}
+
 /// How this edge describes itself now.
 pub(crate) async fn describe(
     config: &Config,
     controller: &Url,
-    bound: SocketAddr,
+    bound: Bound,
 ) -> anyhow::Result<NodeSpec> {
-    let http = match &config.http_advertise {
-        Some(url) => url.clone(),
-        None => advertised(controller, bound).await?,
-    };
     Ok(NodeSpec {
         name: config.name.clone().unwrap_or_else(host_name),
         site: config.site.clone(),
         zone: config.zone.clone(),
         labels: config.labels.clone(),
         capacity: config.capacity,
-        advertise: Advertise { http },
+        advertise: advertise(config, controller, bound).await?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }
 
-/// The address that we listen on; if that is all of them, the one that the system would use
-/// towards the controller.
-async fn advertised(controller: &Url, bound: SocketAddr) -> anyhow::Result<Url> {
+/// What is configured counts; the rest is found out.
+async fn advertise(config: &Config, controller: &Url, bound: Bound) -> anyhow::Result<Advertise> {
+    let optional = async |scheme, bound: Option<SocketAddr>, configured: &Option<Url>| {
+        let Some(bound) = bound else { return Ok(None) };
+        let url = advertised(scheme, controller, bound, configured.as_ref()).await?;
+        anyhow::Ok(Some(url))
+    };
+    let http = config.http_advertise.as_ref();
+    Ok(Advertise {
+        http: advertised("http", controller, bound.http, http).await?,
+        rtmp: optional("rtmp", bound.rtmp, &config.rtmp_advertise).await?,
+        rtmps: optional("rtmps", bound.rtmps, &config.rtmps_advertise).await?,
+        rtsp: optional("rtsp", bound.rtsp, &config.rtsp_advertise).await?,
+        rtsps: optional("rtsps", bound.rtsps, &config.rtsps_advertise).await?,
+    })
+}
+
+/// What is configured; else the address that we listen on; if that is all of them, the one that the
+/// system would use towards the controller.
+async fn advertised(
+    scheme: &str,
+    controller: &Url,
+    bound: SocketAddr,
+    configured: Option<&Url>,
+) -> anyhow::Result<Url> {
+    if let Some(url) = configured {
+        return Ok(url.clone());
+    }
     let mut address = bound;
     if bound.ip().is_unspecified() {
         let target = resolve(controller).await?;
@@ -89,9 +133,9 @@ async fn advertised(controller: &Url, bound: SocketAddr) -> anyhow::Result<Url> 
             .context("find a route to the controller")?;
         address.set_ip(socket.local_addr()?.ip());
     }
-    format!("http://{address}/")
+    format!("{scheme}://{address}/")
         .parse()
-        .context("edge.http_advertise")
+        .with_context(|| format!("edge.{scheme}_advertise"))
 }
 
 async fn resolve(url: &Url) -> anyhow::Result<SocketAddr> {
@@ -147,8 +191,32 @@ mod tests {
         ];
         for (bound, expected) in cases {
             let bound = bound.parse().expect("parses");
-            let url = advertised(&controller, bound).await.expect("has a route");
-            assert_eq!(url.as_str(), expected);
+            let url = advertised("http", &controller, bound, None).await;
+            assert_eq!(url.expect("has a route").as_str(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn what_listens_is_advertised_and_nothing_else() {
+        let controller: Url = "http://127.0.0.1:8080".parse().expect("parses");
+        let at = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let mut config = crate::config::testing();
+        config.rtmps_advertise = Some("rtmps://edge.example.com/".parse().expect("parses"));
+        config.rtsp_advertise = Some("rtsp://edge.example.com/".parse().expect("parses"));
+        let only_http = advertise(&config, &controller, Bound::new(at(8081))).await;
+        let http: Url = "http://127.0.0.1:8081/".parse().expect("parses");
+        assert_eq!(only_http.expect("has a route"), Advertise::new(http));
+        let bound = Bound {
+            rtmp: Some(at(1935)),
+            rtmps: Some(at(1936)),
+            ..Bound::new(at(8081))
+        };
+        let both = advertise(&config, &controller, bound).await;
+        let both = both.expect("has a route");
+        let shown = |url: &Option<Url>| url.as_ref().map(ToString::to_string);
+        let rtmp = "rtmp://127.0.0.1:1935/".to_owned();
+        assert_eq!(shown(&both.rtmp), Some(rtmp));
+        assert_eq!(both.rtmps, config.rtmps_advertise);
+        assert_eq!((both.rtsp, both.rtsps), (None, None));
     }
 }

@@ -17,7 +17,6 @@ mod tests;
 mod watch;
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -31,6 +30,7 @@ use url::Url;
 
 use crate::{Config, access::Access, work::Work};
 
+pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
 use watch::WatchLoop;
@@ -53,7 +53,7 @@ pub(crate) struct Status {
 /// What the agent works with.
 pub(crate) struct Agent {
     config: Arc<Config>,
-    bound: SocketAddr,
+    bound: Bound,
     controller: Url,
     client: Client,
     identity_path: PathBuf,
@@ -68,7 +68,7 @@ impl Agent {
     pub(crate) fn load(
         config: &Arc<Config>,
         data: &Path,
-        bound: SocketAddr,
+        bound: Bound,
         work: Work,
         access: Access,
         clock: Clock,

@@ -27,10 +27,7 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
         project_id: ProjectId::from(Uuid::nil()),
         camera_name: format!("camera {camera}"),
         work: edge::Work::Ingest(IngestWork {
-            source: CameraSource::Pull {
-                url: "rtsp://127.0.0.1:1/".parse().expect("parses"),
-                transport: headworks_types::Transport::Tcp,
-            },
+            source: CameraSource::pull("rtsp://127.0.0.1:1/".parse().expect("parses")),
             credentials: None,
             start: StartMode::OnDemand,
             stream_keys: Vec::new(),
@@ -88,7 +85,7 @@ impl Edge {
         let agent = Agent::load(
             &Arc::new(self.config.clone()),
             self.path(),
-            ([127, 0, 0, 1], 8081).into(),
+            Bound::new(([127, 0, 0, 1], 8081).into()),
             work.clone(),
             access.clone(),
             clock,

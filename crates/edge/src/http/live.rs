@@ -30,10 +30,7 @@ pub(super) struct Watch {
 impl FromRequestParts<PlaybackState> for Watch {
     type Rejection = Refusal;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        state: &PlaybackState,
-    ) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &PlaybackState) -> Result<Self, Refusal> {
         let camera = parts.extract::<Path<String>>().await;
         let Path(camera) = camera.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
         let camera = request::camera(&camera)?;
@@ -65,7 +62,8 @@ impl Watch {
         let takeover = opened.takeover.clone();
         takeover.request(move |socket, place| async move {
             let hub = opened.hub.clone();
-            hub.add_viewer(opened.viewer(socket.into(), None, place)).await;
+            hub.add_viewer(opened.viewer(socket.into(), None, place))
+                .await;
         });
         // The connection is taken apart while this waits.
         std::future::pending().await
@@ -89,7 +87,8 @@ impl Watch {
             let socket = Arc::new(socket);
             let sink = Sink::Tcp(Arc::clone(&socket));
             let hub = opened.hub.clone();
-            hub.add_viewer(opened.viewer(sink, Some(control), place)).await;
+            hub.add_viewer(opened.viewer(sink, Some(control), place))
+                .await;
             websocket::listen(&socket, &handle).await;
         });
         std::future::pending().await

@@ -188,6 +188,8 @@ impl Ingests {
                 since: status.since,
                 tracks: status.tracks,
                 viewers: slot.stream.viewers(),
+                publisher: None,
+                refused: None,
             }
         };
         slots.iter().map(report).collect()

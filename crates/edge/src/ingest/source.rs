@@ -17,7 +17,7 @@ pub(super) async fn run(
     feed: &mut Feed,
 ) -> Failure {
     match &job.work.source {
-        CameraSource::Pull { url, transport } => {
+        CameraSource::Pull { url, transport, .. } => {
             let session = rtsp::Session {
                 config,
                 connects,
@@ -27,6 +27,6 @@ pub(super) async fn run(
             };
             session.run(feed).await
         }
-        CameraSource::Publish => Failure::Internal,
+        CameraSource::Publish | CameraSource::File { .. } => Failure::Internal,
     }
 }

@@ -106,10 +106,7 @@ fn slot(url: &str, login: Option<&Login>) -> Job {
         epoch: 1,
         camera_name: "gate".to_owned(),
         work: IngestWork {
-            source: CameraSource::Pull {
-                url: url.parse().expect("a URL"),
-                transport: Transport::Tcp,
-            },
+            source: CameraSource::pull(url.parse().expect("a URL")),
             credentials: login.map(|login| Credentials {
                 username: login.username.clone(),
                 password: Secret::new(login.password.clone()),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use headworks_types::{
-    Camera, CameraCreate, CameraId, CameraSource, Credentials, Placement, StartMode, Transport,
+    Camera, CameraCreate, CameraId, CameraSource, Credentials, Placement, PullFormat, StartMode,
+    Transport,
 };
 use url::Url;
 
@@ -45,18 +46,22 @@ pub(crate) enum CameraVerb {
 
 /// A camera to be.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("source").required(true).args(["url", "publish"])))]
+#[command(group(ArgGroup::new("source").required(true).args(["url", "publish", "file"])))]
 #[command(group(ArgGroup::new("password").args(["password_stdin", "password_file"])))]
 pub(crate) struct Create {
     /// What people call it
     #[arg(long)]
     name: String,
-    /// Where its picture comes from: rtsp://host/path, without user name and password
+    /// Pull it from there: rtsp://, rtsps://, rtmp://, rtmps://, or http(s):// for FLV and HLS;
+    /// without user name and password, since everybody who sees the camera sees the URL
     #[arg(long)]
     url: Option<Url>,
-    /// It publishes to us with a stream key
+    /// It publishes to us; `headworks stream-key create` makes its key
     #[arg(long)]
     publish: bool,
+    /// Play a file or a folder in a loop: a path below the edge's media directory
+    #[arg(long, value_name = "PATH")]
+    file: Option<String>,
     /// User name at the camera
     #[arg(long, requires = "password")]
     username: Option<String>,
@@ -66,11 +71,17 @@ pub(crate) struct Create {
     /// Read the camera's password from a file
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
-    /// How RTP travels
-    #[arg(long, value_enum, default_value_t = TransportName::Tcp, conflicts_with = "publish")]
+    /// How RTP travels; for rtsp://
+    #[arg(long, value_enum, default_value_t = TransportName::Tcp, conflicts_with_all = ["publish", "file"])]
     transport: TransportName,
+    /// What comes over http(s)://, if the path ends in neither .flv nor .m3u8
+    #[arg(long, value_enum, conflicts_with_all = ["publish", "file"])]
+    format: Option<FormatName>,
+    /// Take any certificate of the camera, also a self-signed one
+    #[arg(long, conflicts_with_all = ["publish", "file"])]
+    no_tls_verify: bool,
     /// Pull it only while somebody watches
-    #[arg(long)]
+    #[arg(long, conflicts_with = "publish")]
     on_demand: bool,
     /// Your own name for it; unique
     #[arg(long, value_name = "ID")]
@@ -78,7 +89,7 @@ pub(crate) struct Create {
     /// A label; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
-    /// Only nodes of this site may pull it
+    /// Only nodes of this site may have it
     #[arg(long)]
     site: Option<String>,
 }
@@ -89,6 +100,12 @@ enum TransportName {
     Udp,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatName {
+    Flv,
+    Hls,
+}
+
 impl Create {
     fn into_camera(self) -> Result<CameraCreate, Failure> {
         let password = match &self.password_file {
@@ -96,15 +113,21 @@ impl Create {
             None if self.password_stdin => Some(secret_stdin()?),
             None => None,
         };
-        let source = match self.url {
-            Some(url) => CameraSource::Pull {
+        let source = match (self.url, self.file) {
+            (Some(url), _) => CameraSource::Pull {
                 url,
                 transport: match self.transport {
                     TransportName::Tcp => Transport::Tcp,
                     TransportName::Udp => Transport::Udp,
                 },
+                format: self.format.map(|format| match format {
+                    FormatName::Flv => PullFormat::Flv,
+                    FormatName::Hls => PullFormat::Hls,
+                }),
+                tls_verify: !self.no_tls_verify,
             },
-            None => CameraSource::Publish,
+            (None, Some(path)) => CameraSource::File { path },
+            (None, None) => CameraSource::Publish,
         };
         Ok(CameraCreate {
             name: self.name,
@@ -175,10 +198,6 @@ impl Row for Camera {
 }
 
 fn record(camera: &Camera) -> Vec<(&'static str, String)> {
-    let source = match &camera.source {
-        CameraSource::Pull { url, transport } => format!("{url} ({})", show_name(transport)),
-        CameraSource::Publish => "publishes with a stream key".to_owned(),
-    };
     let tracks = camera
         .status
         .tracks
@@ -192,7 +211,7 @@ fn record(camera: &Camera) -> Vec<(&'static str, String)> {
             camera.external_id.clone().unwrap_or_default(),
         ),
         ("labels", show_labels(&camera.labels)),
-        ("source", source),
+        ("source", show_source(&camera.source)),
         ("start", show_name(&camera.start)),
         ("state", show_name(&camera.status.state)),
         ("message", camera.status.message.clone()),
@@ -201,8 +220,71 @@ fn record(camera: &Camera) -> Vec<(&'static str, String)> {
         ("reason", camera.status.reason.clone()),
         ("tracks", tracks.collect::<Vec<_>>().join(", ")),
         ("viewers", camera.status.viewers.to_string()),
+        ("publish to", show_places(camera)),
+        ("publisher", show_publisher(camera)),
+        ("refused", show_refused(camera)),
         ("created", show_optional_time(Some(camera.created_at))),
     ]
+}
+
+fn show_source(source: &CameraSource) -> String {
+    match source {
+        CameraSource::Pull {
+            url,
+            transport,
+            format,
+            tls_verify,
+        } => {
+            let format = format.as_ref().map(show_name);
+            let udp = (*transport == Transport::Udp).then(|| "RTP over UDP".to_owned());
+            let lax = (!tls_verify).then(|| "any certificate".to_owned());
+            let notes: Vec<_> = format.into_iter().chain(udp).chain(lax).collect();
+            if notes.is_empty() {
+                url.to_string()
+            } else {
+                format!("{url} ({})", notes.join(", "))
+            }
+        }
+        CameraSource::Publish => "publishes with a stream key".to_owned(),
+        CameraSource::File { path } => format!("{path}, in a loop"),
+    }
+}
+
+fn show_places(camera: &Camera) -> String {
+    let Some(urls) = &camera.publish_urls else {
+        return String::new();
+    };
+    let rtmp = [&urls.rtmp, &urls.rtmps].into_iter().flatten();
+    let rtsp = [&urls.rtsp, &urls.rtsps].into_iter().flatten();
+    let all: Vec<_> = rtmp
+        .map(|rtmp| &rtmp.url)
+        .chain(rtsp)
+        .map(|url| format!("{url}?key=…"))
+        .collect();
+    all.join(" or ")
+}
+
+fn show_publisher(camera: &Camera) -> String {
+    let publisher = camera.status.publisher.as_ref();
+    let text = publisher.map(|publisher| {
+        format!(
+            "{} from {} with {} since {}",
+            publisher.protocol.as_str(),
+            publisher.address,
+            publisher.stream_key_id,
+            show_time(publisher.since)
+        )
+    });
+    text.unwrap_or_default()
+}
+
+fn show_refused(camera: &Camera) -> String {
+    let refused = camera.status.refused.as_ref();
+    let text = refused.map(|refused| {
+        let (at, from) = (show_time(refused.at), refused.address);
+        format!("{from} at {at}: {}", refused.reason)
+    });
+    text.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -244,6 +326,28 @@ mod tests {
             }
         ));
         assert!(create("--publish").expect("parses").credentials.is_none());
+    }
+
+    #[test]
+    fn every_kind_of_source_has_its_words() {
+        let shown = |arguments: &str| create(arguments).map(|camera| show_source(&camera.source));
+        for (arguments, expected) in [
+            ("--url rtsp://cam/1", "rtsp://cam/1"),
+            (
+                "--url rtsp://cam/1 --transport udp",
+                "rtsp://cam/1 (RTP over UDP)",
+            ),
+            (
+                "--url https://cam/live --format flv --no-tls-verify",
+                "https://cam/live (flv, any certificate)",
+            ),
+            ("--file demo/gate.mp4", "demo/gate.mp4, in a loop"),
+            ("--publish", "publishes with a stream key"),
+        ] {
+            assert_eq!(shown(arguments).as_deref(), Ok(expected));
+        }
+        assert!(shown("--publish --file a").is_err());
+        assert!(shown("--file a --format hls").is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `headworks node …`
 
 use clap::Subcommand;
-use headworks_types::{Node, NodeId};
+use headworks_types::{Advertise, Node, NodeId};
 
 use super::{Noun, show_labels, show_name, show_optional_time, show_time};
 use crate::{
@@ -50,6 +50,13 @@ impl Row for Node {
     }
 }
 
+fn addresses(node: &Advertise) -> String {
+    let others = [&node.rtmp, &node.rtmps, &node.rtsp, &node.rtsps];
+    let all = std::iter::once(&node.http).chain(others.into_iter().flatten());
+    let all: Vec<_> = all.map(ToString::to_string).collect();
+    all.join(" ")
+}
+
 fn record(node: &Node) -> Vec<(&'static str, String)> {
     vec![
         ("id", node.id.to_string()),
@@ -60,7 +67,7 @@ fn record(node: &Node) -> Vec<(&'static str, String)> {
         ("state", show_name(&node.state)),
         ("message", node.message.clone()),
         ("used", format!("{} of {}", node.used, node.capacity)),
-        ("address", node.advertise.http.to_string()),
+        ("address", addresses(&node.advertise)),
         ("version", node.version.clone()),
         ("cpu", format!("{:.2} cores", node.load.cpu_cores)),
         ("memory", format!("{} MiB", node.load.memory_bytes >> 20)),

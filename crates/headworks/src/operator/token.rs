@@ -59,9 +59,9 @@ fn text(token: &PlaybackToken) -> String {
         text.push_str(&format!("\n\n{}", camera.camera_id));
         match &camera.urls {
             Some(urls) => {
-                text.push_str(&format!("\n  page  {}", urls.page));
-                text.push_str(&format!("\n  hls   {}", urls.hls));
-                text.push_str(&format!("\n  flv   {}", urls.flv));
+                for (name, url) in urls.named() {
+                    text.push_str(&format!("\n  {name:6}  {url}"));
+                }
             }
             None => text.push_str("\n  is on no node now; `headworks camera view` says why"),
         }
@@ -71,7 +71,7 @@ fn text(token: &PlaybackToken) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headworks_types::{PlaybackCamera, PlaybackUrls, Secret};
+    use headworks_types::{Advertise, PlaybackCamera, PlaybackUrls, Secret};
 
     use super::*;
 
@@ -80,7 +80,11 @@ mod tests {
         let camera: CameraId = "cam_00000000000000000000000000000001"
             .parse()
             .expect("parses");
-        let base = "http://edge:8081/".parse().expect("parses");
+        let node = Advertise {
+            rtmp: Some("rtmp://edge:1935/".parse().expect("parses")),
+            rtsps: Some("rtsps://edge:8322/".parse().expect("parses")),
+            ..Advertise::new("http://edge:8081/".parse().expect("parses"))
+        };
         let secret = Secret::new("a.b.c");
         let place = |urls| PlaybackCamera {
             camera_id: camera,
@@ -91,7 +95,7 @@ mod tests {
             expires_at: "2026-11-22T12:00:00Z".parse().expect("parses"),
             watch_until: "2026-11-22T16:00:00Z".parse().expect("parses"),
             cameras: vec![
-                place(Some(PlaybackUrls::new(&base, camera, &secret))),
+                place(Some(PlaybackUrls::new(&node, camera, &secret))),
                 place(None),
             ],
             token: secret,

@@ -6,7 +6,7 @@ use headworks_types::{NodeId, ProjectId, edge::SlotKey};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DISABLED, PUBLISHED, key_arrays, slot_key};
+use super::{DISABLED, key_arrays, slot_key};
 use crate::db::node::revision_bump;
 
 /// One change of who holds a slot.
@@ -219,8 +219,7 @@ async fn slot_lock(
     .fetch_all(&mut *conn)
     .await?;
     let cameras = sqlx::query!(
-        r#"SELECT id, project_id, enabled AND source->>'type' = 'pull' AS "wanted!"
-           FROM camera WHERE id = ANY($1)"#,
+        r#"SELECT id, project_id, enabled FROM camera WHERE id = ANY($1)"#,
         &cameras
     )
     .fetch_all(conn)
@@ -233,7 +232,7 @@ async fn slot_lock(
             node_id: slot.node_id,
             cost: slot.cost.into(),
             project_id: camera.project_id,
-            wanted: camera.wanted,
+            wanted: camera.enabled,
         };
         let key = slot_key(slot.camera_id, &slot.role, slot.ordinal);
         Some(key.map(|key| (key, current)))
@@ -299,7 +298,7 @@ pub(crate) async fn slot_explain(
                     AS w (camera_id, role, ordinal, epoch, reason)
                  ON (s.camera_id, s.role, s.ordinal) = (w.camera_id, w.role, w.ordinal)
                 AND s.epoch = w.epoch
-               WHERE s.reason <> ALL($6)
+               WHERE s.reason <> $6
                ORDER BY s.camera_id, s.role, s.ordinal
                FOR NO KEY UPDATE OF s
            )
@@ -311,7 +310,7 @@ pub(crate) async fn slot_explain(
         &ordinals,
         &epochs,
         &reasons,
-        &[DISABLED.to_owned(), PUBLISHED.to_owned()]
+        DISABLED
     )
     .execute(conn)
     .await?;

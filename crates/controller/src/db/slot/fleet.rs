@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use headworks_planner::{Slot, Wanted};
 use sqlx::PgConnection;
 
-use super::{DISABLED, PUBLISHED, slot_key};
+use super::{DISABLED, slot_key};
 use crate::db::from_json;
 
-/// What pulling one camera takes from a node.
+/// What one camera takes from a node, pulled or published.
 const INGEST_COST: NonZeroU32 = NonZeroU32::MIN;
 
 /// A slot, and what is needed to change it.
@@ -22,7 +22,7 @@ pub(crate) struct FleetSlot {
 pub(crate) async fn slot_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<FleetSlot>> {
     let rows = sqlx::query!(
         r#"SELECT s.camera_id, s.role, s.ordinal, s.node_id, s.epoch, s.cost, s.reason,
-                  c.enabled, c.source->>'type' = 'publish' AS "published!", c.placement
+                  c.enabled, c.placement
            FROM slot s JOIN camera c ON c.id = s.camera_id"#
     )
     .fetch_all(conn)
@@ -33,10 +33,10 @@ pub(crate) async fn slot_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<Flee
             slot: Slot {
                 key: slot_key(row.camera_id, &row.role, row.ordinal)?,
                 node: row.node_id.map(Into::into),
-                wanted: match (row.enabled, row.published) {
-                    (false, _) => Wanted::No(DISABLED),
-                    (true, true) => Wanted::No(PUBLISHED),
-                    (true, false) => Wanted::Yes,
+                wanted: if row.enabled {
+                    Wanted::Yes
+                } else {
+                    Wanted::No(DISABLED)
                 },
                 placement: from_json(row.placement)?,
                 cost: held.unwrap_or(INGEST_COST),

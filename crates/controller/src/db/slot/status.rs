@@ -7,7 +7,7 @@ use headworks_types::{CameraId, CameraState, CameraStatus, NodeState, edge::Slot
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DISABLED, PUBLISHED};
+use super::DISABLED;
 use crate::db::{from_json, lease::Life};
 
 /// The status of these cameras, where `suspect` is the silence that makes a node suspect. A camera
@@ -20,7 +20,7 @@ pub(crate) async fn status_list(
     let cameras: Vec<_> = cameras.iter().map(|camera| camera.uuid()).collect();
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT c.id AS camera_id, c.enabled, c.source->>'type' = 'publish' AS "published!",
+        r#"SELECT c.id AS camera_id, c.enabled,
                   c.created_at, c.updated_at,
                   s.node_id, s.epoch, s.reason, s.assigned_at,
                   n.name AS "node_name?",
@@ -29,7 +29,8 @@ pub(crate) async fn status_list(
                   l.renewed_at AS "renewed_at?",
                   EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
                   t.state AS "state?", t.message AS "message?", t.since AS "since?",
-                  t.tracks AS "tracks?", t.viewers AS "viewers?"
+                  t.tracks AS "tracks?", t.viewers AS "viewers?",
+                  t.publisher, t.refused
            FROM slot s
            JOIN camera c ON c.id = s.camera_id
            LEFT JOIN node n ON n.id = s.node_id
@@ -50,7 +51,6 @@ pub(crate) async fn status_list(
 struct Row {
     camera_id: Uuid,
     enabled: bool,
-    published: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     node_id: Option<Uuid>,
@@ -67,17 +67,20 @@ struct Row {
     since: Option<DateTime<Utc>>,
     tracks: Option<serde_json::Value>,
     viewers: Option<i32>,
+    publisher: Option<serde_json::Value>,
+    refused: Option<serde_json::Value>,
 }
 
 impl Row {
     fn into_status(self, suspect: Duration) -> sqlx::Result<CameraStatus> {
         let (state, message, since) = self.words(suspect)?;
-        let viewers = match state {
+        // Who watches and who publishes is not believed of a node that is silent.
+        let (viewers, publisher) = match state {
             CameraState::Live
             | CameraState::Connecting
             | CameraState::Idle
-            | CameraState::Failed => self.viewers.unwrap_or_default().unsigned_abs(),
-            CameraState::Disabled | CameraState::Unplaced | CameraState::Unknown => 0,
+            | CameraState::Failed => (self.viewers.unwrap_or_default(), self.publisher),
+            CameraState::Disabled | CameraState::Unplaced | CameraState::Unknown => (0, None),
         };
         Ok(CameraStatus {
             state,
@@ -88,7 +91,9 @@ impl Row {
             reason: self.reason,
             epoch: self.epoch,
             tracks: self.tracks.map_or(Ok(Vec::new()), from_json)?,
-            viewers,
+            viewers: viewers.unsigned_abs(),
+            publisher: publisher.map(from_json).transpose()?,
+            refused: self.refused.map(from_json).transpose()?,
         })
     }
 
@@ -97,9 +102,6 @@ impl Row {
         let placed = self.assigned_at.unwrap_or(self.created_at);
         if !self.enabled {
             return Ok((CameraState::Disabled, DISABLED.to_owned(), self.updated_at));
-        }
-        if self.published {
-            return Ok((CameraState::Idle, PUBLISHED.to_owned(), placed));
         }
         let Some(node) = &self.node_name else {
             return Ok((CameraState::Unplaced, self.reason.clone(), placed));

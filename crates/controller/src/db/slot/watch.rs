@@ -1,12 +1,16 @@
 //! What one node should do.
 
-use headworks_types::{CameraSource, NodeId, ProjectId, StartMode, edge::SlotKey};
+use headworks_types::{
+    CameraSource, NodeId, ProjectId, StartMode,
+    edge::{SlotKey, StreamKeyDigest},
+};
 use sqlx::PgConnection;
 
 use super::slot_key;
-use crate::db::from_json;
+use crate::db::{from_json, stream_key::stream_key_digests};
 
-/// A slot of a node, with its camera. Epoch and version together tell whether it has changed.
+/// A slot of a node, with its camera. Epoch, version and stream keys together tell whether it has
+/// changed.
 pub(crate) struct Desired {
     pub(crate) key: SlotKey,
     pub(crate) epoch: i64,
@@ -18,6 +22,8 @@ pub(crate) struct Desired {
     /// Sealed.
     pub(crate) credentials: Option<Vec<u8>>,
     pub(crate) start: StartMode,
+    /// Of a published camera.
+    pub(crate) stream_keys: Vec<StreamKeyDigest>,
 }
 
 /// All slots of the node, in the order of their keys.
@@ -36,7 +42,7 @@ pub(crate) async fn desired_list(
            ORDER BY s.camera_id, s.role, s.ordinal"#,
         node.uuid()
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     let slots = rows.into_iter().map(|row| {
         Ok(Desired {
@@ -48,7 +54,22 @@ pub(crate) async fn desired_list(
             source: from_json(row.source)?,
             credentials: row.credentials,
             start: from_json(row.start.into())?,
+            stream_keys: Vec::new(),
         })
     });
-    slots.collect()
+    let mut slots = slots.collect::<sqlx::Result<Vec<_>>>()?;
+    let published: Vec<_> = slots
+        .iter()
+        .filter(|slot| slot.source == CameraSource::Publish)
+        .map(|slot| slot.key.camera_id)
+        .collect();
+    if !published.is_empty() {
+        let keys = stream_key_digests(conn, &published).await?;
+        for slot in &mut slots {
+            if let Some(keys) = keys.get(&slot.key.camera_id) {
+                slot.stream_keys.clone_from(keys);
+            }
+        }
+    }
+    Ok(slots)
 }

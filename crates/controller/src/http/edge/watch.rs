@@ -18,7 +18,7 @@ use axum::{
 use futures::stream;
 use headworks_types::{
     Credentials, NodeId,
-    edge::{Bundle, DesiredSlot, IngestWork, SlotKey, WatchMessage, Work},
+    edge::{Bundle, DesiredSlot, IngestWork, SlotKey, StreamKeyDigest, WatchMessage, Work},
 };
 use serde::Deserialize;
 use tokio::{
@@ -84,6 +84,16 @@ pub(crate) async fn watch(
     Ok(response)
 }
 
+/// By what a slot is known to have changed. Stream keys are compared themselves: they change
+/// without their camera, whose version is its user's.
+#[derive(PartialEq, Eq)]
+struct Mark {
+    epoch: i64,
+    /// The camera's version.
+    version: i64,
+    stream_keys: Vec<StreamKeyDigest>,
+}
+
 struct Watch {
     state: State,
     node: NodeId,
@@ -98,8 +108,8 @@ struct Watch {
     sent_bundle: Option<Bundle>,
     /// The revision that was sent.
     revision: i64,
-    /// Epoch and camera version of each slot that was sent.
-    sent: BTreeMap<SlotKey, (i64, i64)>,
+    /// What was sent of each slot.
+    sent: BTreeMap<SlotKey, Mark>,
     /// What was read at the beginning and is to be sent first.
     first: Vec<WatchMessage>,
     bookmark_at: Instant,
@@ -232,8 +242,13 @@ impl Watch {
         let mut gone: BTreeSet<SlotKey> = self.sent.keys().copied().collect();
         for slot in desired {
             gone.remove(&slot.key);
-            let mark = (slot.epoch, slot.version);
-            if self.sent.insert(slot.key, mark) != Some(mark) {
+            let mark = Mark {
+                epoch: slot.epoch,
+                version: slot.version,
+                stream_keys: slot.stream_keys.clone(),
+            };
+            if self.sent.get(&slot.key) != Some(&mark) {
+                self.sent.insert(slot.key, mark);
                 upsert.push(self.open(slot));
             }
         }
@@ -264,7 +279,7 @@ impl Watch {
                 source: slot.source,
                 credentials,
                 start: slot.start,
-                stream_keys: Vec::new(),
+                stream_keys: slot.stream_keys,
             }),
         }
     }
