@@ -33,6 +33,7 @@ use headworks_types::CameraId;
 
 pub(crate) use config::Config;
 pub(crate) use counters::Counters;
+pub(crate) use hls::{HlsRequest, Live};
 pub(crate) use publisher::Publisher;
 pub(crate) use status::Status;
 pub(crate) use stream::{NoPicture, Stream, ViewerGuard};
