@@ -72,7 +72,7 @@ impl Window {
         let mut first = self.segments.back().map_or(0, |last| last.number + 1);
         for segment in self.segments.iter().rev() {
             length += u64::from(segment.duration);
-            if length > limit {
+            if length >= limit {
                 break;
             }
             first = segment.number;

@@ -8,7 +8,7 @@ use headworks_testkit::tool;
 use crate::cargo;
 
 /// Debian's packages, with what each is for.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("postgresql", "the database that headworks embeds"),
     ("python3-gi", "the test cameras"),
     ("gir1.2-gst-rtsp-server-1.0", "their RTSP server"),
@@ -17,6 +17,7 @@ const PACKAGES: [(&str, &str); 9] = [
     ("gstreamer1.0-plugins-bad", "their H.265 and AAC"),
     ("gstreamer1.0-plugins-ugly", "their H.264"),
     ("ffmpeg", "a player that judges what headworks serves"),
+    ("chromium", "another one, with what web pages play with"),
     (
         "python3-pip",
         "installs a newer FFmpeg, which also knows H.265 in FLV",
@@ -27,11 +28,14 @@ const PACKAGES: [(&str, &str); 9] = [
 const SKIP: &str = "HEADWORKS_SETUP_SKIP";
 const DENY_VERSION: &str = "0.20.2";
 const FFMPEG: &str = include_str!("setup/ffmpeg.txt");
+const WEB_PLAYERS: &str = include_str!("setup/browser/package.json");
+const WEB_PLAYERS_LOCK: &str = include_str!("setup/browser/package-lock.json");
 
 /// What the demo and the tests need.
 pub(crate) fn everything() -> anyhow::Result<()> {
     packages()?;
     modern_ffmpeg()?;
+    web_players()?;
     println!("setup: everything is there");
     Ok(())
 }
@@ -131,6 +135,29 @@ pub(crate) fn modern_ffmpeg() -> anyhow::Result<()> {
     )?;
     // Last, so that an interrupted installation is begun anew.
     fs::write(&stamp, FFMPEG)?;
+    Ok(())
+}
+
+/// What plays in browsers, pinned by hash, in the target directory. Node.js is not installed: its
+/// packages differ from system to system.
+pub(crate) fn web_players() -> anyhow::Result<()> {
+    let directory = tool::directory().join("browser");
+    let stamp = directory.join("installed.json");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == WEB_PLAYERS_LOCK) {
+        return Ok(());
+    }
+    println!("setup: players of web pages (npm)");
+    fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+    fs::write(directory.join("package.json"), WEB_PLAYERS)?;
+    fs::write(directory.join("package-lock.json"), WEB_PLAYERS_LOCK)?;
+    cargo::run(
+        Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&directory),
+    )
+    .context("browser tests need Node.js 20 or newer with npm")?;
+    // Last, so that an interrupted installation is begun anew.
+    fs::write(&stamp, WEB_PLAYERS_LOCK)?;
     Ok(())
 }
 
