@@ -4,6 +4,7 @@
 mod camera;
 mod cluster;
 mod database;
+mod hls;
 mod lifecycle;
 mod operator;
 mod playback;

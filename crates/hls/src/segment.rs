@@ -1,11 +1,16 @@
-//! One media segment: a fragment with the frames of both tracks.
+//! What viewers fetch: init segments, media segments and their parts.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use headworks_media::{
-    AudioParameters, Error, Frame, TrackKind, Tracks, VIDEO_CLOCK,
-    fmp4::{self, Run, Sample},
-    rescale,
-};
+use chrono::{DateTime, Utc};
+use headworks_media::{AudioParameters, Error, Tracks, fmp4};
+
+/// The sound that goes into HLS: what fMP4 has an entry for. Everything that has to know whether
+/// a stream has sound here asks this.
+pub(crate) fn sound(tracks: &Tracks) -> Option<&AudioParameters> {
+    tracks.audio.as_ref().filter(|audio| fmp4::carries(audio))
+}
 
 /// An init segment: what decoders need before the media segments that name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +28,7 @@ pub struct Init {
 impl Init {
     pub(crate) fn new(number: u64, tracks: &Tracks) -> Result<Self, Error> {
         let mut codecs = tracks.video.codec_string().to_owned();
-        if let Some(audio) = tracks
-            .audio
-            .as_ref()
-            .and_then(AudioParameters::codec_string)
-        {
+        if let Some(audio) = sound(tracks).and_then(AudioParameters::codec_string) {
             codecs.push(',');
             codecs.push_str(&audio);
         }
@@ -40,18 +41,12 @@ impl Init {
     }
 }
 
-/// One media segment.
+/// A partial segment (§4.4.4.9): one fragment with some frames of both tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// Its media sequence number, which also names it in URLs.
-    pub number: u64,
-    /// The init segment that it needs.
-    pub init: u64,
+pub struct Part {
     /// How long it is, in 90 kHz.
     pub duration: u32,
-    /// True if it does not continue the one before it.
-    pub discontinuity: bool,
-    /// True if it starts with a key frame.
+    /// True if decoding can start in it.
     pub independent: bool,
     /// How many bytes it has.
     pub length: u64,
@@ -59,95 +54,41 @@ pub struct Segment {
     pub chunks: Vec<Bytes>,
 }
 
-/// Collects the frames of a segment.
-#[derive(Debug, Default)]
-pub(crate) struct Builder {
-    video: Vec<Frame>,
-    audio: Vec<Frame>,
+/// One media segment. Its bytes are those of its parts, one behind the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its media sequence number, which also names it in URLs.
+    pub number: u64,
+    /// The init segment that it needs.
+    pub init: u64,
+    /// How long it is, in 90 kHz; 0 while it is being built.
+    pub duration: u32,
+    /// When it was, if somebody has told the time.
+    pub date: Option<DateTime<Utc>>,
+    /// True if it does not continue the one before it.
+    pub discontinuity: bool,
+    /// True if it starts with a key frame.
+    pub independent: bool,
+    /// How many pictures it has.
+    pub pictures: u32,
+    /// Where parts are not wanted, it has one.
+    pub parts: Vec<Arc<Part>>,
 }
 
-impl Builder {
-    pub(crate) fn push(&mut self, frame: Frame) {
-        match frame.track {
-            TrackKind::Video => self.video.push(frame),
-            TrackKind::Audio => self.audio.push(frame),
-        }
+impl Segment {
+    /// How many bytes it has.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.parts.iter().map(|part| part.length).sum()
     }
 
-    /// When its first picture is decoded.
-    pub(crate) fn start(&self) -> Option<i64> {
-        self.video.first().map(|frame| frame.dts)
+    /// Its bytes.
+    pub fn chunks(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter().flat_map(|part| &part.chunks)
     }
 
-    /// When its last picture is decoded.
-    pub(crate) fn last(&self) -> Option<i64> {
-        self.video.last().map(|frame| frame.dts)
+    /// How much of it is there, in 90 kHz.
+    pub(crate) fn so_far(&self) -> u64 {
+        self.parts.iter().map(|part| u64::from(part.duration)).sum()
     }
-
-    pub(crate) fn independent(&self) -> bool {
-        self.video.first().is_some_and(|frame| frame.key)
-    }
-
-    /// How long its last picture would be if it were like those before it.
-    pub(crate) fn usual_step(&self) -> i64 {
-        match self.video.as_slice() {
-            [.., before, last] => last.dts - before.dts,
-            _ => i64::from(VIDEO_CLOCK) / 25,
-        }
-    }
-
-    /// Writes the segment up to `end`, the decoding time of the next picture, as bytes. Sound
-    /// goes with the picture in whose segment it arrived; its own clock says when it plays.
-    pub(crate) fn finish(
-        self,
-        sequence: u32,
-        end: i64,
-        audio: Option<&AudioParameters>,
-    ) -> Vec<Bytes> {
-        let video = samples(&self.video, end);
-        let sound = audio.map_or_else(Vec::new, |audio| {
-            let rate = audio.clock_rate();
-            // The last packet lasts as long as the one before, and decoders know better anyway.
-            let step = match self.audio.as_slice() {
-                [.., before, last] => last.dts - before.dts,
-                _ => rescale(i64::from(VIDEO_CLOCK) / 50, VIDEO_CLOCK, rate),
-            };
-            let end = self.audio.last().map_or(0, |last| last.dts + step);
-            samples(&self.audio, end)
-        });
-        let base = |frames: &[Frame]| frames.first().map_or(0, |frame| frame.dts);
-        let mut runs = vec![Run {
-            track: fmp4::VIDEO_TRACK,
-            base: base(&self.video),
-            samples: &video,
-        }];
-        if !sound.is_empty() {
-            runs.push(Run {
-                track: fmp4::AUDIO_TRACK,
-                base: base(&self.audio),
-                samples: &sound,
-            });
-        }
-        let mut chunks = vec![fmp4::fragment_header(sequence, &runs)];
-        chunks.extend(self.video.into_iter().map(|frame| frame.payload));
-        if !sound.is_empty() {
-            chunks.extend(self.audio.into_iter().map(|frame| frame.payload));
-        }
-        chunks
-    }
-}
-
-/// `end` is where the last frame's duration ends.
-fn samples(frames: &[Frame], end: i64) -> Vec<Sample> {
-    let ends = frames.iter().skip(1).map(|frame| frame.dts).chain([end]);
-    frames
-        .iter()
-        .zip(ends)
-        .map(|(frame, end)| Sample {
-            duration: u32::try_from(end - frame.dts).unwrap_or(0),
-            size: frame.payload.len() as u32,
-            key: frame.key,
-            composition: (frame.pts - frame.dts).clamp(i32::MIN.into(), i32::MAX.into()) as i32,
-        })
-        .collect()
 }

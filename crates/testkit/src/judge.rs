@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::{Player, Process, Seen, Signal, Stream, TrackSeen, process::lock, tool};
 
+const PARSE: &str = include_str!("browser/parse.mjs");
+
 /// How much longer than the media itself a decoder may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -90,4 +92,33 @@ pub fn probe(url: &str, seconds: u32) -> anyhow::Result<Seen> {
         errors,
         ended: true,
     })
+}
+
+/// What an HLS playlist consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Playlist {
+    /// Whole segments, and one that is being built.
+    pub segments: usize,
+    /// Their parts.
+    pub parts: usize,
+    /// Hinted parts.
+    pub hints: usize,
+    /// Segments that an update leaves out.
+    pub skipped: usize,
+    /// Variant streams.
+    pub variants: usize,
+}
+
+/// Reads a playlist with hls-parser, which knows the rules of Low-Latency HLS. Fails with its words
+/// if the playlist breaks one.
+pub fn playlist(text: &str) -> anyhow::Result<Playlist> {
+    let options = serde_json::json!({ "modules": tool::web_players()?, "text": text });
+    let said = Command::new("node")
+        .args(["--input-type=module", "-e", PARSE, &options.to_string()])
+        .output()
+        .context("run Node.js")?;
+    if !said.status.success() {
+        bail!("{}\n{text}", String::from_utf8_lossy(&said.stderr));
+    }
+    Ok(serde_json::from_slice(&said.stdout)?)
 }

@@ -4,6 +4,7 @@
 //! * [`Camera`]: a real IP camera (GStreamer's RTSP server) that can be killed, frozen, restarted.
 //! * [`Player`], [`judge`]: foreign decoders (two versions of FFmpeg) that say what they could
 //!   decode. An output is judged by these, never by our own parsers alone.
+//! * [`Browser`]: Chromium with a player of web pages.
 //! * [`Headworks`]: the built binary as a process.
 //! * [`http`]: a minimal client, for what a typed one would not send.
 //!
@@ -11,6 +12,7 @@
 //! asynchronous test needs `#[tokio::test(flavor = "multi_thread")]` if what it blocks on is
 //! served by the same runtime.
 
+mod browser;
 mod camera;
 mod deadline;
 mod headworks;
@@ -20,6 +22,7 @@ mod player;
 mod process;
 pub mod tool;
 
+pub use browser::{Browser, Facts, WebPlayer};
 pub use camera::{Audio, Camera, CameraOptions, Login, Scheme, Video};
 pub use deadline::{Deadline, Stopwatch, wait_until};
 pub use headworks::{Headworks, Launch, binary};

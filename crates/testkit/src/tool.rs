@@ -48,3 +48,16 @@ pub fn modern_ffmpeg() -> anyhow::Result<PathBuf> {
             )
         })
 }
+
+/// Where npm has installed what plays in browsers.
+pub fn web_players() -> anyhow::Result<PathBuf> {
+    let directory = directory().join("browser");
+    let modules = directory.join("node_modules");
+    if !modules.exists() {
+        anyhow::bail!(
+            "no players in {}; `cargo xtask setup` installs them",
+            modules.display()
+        );
+    }
+    Ok(directory)
+}

@@ -8,7 +8,7 @@ use headworks_testkit::tool;
 use crate::cargo;
 
 /// Debian's packages, with what each is for.
-const PACKAGES: [(&str, &str); 12] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("postgresql", "the database that headworks embeds"),
     ("python3-gi", "the test cameras"),
     ("gir1.2-gst-rtsp-server-1.0", "their RTSP server"),
@@ -23,6 +23,7 @@ const PACKAGES: [(&str, &str); 12] = [
         "libnginx-mod-rtmp",
         "an RTMP server to push to and pull from",
     ),
+    ("chromium", "another one, with what web pages play with"),
     (
         "python3-pip",
         "installs a newer FFmpeg, which also knows H.265 in FLV",
@@ -33,11 +34,14 @@ const PACKAGES: [(&str, &str); 12] = [
 const SKIP: &str = "HEADWORKS_SETUP_SKIP";
 const DENY_VERSION: &str = "0.20.2";
 const FFMPEG: &str = include_str!("setup/ffmpeg.txt");
+const WEB_PLAYERS: &str = include_str!("setup/browser/package.json");
+const WEB_PLAYERS_LOCK: &str = include_str!("setup/browser/package-lock.json");
 
 /// What the demo and the tests need.
 pub(crate) fn everything() -> anyhow::Result<()> {
     packages()?;
     modern_ffmpeg()?;
+    web_players()?;
     println!("setup: everything is there");
     Ok(())
 }
@@ -63,7 +67,7 @@ pub(crate) fn packages() -> anyhow::Result<()> {
 }
 
 fn missing() -> anyhow::Result<Vec<(&'static str, &'static str)>> {
-    let names = PACKAGES.map(|(package, _)| package);
+    let names = PACKAGES.iter().map(|(package, _)| package);
     let Ok(known) = Command::new("dpkg-query")
         .args(["--show", "--showformat=${Package} ${db:Status-Status}\n"])
         .args(names)
@@ -72,13 +76,16 @@ fn missing() -> anyhow::Result<Vec<(&'static str, &'static str)>> {
         bail!(
             "this is not a Debian system; install what these packages have, then set {SKIP}=1:\n  {}",
             PACKAGES
+                .iter()
                 .map(|(package, reason)| format!("{package}: {reason}"))
+                .collect::<Vec<_>>()
                 .join("\n  ")
         );
     };
     let known = String::from_utf8_lossy(&known.stdout);
     Ok(PACKAGES
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|(package, _)| {
             !known
                 .lines()
@@ -137,6 +144,29 @@ pub(crate) fn modern_ffmpeg() -> anyhow::Result<()> {
     )?;
     // Last, so that an interrupted installation is begun anew.
     fs::write(&stamp, FFMPEG)?;
+    Ok(())
+}
+
+/// What plays in browsers, pinned by hash, in the target directory. Node.js is not installed: its
+/// packages differ from system to system.
+pub(crate) fn web_players() -> anyhow::Result<()> {
+    let directory = tool::directory().join("browser");
+    let stamp = directory.join("installed.json");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == WEB_PLAYERS_LOCK) {
+        return Ok(());
+    }
+    println!("setup: players of web pages (npm)");
+    fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+    fs::write(directory.join("package.json"), WEB_PLAYERS)?;
+    fs::write(directory.join("package-lock.json"), WEB_PLAYERS_LOCK)?;
+    cargo::run(
+        Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&directory),
+    )
+    .context("browser tests need Node.js 20 or newer with npm")?;
+    // Last, so that an interrupted installation is begun anew.
+    fs::write(&stamp, WEB_PLAYERS_LOCK)?;
     Ok(())
 }
 

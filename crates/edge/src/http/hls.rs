@@ -1,31 +1,32 @@
 //! HLS: the token opens the multivariant playlist, whose children carry the session's ticket.
+//!
+//! Media is `no-store` like everything else here. A session's addresses are its own, so no shared
+//! cache could serve two viewers; a player keeps what it plays in memory; and pictures of a camera
+//! have no business on the disk of whoever watched them.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod body;
+mod directives;
+mod range;
+
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
     extract::{Path, State},
     http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use headworks_hls::{Segment, Window};
 use headworks_types::ProblemCode;
-use hyper::body::{Frame, SizeHint};
 use uuid::Uuid;
 
 use super::{PlaybackState, problem::Refusal, request};
-use crate::hub::Stream;
+use crate::hub::{HlsRequest, Live, Stream};
+use directives::Directives;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
-const MEDIA: &str = "video/mp4";
 
-/// `/live/{camera_id}/index.m3u8?token=…`
+/// `/live/{camera_id}/index.m3u8?token=…`; with `ll=0`, for players that stumble over Low-Latency
+/// HLS.
 pub(super) async fn multivariant(
     State(state): State<PlaybackState>,
     Path(camera): Path<String>,
@@ -34,104 +35,136 @@ pub(super) async fn multivariant(
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
     let session = request::open(&state, camera, &uri, &headers)?;
+    let directives = Directives::parse(uri.query())?;
     let stream = request::stream(&state, camera)?;
-    let window = window(&state, &stream, session.id).await?;
-    let child = format!("s/{}/media.m3u8", state.access.ticket(&session));
-    let playlist = headworks_hls::multivariant(&window, &child);
-    text(playlist.ok_or_else(|| Refusal::no_picture(&stream))?)
+    let viewer = enter(&state, &stream, session.id).await?;
+    let ticket = state.access.ticket(&session);
+    let plain = if directives.plain { "?ll=0" } else { "" };
+    let child = format!("s/{ticket}/media.m3u8{plain}");
+    let playlist = headworks_hls::multivariant(viewer.live().window(), &child);
+    Ok(text(playlist.into()))
 }
 
 /// `/live/{camera_id}/s/{ticket}/…`: the media playlist and what it names.
 pub(super) async fn child(
     State(state): State<PlaybackState>,
     Path((camera, ticket, file)): Path<(String, String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
     let session = state.access.resume(&ticket, camera)?;
+    let file = File::parse(&file).ok_or_else(missing)?;
     let stream = request::stream(&state, camera)?;
-    let window = window(&state, &stream, session.id).await?;
-    let missing = || Refusal::new(ProblemCode::NotFound);
-    if file == "media.m3u8" {
-        text(
-            window
-                .playlist()
-                .ok_or_else(|| Refusal::no_picture(&stream))?,
-        )
-    } else if let Some(number) = number(&file, "seg-", ".m4s") {
-        let segment = window.segment(number).ok_or_else(missing)?;
-        let body = Body::new(SegmentBody::new(Arc::clone(segment)));
-        Ok(([(header::CONTENT_TYPE, MEDIA)], body).into_response())
-    } else if let Some(number) = number(&file, "init-", ".mp4") {
-        let init = window.init(number).ok_or_else(missing)?;
-        Ok(([(header::CONTENT_TYPE, MEDIA)], init.bytes.clone()).into_response())
-    } else {
-        Err(missing())
-    }
-}
-
-/// What can be fetched now. The first viewer of a camera waits for its first segment.
-async fn window(
-    state: &PlaybackState,
-    stream: &Arc<Stream>,
-    session: Uuid,
-) -> Result<Arc<Window>, Refusal> {
-    if let Some(window) = stream.hls(session, Duration::ZERO).await {
-        return Ok(window);
-    }
-    let limit = state.hub.config().picture_wait;
-    let _counted = stream.add_viewer();
-    stream.wait_for_picture(limit).await?;
-    let window = stream.hls(session, limit).await;
-    window.ok_or_else(|| Refusal::no_picture(stream))
-}
-
-fn number(file: &str, prefix: &str, suffix: &str) -> Option<u64> {
-    file.strip_prefix(prefix)?
-        .strip_suffix(suffix)?
-        .parse()
-        .ok()
-}
-
-fn text(playlist: String) -> Result<Response, Refusal> {
-    Ok(([(header::CONTENT_TYPE, PLAYLIST)], playlist).into_response())
-}
-
-/// A segment's bytes, piece by piece, without joining them.
-struct SegmentBody {
-    segment: Arc<Segment>,
-    next: usize,
-    left: u64,
-}
-
-impl SegmentBody {
-    fn new(segment: Arc<Segment>) -> Self {
-        Self {
-            left: segment.length,
-            segment,
-            next: 0,
+    let viewer = enter(&state, &stream, session.id).await?;
+    let live = Arc::clone(viewer.live());
+    match file {
+        File::Playlist => playlist(viewer, Directives::parse(uri.query())?).await,
+        File::Init(number) => {
+            let init = live.window().init(number).ok_or_else(missing)?;
+            Ok(body::media([&init.bytes], &headers))
+        }
+        File::Segment(number) => {
+            let segment = live.window().segment(number).ok_or_else(missing)?;
+            Ok(body::media(segment.chunks(), &headers))
+        }
+        File::Part(number, index) => {
+            let live = hinted(viewer, number, index).await?;
+            let part = live.window().part(number, index).ok_or_else(missing)?;
+            Ok(body::media(&part.chunks, &headers))
         }
     }
 }
 
-impl hyper::body::Body for SegmentBody {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
+/// What a session can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum File {
+    Playlist,
+    Init(u64),
+    Segment(u64),
+    Part(u64, u64),
+}
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let chunk = self.segment.chunks.get(self.next).cloned();
-        self.next += 1;
-        self.left -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+impl File {
+    fn parse(name: &str) -> Option<Self> {
+        if name == "media.m3u8" {
+            return Some(Self::Playlist);
+        }
+        if let Some(number) = name.strip_prefix("init-") {
+            return Some(Self::Init(decimal(number.strip_suffix(".mp4")?)?));
+        }
+        let name = name.strip_suffix(".m4s")?;
+        if let Some(number) = name.strip_prefix("seg-") {
+            return Some(Self::Segment(decimal(number)?));
+        }
+        let (number, index) = name.strip_prefix("part-")?.split_once('-')?;
+        Some(Self::Part(decimal(number)?, decimal(index)?))
     }
 }
+
+/// A decimal-integer (§4.2 of the draft): digits and nothing else.
+fn decimal(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// What can be fetched now. The first viewer of a camera waits for its first segment.
+async fn enter(
+    state: &PlaybackState,
+    stream: &Arc<Stream>,
+    session: Uuid,
+) -> Result<HlsRequest, Refusal> {
+    if let Some(viewer) = stream.hls(session, Duration::ZERO).await {
+        return Ok(viewer);
+    }
+    let limit = state.hub.config().picture_wait;
+    let _counted = stream.add_viewer();
+    stream.wait_for_picture(limit).await?;
+    let viewer = stream.hls(session, limit).await;
+    viewer.ok_or_else(|| Refusal::no_picture(stream))
+}
+
+/// The media playlist, when it has what the player wants to see in it (§6.2.5.2).
+async fn playlist(viewer: HlsRequest, directives: Directives) -> Result<Response, Refusal> {
+    let flavor = directives.flavor();
+    let window = viewer.live().window();
+    let live = match directives.wait {
+        Some((segment, part)) if window.is_too_far(segment, part) => {
+            return Err(Refusal::malformed("_HLS_msn or _HLS_part is too far ahead"));
+        }
+        Some((segment, part)) if !window.has(segment, part) => {
+            let limit = patience(viewer.live());
+            viewer
+                .wait_for(limit, |window| window.has(segment, part))
+                .await?
+        }
+        _ => Arc::clone(viewer.live()),
+    };
+    Ok(text(live.playlist(flavor)))
+}
+
+/// What can be fetched when the part is there, if it is the one that playlists hint at (§6.2.6).
+async fn hinted(viewer: HlsRequest, number: u64, index: u64) -> Result<Arc<Live>, Refusal> {
+    if viewer.live().window().next_part() != Some((number, index)) {
+        return Ok(Arc::clone(viewer.live()));
+    }
+    let limit = patience(viewer.live());
+    let is_decided = |window: &headworks_hls::Window| window.next_part() != Some((number, index));
+    Ok(viewer.wait_for(limit, is_decided).await?)
+}
+
+/// How long a request may wait: three target durations (§6.2.5.2).
+fn patience(live: &Live) -> Duration {
+    Duration::from_secs(3 * u64::from(live.window().target()))
+}
+
+fn missing() -> Refusal {
+    Refusal::new(ProblemCode::NotFound)
+}
+
+fn text(playlist: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, PLAYLIST)], playlist).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,13 @@ impl Refusal {
         Self(Box::new(Problem::new(code)))
     }
 
+    /// The request cannot be understood; `why` says so to people.
+    pub(super) fn malformed(why: &str) -> Self {
+        Self(Box::new(
+            Problem::new(ProblemCode::Malformed).with_detail(why),
+        ))
+    }
+
     /// The camera gives no picture, in its own words.
     pub(super) fn no_picture(stream: &Stream) -> Self {
         NoPicture::Because(stream.status().message).into()

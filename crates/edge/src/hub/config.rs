@@ -91,6 +91,9 @@ pub(crate) struct HlsConfig {
     pub(crate) segment_longest: Duration,
     /// How many segments a playlist lists.
     pub(crate) segments: usize,
+    /// About how long parts are, for low latency; 0: no parts.
+    #[serde(with = "humantime_serde")]
+    pub(crate) part: Duration,
     /// A stream is no longer cut when nobody has asked for this long.
     #[serde(with = "humantime_serde")]
     pub(crate) idle: Duration,
@@ -101,7 +104,8 @@ impl Default for HlsConfig {
         Self {
             segment: Duration::from_secs(2),
             segment_longest: Duration::from_secs(10),
-            segments: 6,
+            segments: 8,
+            part: Duration::from_millis(250),
             idle: Duration::from_secs(20),
         }
     }
@@ -113,6 +117,7 @@ impl HlsConfig {
             segment: ticks(self.segment),
             longest: ticks(self.segment_longest),
             listed: self.segments,
+            part: (!self.part.is_zero()).then(|| ticks(self.part)),
         }
     }
 }

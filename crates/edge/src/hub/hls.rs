@@ -1,19 +1,27 @@
 //! HLS of a stream: one task cuts it while somebody watches.
+//!
+//! The task publishes what can be fetched as one [`Live`] after another in a watch channel. All
+//! who wait for something (a playlist with a part that is not there yet, the part itself) wait on
+//! that channel: each new part wakes them once, and whoever has what it waits for answers. What is
+//! written for one viewer is written for all.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
-use headworks_hls::{Position, Segmenter, Window};
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use headworks_hls::{Flavor, Position, Segmenter, Window};
+use headworks_media::{Frame, TrackKind, Tracks, VIDEO_CLOCK, rescale};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use uuid::Uuid;
 
-use super::{Stream, ViewerGuard, entry::Entry, lock};
+use super::{NoPicture, Stream, ViewerGuard, entry::Entry, lock};
 
 /// A session that has asked for nothing for this long no longer counts as a viewer.
 const SESSION_IDLE: Duration = Duration::from_secs(15);
@@ -31,32 +39,131 @@ pub(super) struct HlsOutput(Mutex<State>);
 #[derive(Default)]
 struct State {
     /// What the task has cut, while it runs.
-    windows: Option<watch::Receiver<Option<Arc<Window>>>>,
+    windows: Option<Windows>,
     /// Where the last task has stopped.
     position: Position,
     sessions: HashMap<Uuid, SessionUse>,
+    /// Requests under way.
+    requests: u32,
     last_request: Option<Instant>,
 }
 
+type Windows = watch::Receiver<Option<Arc<Live>>>;
+
 struct SessionUse {
+    /// Requests under way.
+    requests: u32,
     last_request: Instant,
     _guard: ViewerGuard,
 }
 
+/// What of a stream can be fetched at a moment, with its playlists.
+#[derive(Debug)]
+pub(crate) struct Live {
+    window: Window,
+    plain: OnceLock<Bytes>,
+    low_latency: OnceLock<Bytes>,
+    delta: OnceLock<Bytes>,
+}
+
+impl Live {
+    fn new(window: Window) -> Self {
+        Self {
+            window,
+            plain: OnceLock::new(),
+            low_latency: OnceLock::new(),
+            delta: OnceLock::new(),
+        }
+    }
+
+    /// Segments and parts.
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// A media playlist, written when the first viewer asks for it.
+    pub(crate) fn playlist(&self, flavor: Flavor) -> Bytes {
+        let place = match flavor {
+            Flavor::Plain => &self.plain,
+            Flavor::LowLatency => &self.low_latency,
+            Flavor::Delta => &self.delta,
+        };
+        place
+            .get_or_init(|| self.window.playlist(flavor).into())
+            .clone()
+    }
+}
+
+/// One request of an HLS viewer. While it lives the session counts as present, however long it
+/// waits.
+pub(crate) struct HlsRequest {
+    windows: Windows,
+    now: Arc<Live>,
+    presence: Presence,
+}
+
+impl HlsRequest {
+    /// What can be fetched now.
+    pub(crate) fn live(&self) -> &Arc<Live> {
+        &self.now
+    }
+
+    /// Waits at most `limit` until what can be fetched is as wanted.
+    pub(crate) async fn wait_for(
+        mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(&Window) -> bool,
+    ) -> Result<Arc<Live>, NoPicture> {
+        let is_wanted = |live: &Option<Arc<Live>>| live.as_ref().is_some_and(|l| wanted(&l.window));
+        let stream = &self.presence.stream;
+        match timeout(limit, self.windows.wait_for(is_wanted)).await {
+            Ok(Ok(live)) => live.clone().ok_or(NoPicture::Ended),
+            Ok(Err(_)) => Err(NoPicture::Ended),
+            Err(_) => Err(NoPicture::Because(stream.status().message)),
+        }
+    }
+}
+
+/// Counts a request of a session.
+struct Presence {
+    stream: Arc<Stream>,
+    session: Uuid,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let now = self.stream.clock.monotonic();
+        let mut state = lock(&self.stream.hls.0);
+        state.requests = state.requests.saturating_sub(1);
+        state.last_request = Some(now);
+        // It may be gone, with the task that has stopped meanwhile.
+        if let Some(session) = state.sessions.get_mut(&self.session) {
+            session.requests = session.requests.saturating_sub(1);
+            session.last_request = now;
+        }
+    }
+}
+
 impl Stream {
-    /// What of the stream HLS viewers can fetch now. Starts cutting if nobody did, and waits at
-    /// most `limit` for the first segment; `None` if there is none until then.
+    /// Lets an HLS viewer in. Starts cutting if nobody did, and waits at most `limit` for the
+    /// first segment; `None` if there is none until then.
     pub(crate) async fn hls(
         self: &Arc<Self>,
         session: Uuid,
         limit: Duration,
-    ) -> Option<Arc<Window>> {
+    ) -> Option<HlsRequest> {
         let first = async {
             loop {
-                let mut windows = self.join_hls(session);
+                let (mut windows, presence) = self.join_hls(session);
                 let window = windows.wait_for(Option::is_some).await;
                 match window.map(|window| window.clone()) {
-                    Ok(window) => return window,
+                    Ok(now) => {
+                        return Some(HlsRequest {
+                            windows,
+                            now: now?,
+                            presence,
+                        });
+                    }
                     Err(_) if self.has_ended() => return None,
                     // The task has just stopped, since nobody had asked; start another.
                     Err(_) => tokio::task::yield_now().await,
@@ -66,21 +173,27 @@ impl Stream {
         timeout(limit, first).await.ok()?
     }
 
-    fn join_hls(self: &Arc<Self>, session: Uuid) -> watch::Receiver<Option<Arc<Window>>> {
+    fn join_hls(self: &Arc<Self>, session: Uuid) -> (Windows, Presence) {
         let now = self.clock.monotonic();
         let mut state = lock(&self.hls.0);
         state.last_request = Some(now);
-        if state.sessions.len() < MAX_SESSIONS {
+        state.requests += 1;
+        let presence = Presence {
+            stream: Arc::clone(self),
+            session,
+        };
+        if state.sessions.len() < MAX_SESSIONS || state.sessions.contains_key(&session) {
             let entry = state.sessions.entry(session);
-            entry
-                .or_insert_with(|| SessionUse {
-                    last_request: now,
-                    _guard: self.add_viewer(),
-                })
-                .last_request = now;
+            let used = entry.or_insert_with(|| SessionUse {
+                requests: 0,
+                last_request: now,
+                _guard: self.add_viewer(),
+            });
+            used.requests += 1;
+            used.last_request = now;
         }
         if let Some(windows) = &state.windows {
-            return windows.clone();
+            return (windows.clone(), presence);
         }
         let (sender, windows) = watch::channel(None);
         state.windows = Some(windows.clone());
@@ -92,14 +205,14 @@ impl Stream {
             next: 0,
         };
         self.tasks.spawn("hls packager", packager.run());
-        windows
+        (windows, presence)
     }
 }
 
 /// Cuts one stream for as long as somebody watches.
 struct Packager {
     stream: Arc<Stream>,
-    windows: watch::Sender<Option<Arc<Window>>>,
+    windows: watch::Sender<Option<Arc<Live>>>,
     segmenter: Option<Segmenter>,
     /// The number of the description that the segmenter knows.
     description: u64,
@@ -140,9 +253,10 @@ impl Packager {
         let mut state = lock(&self.stream.hls.0);
         state
             .sessions
-            .retain(|_, session| now - session.last_request < SESSION_IDLE);
+            .retain(|_, session| session.requests > 0 || now - session.last_request < SESSION_IDLE);
         let quiet = state.last_request.map(|last| now - last);
-        let is_idle = quiet.is_none_or(|quiet| quiet >= self.stream.config.hls.idle);
+        let is_idle =
+            state.requests == 0 && quiet.is_none_or(|quiet| quiet >= self.stream.config.hls.idle);
         if is_idle {
             self.leave(&mut state);
         }
@@ -181,44 +295,79 @@ impl Packager {
                 return;
             }
             self.next += entries.len() as u64;
-            let mut cut = false;
+            let mut news = false;
             for (index, entry) in entries.iter().enumerate() {
-                cut |= self.push(entry, lost && index == 0);
+                news |= self.push(entry, lost && index == 0);
             }
-            if cut && let Some(window) = self.segmenter.as_ref().and_then(Segmenter::window) {
-                self.windows.send_replace(Some(Arc::new(window.clone())));
+            if news && let Some(window) = self.segmenter.as_ref().and_then(Segmenter::window) {
+                let live = Live::new(window.clone());
+                self.windows.send_replace(Some(Arc::new(live)));
             }
         }
     }
 
-    /// Returns true if a segment is complete.
+    /// Returns true if there is something new to fetch.
     fn push(&mut self, entry: &Entry, lost: bool) -> bool {
         let known = entry.description.number == self.description;
         let restart = lost || entry.starts_session || !known;
-        let tracks = || Arc::clone(&entry.description.tracks);
-        let outcome = match &mut self.segmenter {
-            Some(segmenter) if restart => segmenter.restart(tracks()),
-            Some(_) => Ok(false),
-            None if known => return false,
-            None => {
-                let config = self.stream.config.hls.segmenter();
-                let gop = self.stream.ring().longest_gop();
-                let position = lock(&self.stream.hls.0).position;
-                Segmenter::resume(config, tracks(), gop, position).map(|segmenter| {
-                    self.segmenter = Some(segmenter);
-                    false
-                })
-            }
-        };
+        let (tracks, frame) = media(entry);
+        if self.segmenter.is_none() && known {
+            return false;
+        }
         self.description = entry.description.number;
-        let cut = outcome.unwrap_or_else(|error| {
-            let camera = self.stream.camera();
-            tracing::warn!(camera.id = %camera, %error, "this stream cannot be cut for HLS");
+        let news = if restart {
+            self.restart(tracks, frame).unwrap_or_else(|error| {
+                let camera = self.stream.camera();
+                tracing::warn!(camera.id = %camera, %error, "this stream cannot be cut for HLS");
+                false
+            })
+        } else {
             false
-        });
+        };
         match &mut self.segmenter {
-            Some(segmenter) => segmenter.push(entry.frame.clone()) || cut,
-            None => cut,
+            Some(segmenter) => segmenter.push(frame.clone()) || news,
+            None => news,
         }
     }
+
+    /// What comes now does not continue what was before: `frame` is the first of it.
+    fn restart(
+        &mut self,
+        tracks: &Arc<Tracks>,
+        frame: &Frame,
+    ) -> Result<bool, headworks_media::Error> {
+        let tracks = Arc::clone(tracks);
+        let news = if let Some(segmenter) = &mut self.segmenter {
+            segmenter.restart(tracks)?
+        } else {
+            let config = self.stream.config.hls.segmenter();
+            let gop = self.stream.ring().longest_gop();
+            let position = lock(&self.stream.hls.0).position;
+            self.segmenter = Some(Segmenter::resume(config, tracks, gop, position)?);
+            false
+        };
+        let taken = self.taken_at(frame);
+        if let Some(segmenter) = &mut self.segmenter {
+            segmenter.set_wall(frame.dts, taken);
+        }
+        Ok(news)
+    }
+
+    /// When the camera took a picture, as far as we know: the newest one just now, and this one
+    /// so long before.
+    fn taken_at(&self, frame: &Frame) -> DateTime<Utc> {
+        let newest = {
+            let ring = self.stream.ring();
+            let mut entries = (ring.first()..ring.next()).rev().map_while(|n| ring.get(n));
+            let picture = entries.find(|entry| entry.frame.track == TrackKind::Video);
+            picture.map_or(frame.dts, |entry| entry.frame.dts)
+        };
+        let ago = rescale(newest - frame.dts, VIDEO_CLOCK, 1_000_000);
+        self.stream.clock.now() - TimeDelta::microseconds(ago)
+    }
+}
+
+/// What of an entry goes into HLS. Everything that HLS carries is picked here.
+fn media(entry: &Entry) -> (&Arc<Tracks>, &Frame) {
+    (&entry.description.tracks, &entry.frame)
 }

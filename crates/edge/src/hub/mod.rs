@@ -45,6 +45,7 @@ pub(crate) use control::{Control, NotTaken, ViewerHandle, control};
 pub(crate) use counters::Counters;
 pub(crate) use entry::Description;
 pub(crate) use format::{Format, Selection, Sound};
+pub(crate) use hls::{HlsRequest, Live};
 pub(crate) use publisher::Publisher;
 pub(crate) use sink::Sink;
 pub(crate) use status::Status;

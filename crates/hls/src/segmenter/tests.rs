@@ -1,12 +1,11 @@
-//! What players rely on, tried on streams of all shapes.
+//! Playlists as players see them, and streams of awkward shapes.
 
-use std::collections::HashMap;
+mod property;
 
 use headworks_media::{AudioParameters, VideoCodec, VideoParameters};
-use proptest::prelude::*;
 
 use super::*;
-use crate::multivariant;
+use crate::{Flavor, multivariant};
 
 const SECOND: i64 = VIDEO_CLOCK as i64;
 
@@ -15,6 +14,15 @@ fn config() -> Config {
         segment: 2 * VIDEO_CLOCK,
         longest: 6 * VIDEO_CLOCK,
         listed: 4,
+        part: None,
+    }
+}
+
+/// Parts of about a quarter of a second.
+fn low_latency() -> Config {
+    Config {
+        part: Some(VIDEO_CLOCK / 4),
+        ..config()
     }
 }
 
@@ -52,9 +60,13 @@ fn push(segmenter: &mut Segmenter, from: i64, count: i64, gop: i64) {
     }
 }
 
-fn playlist(segmenter: &Segmenter) -> String {
+fn text(segmenter: &Segmenter, flavor: Flavor) -> String {
     let window = segmenter.window().expect("a segment is complete");
-    window.playlist().expect("a segment is complete")
+    window.playlist(flavor)
+}
+
+fn playlist(segmenter: &Segmenter) -> String {
+    text(segmenter, Flavor::Plain)
 }
 
 #[test]
@@ -63,14 +75,17 @@ fn a_playlist_as_players_see_it() {
     push(&mut segmenter, 0, 126, 50);
     assert_eq!(
         playlist(&segmenter),
-        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:2\n\
+        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:2\n\
          #EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init-0.mp4\"\n\
          #EXTINF:2.00000,\nseg-0.m4s\n#EXTINF:2.00000,\nseg-1.m4s\n"
     );
     let variants = multivariant(segmenter.window().expect("open"), "s/t/media.m3u8");
-    let variants = variants.expect("a segment is complete");
     assert!(
-        variants.contains("CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=640x360\ns/t/media.m3u8\n")
+        variants.contains(
+            "CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25.000\n\
+             s/t/media.m3u8\n"
+        ),
+        "{variants}"
     );
 }
 
@@ -154,56 +169,171 @@ fn sound_before_the_first_picture_is_ignored() {
     segmenter.push(sound);
     assert!(segmenter.push(picture(2 * SECOND, true)));
     let window = segmenter.window().expect("open");
-    assert_eq!(window.segment(0).expect("kept").chunks.len(), 3);
+    assert_eq!(window.segment(0).expect("kept").chunks().count(), 3);
 }
 
-proptest! {
-    #[test]
-    fn what_players_rely_on(
-        longest_gop in 0_i64..10 * SECOND,
-        even in prop::option::of(900_i64..20_000),
-        frames in prop::collection::vec((900_i64..20_000, 0_u8..40, 0_u8..200), 100..600),
-    ) {
-        let mut segmenter = start(longest_gop);
-        let mut dts = 10 * SECOND;
-        let mut target = None;
-        let mut last_sequence = (0, 0);
-        let mut durations: HashMap<u64, u32> = HashMap::new();
-        let mut started = None;
-        let mut sections = 0_i64;
-        for (step, key, restart) in frames {
-            if restart == 0 {
-                if let (Some(begin), Some(last)) = (started.take(), segmenter.open.last()) {
-                    sections += last + segmenter.open.usual_step() - begin;
-                }
-                segmenter.restart(tracks(30)).expect("restarts");
-            }
-            dts += even.unwrap_or(step);
-            if key == 0 && started.is_none() {
-                started = Some(dts);
-            }
-            segmenter.push(picture(dts, key == 0));
-            let Some(window) = segmenter.window() else { continue };
-            prop_assert_eq!(*target.get_or_insert(window.target), window.target);
-            let mut listed = window.listed();
-            let first = listed.next().expect("not empty");
-            let sequence = (first.number, window.discontinuities);
-            prop_assert!(sequence.0 >= last_sequence.0 && sequence.1 >= last_sequence.1);
-            last_sequence = sequence;
-            prop_assert!(window.segments.len() <= 2 * config().listed + 1);
-            for segment in &window.segments {
-                let rounded = (segment.duration + VIDEO_CLOCK / 2) / VIDEO_CLOCK;
-                prop_assert!(rounded <= window.target, "{} > {}", segment.duration, window.target);
-                prop_assert_eq!(segment.length, segment.chunks.iter().map(Bytes::len).sum::<usize>() as u64);
-                prop_assert!(window.init(segment.init).is_some());
-                durations.insert(segment.number, segment.duration);
-            }
-        }
-        // All that is complete, and the open rest, is exactly the media time.
-        if let (Some(begin), Some(open)) = (started, segmenter.open.start()) {
-            sections += open - begin;
-        }
-        let sum: i64 = durations.values().map(|duration| i64::from(*duration)).sum();
-        prop_assert!(if even.is_some() { sum == sections } else { sum <= sections }, "{sum} {sections}");
+#[test]
+fn a_low_latency_playlist_as_players_see_it() {
+    let mut segmenter = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
+    segmenter.set_wall(10 * SECOND, DateTime::UNIX_EPOCH);
+    push(&mut segmenter, 0, 65, 50);
+    let all = text(&segmenter, Flavor::LowLatency);
+    let (head, rest) = all.split_once("#EXT-X-PART:").expect("has parts");
+    assert_eq!(
+        head,
+        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:2\n\
+         #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=0.79500,HOLD-BACK=6,\
+         CAN-SKIP-UNTIL=12\n#EXT-X-PART-INF:PART-TARGET=0.26500\n#EXT-X-MEDIA-SEQUENCE:0\n\
+         #EXT-X-MAP:URI=\"init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00.000Z\n"
+    );
+    assert!(
+        rest.starts_with("DURATION=0.24000,URI=\"part-0-0.m4s\",INDEPENDENT=YES\n"),
+        "{rest}"
+    );
+    assert!(
+        rest.ends_with(
+            "#EXT-X-PART:DURATION=0.08000,URI=\"part-0-8.m4s\"\n#EXTINF:2.00000,\nseg-0.m4s\n\
+             #EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:02.000Z\n\
+             #EXT-X-PART:DURATION=0.24000,URI=\"part-1-0.m4s\",INDEPENDENT=YES\n\
+             #EXT-X-PART:DURATION=0.24000,URI=\"part-1-1.m4s\"\n\
+             #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"part-1-2.m4s\"\n"
+        ),
+        "{rest}"
+    );
+    let plain = playlist(&segmenter);
+    assert!(!plain.contains("PART") && !plain.contains("SERVER-CONTROL"));
+    assert!(plain.ends_with("#EXTINF:2.00000,\nseg-0.m4s\n"), "{plain}");
+}
+
+#[test]
+fn old_parts_leave_the_playlist_and_stay_fetchable() {
+    let mut segmenter = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
+    push(&mut segmenter, 0, 210, 50);
+    let all = text(&segmenter, Flavor::LowLatency);
+    assert!(
+        !all.contains("part-1-"),
+        "more than 6 s from the end: {all}"
+    );
+    assert!(all.contains("part-2-0.m4s"), "{all}");
+    let window = segmenter.window().expect("open");
+    assert!(window.part(0, 0).is_some() && window.part(0, 9).is_none());
+}
+
+#[test]
+fn an_update_skips_what_is_older_than_the_boundary() {
+    let config = Config {
+        listed: 10,
+        ..low_latency()
+    };
+    let mut segmenter = Segmenter::new(config, tracks(30), 0).expect("starts");
+    push(&mut segmenter, 0, 301, 50);
+    let delta = text(&segmenter, Flavor::Delta);
+    assert_eq!(delta, text(&segmenter, Flavor::LowLatency), "12 s, all new");
+    push(&mut segmenter, 301, 100, 50);
+    let delta = text(&segmenter, Flavor::Delta);
+    assert!(delta.starts_with("#EXTM3U\n#EXT-X-VERSION:9\n"), "{delta}");
+    assert!(
+        delta.contains(
+            "#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-SKIP:SKIPPED-SEGMENTS=2\n#EXTINF:2.00000,\nseg-2.m4s\n"
+        ),
+        "{delta}"
+    );
+    assert!(!delta.contains("EXT-X-MAP"), "the skipped ones had it");
+}
+
+#[test]
+fn requests_that_wait_are_answered_by_what_they_name_or_what_follows_it() {
+    let mut segmenter = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
+    // Nine parts and two of the next segment.
+    push(&mut segmenter, 0, 65, 50);
+    let window = segmenter.window().expect("open");
+    assert_eq!(window.next_part(), Some((1, 2)));
+    for (segment, part, there) in [
+        (0, None, true),
+        (1, None, false),
+        (0, Some(8), true),
+        (0, Some(9), true),
+        (0, Some(1000), true),
+        (1, Some(1), true),
+        (1, Some(2), false),
+        (2, Some(0), false),
+    ] {
+        assert_eq!(window.has(segment, part), there, "{segment} {part:?}");
     }
+    // 3 / 0.265 parts ahead, and two segments.
+    for (segment, part, far) in [
+        (2, None, false),
+        (3, None, true),
+        (u64::MAX, Some(0), true),
+        (0, Some(1000), false),
+        (1, Some(13), false),
+        (1, Some(14), true),
+        (2, Some(11), false),
+        (2, Some(12), true),
+    ] {
+        assert_eq!(window.is_too_far(segment, part), far, "{segment} {part:?}");
+    }
+    push(&mut segmenter, 65, 36, 50);
+    let window = segmenter.window().expect("open");
+    assert_eq!(window.next_part(), Some((2, 0)));
+    assert!(
+        !window.has(1, Some(9)),
+        "that is the first part of segment 2"
+    );
+}
+
+#[test]
+fn a_part_target_fits_the_pictures() {
+    let of = |rate: i64| part_target(VIDEO_CLOCK / 4, SECOND / rate) / 90;
+    assert_eq!(
+        [of(30), of(25), of(15), of(10), of(6), of(2)],
+        [257, 265, 221, 221, 367, 551]
+    );
+}
+
+#[test]
+fn a_picture_that_lasts_too_long_gets_a_part_of_its_own() {
+    let mut segmenter = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
+    push(&mut segmenter, 0, 53, 50);
+    // Two pictures wait; the second lasts 1.04 s.
+    segmenter.push(picture(10 * SECOND + 52 * 3600 + SECOND, false));
+    let all = text(&segmenter, Flavor::LowLatency);
+    assert!(
+        all.contains(
+            "DURATION=0.08000,URI=\"part-1-0.m4s\",INDEPENDENT=YES\n\
+             #EXT-X-PART:DURATION=0.26500,URI=\"part-1-1.m4s\"\n"
+        ),
+        "{all}"
+    );
+}
+
+#[test]
+fn time_of_day_follows_the_world_over_a_restart() {
+    let mut segmenter = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
+    segmenter.set_wall(10 * SECOND, DateTime::UNIX_EPOCH);
+    push(&mut segmenter, 0, 60, 50);
+    segmenter.restart(tracks(30)).expect("restarts");
+    segmenter.set_wall(
+        10 * SECOND + 100 * 3600,
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(5),
+    );
+    push(&mut segmenter, 100, 10, 50);
+    let all = text(&segmenter, Flavor::LowLatency);
+    assert!(
+        all.contains(
+            "seg-1.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:05:00.000Z\n\
+             #EXT-X-PART:"
+        ),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_successor_uses_no_number_of_which_a_part_is_out() {
+    let mut first = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
+    push(&mut first, 0, 60, 50);
+    assert_eq!(first.window().and_then(Window::next_part), Some((1, 1)));
+    assert_eq!(first.position().sequence, 2);
+    let plain = start(0).position();
+    assert_eq!(plain.sequence, 0);
 }
