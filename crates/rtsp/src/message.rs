@@ -7,9 +7,11 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 mod decoder;
+mod limit;
 mod start;
 
-pub use decoder::{Decoder, Error, Limits, Skipped};
+pub use decoder::Decoder;
+pub use limit::{Error, Limits, Skipped};
 
 /// A method (RFC 2326 §10). Unknown ones are kept, so that they can be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,8 @@
 //! allowed by that answer. Players send credentials only after a 401, so an `Asked` without any is
 //! answered by [`Server::challenge`].
 //!
+//! While the embedder decides, no deadline runs: to bound its decisions is its own business.
+//!
 //! The embedder chooses the channels of interleaved tracks, so that all viewers can share the
 //! frames' bytes.
 
@@ -174,10 +176,9 @@ impl Server {
 
     /// Looks whether the deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if !self.ended && now >= self.deadline() {
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.ended = true;
             self.session = None;
-            self.waiting = None;
             self.event(Event::Timeout);
         }
     }
@@ -191,7 +192,7 @@ impl Server {
     pub fn poll_output(&mut self) -> Output<Event> {
         self.outputs
             .pop_front()
-            .unwrap_or_else(|| Output::Wait((!self.ended).then(|| self.deadline())))
+            .unwrap_or_else(|| Output::Wait(self.deadline()))
     }
 
     /// Whether `digest` proves `password` for the request that waits. If it is
@@ -225,12 +226,16 @@ impl Server {
         self.stray_frames
     }
 
-    fn deadline(&self) -> Instant {
+    fn deadline(&self) -> Option<Instant> {
+        // A client that waits for us is not silent.
+        if self.ended || self.waiting.is_some() {
+            return None;
+        }
         let limit = match self.session {
             Some(_) => self.config.session_timeout,
             None => self.config.idle_timeout,
         };
-        self.heard + limit
+        Some(self.heard + limit)
     }
 
     /// Works on what has come, until the embedder has to decide.

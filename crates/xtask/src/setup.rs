@@ -12,6 +12,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("postgresql", "the database that headworks embeds"),
     ("python3-gi", "the test cameras"),
     ("gir1.2-gst-rtsp-server-1.0", "their RTSP server"),
+    ("gstreamer1.0-rtsp", "a publisher over RTSP"),
     ("gstreamer1.0-plugins-base", "their test picture and tone"),
     ("gstreamer1.0-plugins-good", "their RTP, G.711 and JPEG"),
     ("gstreamer1.0-plugins-bad", "their H.265 and AAC"),

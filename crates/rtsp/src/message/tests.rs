@@ -1,4 +1,4 @@
-use super::{decoder::Skipped, *};
+use super::*;
 
 fn read(input: &[u8]) -> (Vec<Message>, Option<Error>, Skipped) {
     read_with(Limits::default(), input)

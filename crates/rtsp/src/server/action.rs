@@ -19,12 +19,16 @@ impl Server {
     /// Takes the waiting request if it is one that `action` answers.
     fn answer(
         &mut self,
+        now: Instant,
         action: &'static str,
         fits: impl Fn(&About) -> bool,
     ) -> Result<Waiting, Error> {
-        self.waiting
+        let waiting = self
+            .waiting
             .take_if(|waiting| fits(&waiting.about))
-            .ok_or(Error::NotAsked { action })
+            .ok_or(Error::NotAsked { action })?;
+        self.heard = now;
+        Ok(waiting)
     }
 
     /// Answers `Describe`. Every media of `description` needs a `control`, relative to the
@@ -34,7 +38,7 @@ impl Server {
         now: Instant,
         description: &Description,
     ) -> Result<(), Error> {
-        let waiting = self.answer("accept_describe", |about| {
+        let waiting = self.answer(now, "accept_describe", |about| {
             matches!(about, About::Describe | About::DescribeToSetup)
         })?;
         let asked = match waiting.about {
@@ -73,7 +77,7 @@ impl Server {
 
     /// Answers `Announce`.
     pub fn accept_announce(&mut self, now: Instant) -> Result<(), Error> {
-        let waiting = self.answer("accept_announce", |a| matches!(a, About::Announce(_)))?;
+        let waiting = self.answer(now, "accept_announce", |a| matches!(a, About::Announce(_)))?;
         if let About::Announce(description) = &waiting.about {
             let presentation = Presentation::new(&waiting.request.url, description, true);
             self.presentation = Some(presentation);
@@ -84,7 +88,7 @@ impl Server {
 
     /// Answers `Setup`.
     pub fn accept_setup(&mut self, now: Instant, grant: Grant) -> Result<(), Error> {
-        let waiting = self.answer("accept_setup", |a| matches!(a, About::Setup { .. }))?;
+        let waiting = self.answer(now, "accept_setup", |a| matches!(a, About::Setup { .. }))?;
         let About::Setup { track, record } = waiting.about else {
             return Ok(());
         };
@@ -121,7 +125,7 @@ impl Server {
 
     /// Answers `Play`. After it the tracks' packets may be sent, on TCP behind the answer.
     pub fn accept_play(&mut self, now: Instant, starts: &[Start]) -> Result<(), Error> {
-        let waiting = self.answer("accept_play", |a| matches!(a, About::Play))?;
+        let waiting = self.answer(now, "accept_play", |a| matches!(a, About::Play))?;
         let mut response = self.response();
         // Live: it begins now and has no end (§12.29).
         response.headers.push("Range", "npt=now-");
@@ -150,7 +154,7 @@ impl Server {
 
     /// Answers `Record`.
     pub fn accept_record(&mut self, now: Instant) -> Result<(), Error> {
-        let waiting = self.answer("accept_record", |a| matches!(a, About::Record))?;
+        let waiting = self.answer(now, "accept_record", |a| matches!(a, About::Record))?;
         self.enter(State::Recording);
         let response = self.response();
         self.send(&response, Some(&waiting.request));
@@ -166,7 +170,7 @@ impl Server {
     /// Says no to whatever waits: a status, and words for people if the usual ones do not say
     /// enough.
     pub fn refuse(&mut self, now: Instant, status: u16, words: Option<&str>) -> Result<(), Error> {
-        let waiting = self.answer("refuse", |_| true)?;
+        let waiting = self.answer(now, "refuse", |_| true)?;
         let mut response = Response::new(status);
         if let Some(words) = words {
             words.clone_into(&mut response.reason);
@@ -178,7 +182,7 @@ impl Server {
     /// Asks for a password (401). `stale` says that the last one was right but has to be hashed
     /// again. Wrong passwords are counted.
     pub fn challenge(&mut self, now: Instant, schemes: Schemes, stale: bool) -> Result<(), Error> {
-        let waiting = self.answer("challenge", |about| {
+        let waiting = self.answer(now, "challenge", |about| {
             matches!(
                 about,
                 About::Describe | About::DescribeToSetup | About::Announce(_)
@@ -203,7 +207,7 @@ impl Server {
 
     /// Sends the client to another server (302).
     pub fn redirect(&mut self, now: Instant, to: &Url) -> Result<(), Error> {
-        let waiting = self.answer("redirect", |_| true)?;
+        let waiting = self.answer(now, "redirect", |_| true)?;
         let mut response = Response::new(302);
         response.headers.push("Location", to.as_str());
         self.send(&response, Some(&waiting.request));

@@ -483,6 +483,20 @@ fn requests_wait_for_the_one_before_them_but_not_without_end() {
 }
 
 #[test]
+fn no_deadline_runs_while_the_embedder_decides() {
+    let mut talk = Talk::new();
+    talk.hear("DESCRIBE rtsp://h/a RTSP/1.0\nCSeq: 1\n\n");
+    assert_eq!(talk.server.poll_output(), Output::Wait(None));
+    talk.now += Duration::from_secs(100);
+    talk.server.handle_timeout(talk.now);
+    assert_eq!(talk.events.len(), 1);
+    talk.server.refuse(talk.now, 503, None).unwrap();
+    assert!(talk.drain().starts_with("RTSP/1.0 503 Service Unavailable"));
+    let idle = talk.now + Duration::from_secs(10);
+    assert_eq!(talk.server.poll_output(), Output::Wait(Some(idle)));
+}
+
+#[test]
 fn connections_that_say_nothing_end() {
     let mut talk = Talk::new();
     let idle = talk.now + Duration::from_secs(10);

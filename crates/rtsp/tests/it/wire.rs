@@ -257,8 +257,9 @@ impl ServerWire {
             }
             loop {
                 match server.poll_output() {
-                    // A player that has all that it wants does not wait for our goodbye.
-                    Output::Send(bytes) => visit.closed |= stream.write_all(&bytes).is_err(),
+                    // A player that has all that it wants does not wait for our answer. What it
+                    // has said before is still to be read.
+                    Output::Send(bytes) => drop(stream.write_all(&bytes)),
                     Output::Wait(_) => break,
                     Output::Event(event) => {
                         decide(&mut server, &event, &mut media).context("decide")?;
@@ -266,7 +267,7 @@ impl ServerWire {
                     }
                 }
             }
-            media.send(&mut stream, &mut visit)?;
+            media.send(&mut stream)?;
             match read(&mut stream, &mut buffer)? {
                 Some(count) => server.handle_input(now(), &buffer[..count])?,
                 None => visit.closed = true,
@@ -341,7 +342,7 @@ impl Media {
     }
 
     /// The first track is µ-law, the second A-law.
-    fn send(&mut self, stream: &mut TcpStream, visit: &mut Visit) -> anyhow::Result<()> {
+    fn send(&mut self, stream: &mut TcpStream) -> anyhow::Result<()> {
         if !self.playing {
             return Ok(());
         }
@@ -351,7 +352,7 @@ impl Media {
             match *to {
                 To::Channel(channel) => {
                     let header = message::frame_header(channel, packet.len()).context("fits")?;
-                    visit.closed |= stream.write_all(&[&header, &*packet].concat()).is_err();
+                    self.playing &= stream.write_all(&[&header, &*packet].concat()).is_ok();
                 }
                 To::Port(port) => {
                     if let Some((rtp, _)) = self.sockets.get(track) {
