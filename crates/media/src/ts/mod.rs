@@ -27,8 +27,8 @@ const TYPE_AAC_ADTS: u8 = 0x0f;
 const TYPE_H264: u8 = 0x1b;
 const TYPE_H265: u8 = 0x24;
 
-/// Opus in TS (ETSI TS 103 491 has no say in it; Opus's own draft has): registration and the
-/// extension descriptor with the channels.
+/// Descriptors: who has registered the format, and the channels of Opus (as FFmpeg and the Opus
+/// project's draft have it; no standard says).
 const REGISTRATION: u8 = 5;
 const EXTENSION: u8 = 0x7f;
 const EXTENSION_OPUS: u8 = 0x80;

@@ -147,9 +147,13 @@ impl Muxer {
             pcr: None,
         };
         let tables = self.tables_are_due(pts, false);
-        let mut out = self.start(tables, CellWriter::size(adaptation, length) + CELL);
-        if self.clock.is_none_or(|last| pts - LEAD >= last + CLOCK) {
-            let clock = self.tick(pts);
+        let clock = self
+            .clock
+            .is_none_or(|last| pts - LEAD >= last + CLOCK)
+            .then(|| self.tick(pts));
+        let size = CellWriter::size(adaptation, length);
+        let mut out = self.start(tables, if clock.is_some() { CELL } else { 0 } + size);
+        if let Some(clock) = clock {
             packet::write_clock(&mut out, VIDEO_PID, self.counters.video, clock);
         }
         let mut header = Vec::with_capacity(32);

@@ -63,6 +63,9 @@ impl<C: Content> Pids<C> {
         if !goes_on && !cell.discontinuity {
             output.losses.gaps += 1;
             self.lose(output);
+        } else if !goes_on && !cell.starts {
+            // What goes on here began elsewhere.
+            self.lose(output);
         }
         if cell.starts {
             self.complete(output);
