@@ -15,8 +15,8 @@ const MAX_WAITING: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demuxed {
     /// The parameters of the stream, before its first frame and whenever they change. Sound that
-    /// is announced waits for its first packet, so that it is in the first of these; a later one
-    /// in which sound appears, or changes its clock, is a new session for a [`Timeline`].
+    /// is announced is waited for, so that it is in the first of these. A later one that does not
+    /// [go on](Tracks::goes_on_from) from the one before is a new session for a [`Timeline`].
     ///
     /// [`Timeline`]: crate::Timeline
     Tracks(Arc<Tracks>),
@@ -24,7 +24,7 @@ pub enum Demuxed {
     Video {
         /// When it is decoded, 90 kHz.
         dts: i64,
-        /// When it is shown, 90 kHz.
+        /// When it is shown, 90 kHz. Broken sources say a time before `dts`.
         pts: i64,
         /// True if decoding can start here.
         key: bool,

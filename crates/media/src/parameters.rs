@@ -14,6 +14,16 @@ pub struct Tracks {
     pub audio: Option<AudioParameters>,
 }
 
+impl Tracks {
+    /// True if a session can go on with these tracks instead of those before: sound has neither
+    /// come nor gone, and keeps its clock.
+    #[must_use]
+    pub fn goes_on_from(&self, before: &Self) -> bool {
+        let clock = |tracks: &Self| tracks.audio.as_ref().map(AudioParameters::clock_rate);
+        clock(self) == clock(before)
+    }
+}
+
 /// What a decoder has to know of a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoParameters {
@@ -305,6 +315,21 @@ pub(crate) mod tests {
 
     pub(crate) fn aac() -> AudioParameters {
         AudioParameters::aac(Bytes::from_static(&[0x11, 0x90]), 48_000).expect("parses")
+    }
+
+    #[test]
+    fn new_sound_is_a_new_session() {
+        let tracks = |audio| Tracks {
+            video: h264(),
+            audio,
+        };
+        let opus = |channels| AudioParameters::Opus {
+            channels,
+            pre_skip: 0,
+        };
+        assert!(tracks(Some(aac())).goes_on_from(&tracks(Some(opus(1)))));
+        assert!(!tracks(Some(aac())).goes_on_from(&tracks(None)));
+        assert!(!tracks(None).goes_on_from(&tracks(Some(aac()))));
     }
 
     #[test]

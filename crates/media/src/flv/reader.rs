@@ -36,6 +36,15 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// For tags without the header of a file, as in RTMP's aggregate messages.
+    #[must_use]
+    pub fn without_header() -> Self {
+        Self {
+            header_is_read: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes. What is kept is at most one tag and these bytes, if [`poll`] is
     /// called until it gives `None` after each call.
     ///
@@ -222,6 +231,9 @@ mod tests {
             );
             assert_eq!(tags[2].body[..], [0xaf, 0, 0x11, 0x90]);
             assert_eq!(reader.offset(), file.len() as u64);
+            let mut headless = Reader::without_header();
+            headless.push(&file[13..]);
+            assert_eq!(read_all(&mut headless), Ok(tags));
         }
     }
 
