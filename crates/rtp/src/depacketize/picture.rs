@@ -4,6 +4,9 @@
 //! that never set the bit. Those that set it on every NAL unit are found out, and then only the
 //! timestamp counts. A picture of which something is missing is dropped as a whole.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::{BufMut, Bytes};
 use headworks_media::{VideoCodec, VideoParameters};
 
@@ -277,9 +280,7 @@ impl Pictures {
                 payload: Bytes::copy_from_slice(&current.bytes),
             }));
         }
-        if current.damaged || current.slices > 0 {
-            self.sets.seen = [false; 3];
-        }
+        self.sets.seen = [false; 3];
         let mut bytes = std::mem::take(&mut current.bytes);
         bytes.clear();
         *current = Current {
