@@ -1,3 +1,5 @@
+use headworks_media::VideoCodec;
+
 use super::*;
 use crate::testing;
 
