@@ -11,7 +11,9 @@
 
 mod clock;
 mod depacketize;
+mod fmtp;
 mod format;
+mod media;
 mod nal;
 mod packet;
 mod packetize;
@@ -27,7 +29,8 @@ mod write;
 
 pub use clock::Timestamps;
 pub use depacketize::{MAX_PICTURE, Picture, Sound};
-pub use format::{AuHeaders, Codec, Described, Format, Media};
+pub use format::Format;
+pub use media::{AuHeaders, Codec, Described, Media};
 pub use packet::{HEADER, Packet};
 pub use packetize::{Payload, Payloads, packet_count, payloads};
 pub use receiver::{Event, Options, Receiver};

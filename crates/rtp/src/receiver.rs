@@ -107,8 +107,12 @@ impl Receiver {
         }
     }
 
-    /// Takes an RTP packet that came at `now`. After an error the next packet may be good again.
+    /// Takes an RTP packet that came at `now`; RTCP too, since there are senders that use one
+    /// channel for both. After an error the next packet may be good again.
     pub fn handle_rtp(&mut self, now: Instant, bytes: &Bytes) -> Result<(), Error> {
+        if rtcp::is_rtcp(bytes) {
+            return self.handle_rtcp(now, bytes);
+        }
         let packet = Packet::parse(bytes)?;
         if !self.is_ours(packet.payload_type) {
             self.foreign += 1;

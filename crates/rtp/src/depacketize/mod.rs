@@ -4,6 +4,7 @@ mod aac;
 mod latm;
 mod picture;
 mod plain;
+mod sets;
 mod unit;
 
 use std::collections::VecDeque;

@@ -4,15 +4,14 @@
 //! that never set the bit. Those that set it on every NAL unit are found out, and then only the
 //! timestamp counts. A picture of which something is missing is dropped as a whole.
 
-use bytes::{BufMut, Bytes};
-use headworks_media::{VideoCodec, VideoParameters};
+#[cfg(test)]
+mod tests;
 
-use super::{MAX_PICTURE, Output, Outputs, Picture, unit};
-use crate::{
-    Packet,
-    depacketize::unit::Kind,
-    nal::{Syntax, parameter_sets},
-};
+use bytes::{BufMut, Bytes};
+use headworks_media::VideoParameters;
+
+use super::{MAX_PICTURE, Output, Outputs, Picture, sets::Sets, unit};
+use crate::{Packet, depacketize::unit::Kind, nal::Syntax};
 
 /// More slices than any level allows for one picture (ITU-T H.265 table A.8: 600).
 const MAX_UNITS: usize = 1024;
@@ -277,9 +276,7 @@ impl Pictures {
                 payload: Bytes::copy_from_slice(&current.bytes),
             }));
         }
-        if current.damaged || current.slices > 0 {
-            self.sets.seen = [false; 3];
-        }
+        self.sets.next_picture();
         let mut bytes = std::mem::take(&mut current.bytes);
         bytes.clear();
         *current = Current {
@@ -298,77 +295,6 @@ impl Current {
         if let Some(start) = self.fragment.take() {
             self.bytes.truncate(start);
             self.damaged = true;
-        }
-    }
-}
-
-/// The parameter sets of a track.
-#[derive(Debug)]
-struct Sets {
-    known: Option<VideoParameters>,
-    sets: [Bytes; 3],
-    /// Which of them the current picture has brought.
-    seen: [bool; 3],
-    changed: bool,
-}
-
-impl Sets {
-    fn new(known: Option<VideoParameters>) -> Self {
-        let sets = known
-            .as_ref()
-            .and_then(|known| parameter_sets(known.codec()))
-            .map(|(_, sets)| sets.map(Bytes::clone))
-            .unwrap_or_default();
-        Self {
-            known,
-            sets,
-            seen: [false; 3],
-            changed: false,
-        }
-    }
-
-    /// Takes a parameter set; false if it has to stay in its picture, since the picture has
-    /// several of this kind and containers know only one.
-    fn take(&mut self, place: usize, unit: &[u8]) -> bool {
-        if std::mem::replace(&mut self.seen[place], true) {
-            return self.sets[place] == unit;
-        }
-        if self.sets[place] != unit {
-            self.sets[place] = Bytes::copy_from_slice(unit);
-            self.changed = true;
-        }
-        true
-    }
-
-    /// Says if the parameters are others than before.
-    fn tell(&mut self, syntax: Syntax, out: &mut Outputs) {
-        let [first, second, third] = self.sets.clone();
-        let codec = match syntax {
-            Syntax::H264 => VideoCodec::H264 {
-                sps: first,
-                pps: second,
-            },
-            Syntax::H265 => VideoCodec::H265 {
-                vps: first,
-                sps: second,
-                pps: third,
-            },
-        };
-        let needed = match syntax {
-            Syntax::H264 => 2,
-            Syntax::H265 => 3,
-        };
-        let complete = self.sets[..needed].iter().all(|set| !set.is_empty());
-        if !complete || !std::mem::take(&mut self.changed) {
-            return;
-        }
-        match VideoParameters::new(codec) {
-            Ok(parameters) if self.known.as_ref() == Some(&parameters) => {}
-            Ok(parameters) => {
-                self.known = Some(parameters.clone());
-                out.push_back(Output::Parameters(Box::new(parameters)));
-            }
-            Err(error) => out.push_back(Output::BadParameters(error)),
         }
     }
 }
