@@ -93,6 +93,14 @@ fn enhanced_av1_with_opus_both_ways() -> anyhow::Result<()> {
 }
 
 #[test]
+fn of_several_tracks_the_first_is_carried() -> anyhow::Result<()> {
+    let fixture = Fixture::new(Version::Debian, &[H264, AAC], "mp4")?;
+    let twice = ["0:v", "0:v", "0:a", "0:a"].map(|stream| ["-map", stream]);
+    let path = fixture.remux(Version::Modern, "mp4", "flv", &twice.concat())?;
+    demux(&path)?.is_as_in(&fixture.source("mp4"), ROUNDING)
+}
+
+#[test]
 fn mp3_is_refused_by_name() -> anyhow::Result<()> {
     let mp3: &[&str] = &["-c:a", "libmp3lame", "-ar", "44100"];
     let fixture = Fixture::new(Version::Debian, &[H264, mp3], "flv")?;
