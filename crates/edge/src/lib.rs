@@ -8,6 +8,7 @@ mod access;
 mod agent;
 mod backoff;
 mod config;
+mod ffmpeg;
 mod http;
 mod hub;
 mod ingest;

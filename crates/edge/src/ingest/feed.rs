@@ -88,7 +88,7 @@ impl Feed {
     pub(crate) fn tracks(&mut self, tracks: Arc<Tracks>) {
         match &self.session.tracks {
             Some(before) if *before == tracks => return,
-            Some(before) if clock_rate(before) == clock_rate(&tracks) => {
+            Some(before) if tracks.goes_on_from(before) => {
                 self.publisher.change_tracks(Arc::clone(&tracks));
             }
             // Sound with another clock has nothing to go on from.
@@ -197,11 +197,6 @@ impl Session {
             is_live: false,
         }
     }
-}
-
-/// Of the sound, if there is any.
-fn clock_rate(tracks: &Tracks) -> Option<u32> {
-    tracks.audio.as_ref().map(AudioParameters::clock_rate)
 }
 
 /// What a camera is made of, for the API.

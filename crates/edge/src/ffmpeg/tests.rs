@@ -1,0 +1,66 @@
+use headworks_testkit::tool;
+use tokio::io::AsyncWriteExt as _;
+
+use super::*;
+
+fn ffmpeg(tasks: &Tasks) -> Ffmpeg {
+    let config = Config {
+        program: tool::FFMPEG.into(),
+    };
+    Ffmpeg::new(config, tasks.clone())
+}
+
+#[tokio::test]
+async fn bytes_go_through() {
+    let tasks = Tasks::new();
+    // Half a second of silence in A-law, as 16-bit samples.
+    let arguments = "-f alaw -ar 8000 -ac 1 -i pipe:0 -f s16le -ar 8000 pipe:1";
+    let mut child = ffmpeg(&tasks)
+        .start("test", arguments.split(' '))
+        .expect("starts");
+    let mut input = child.input.take().expect("has one");
+    input.write_all(&[0xd5; 4000]).await.expect("reads");
+    drop(input);
+    let mut out = Vec::new();
+    child.output.read_to_end(&mut out).await.expect("writes");
+    assert_eq!(out.len(), 8000);
+    assert_eq!(child.end().await, "FFmpeg has ended");
+    tasks.shutdown(Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_child_is_explained() {
+    let tasks = Tasks::new();
+    let arguments = ["-i", "/nowhere/at/all.mp4", "-f", "null", "-"];
+    let mut child = ffmpeg(&tasks).start("test", arguments).expect("starts");
+    let mut nothing = Vec::new();
+    child.output.read_to_end(&mut nothing).await.expect("ends");
+    // What it says comes by another way than its end.
+    tasks.shutdown(Duration::from_secs(10)).await;
+    let words = child.end().await;
+    assert!(words.starts_with("FFmpeg ended with status "), "{words}");
+    assert!(words.contains("No such file or directory"), "{words}");
+}
+
+#[tokio::test]
+async fn a_child_that_is_dropped_is_killed() {
+    let tasks = Tasks::new();
+    let arguments = "-re -f lavfi -i anullsrc -f null -".split(' ');
+    let child = ffmpeg(&tasks).start("test", arguments).expect("starts");
+    drop(child);
+    // Its log ends with it, which the tasks wait for.
+    tasks.shutdown(Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn a_missing_program_is_an_error() {
+    let config = Config {
+        program: "/nowhere/ffmpeg".into(),
+    };
+    let tasks = Tasks::new();
+    let error = Ffmpeg::new(config, tasks).start("test", ["-version"]);
+    assert_eq!(
+        error.expect_err("is not there").kind(),
+        io::ErrorKind::NotFound
+    );
+}
