@@ -1,6 +1,9 @@
 //! Who this edge is in the cluster: given once by joining, then kept on disk.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use anyhow::Context as _;
 use headworks_bootstrap::file;
@@ -91,51 +94,70 @@ pub(crate) async fn describe(
 
 /// What is configured counts; the rest is found out.
 async fn advertise(config: &Config, controller: &Url, bound: Bound) -> anyhow::Result<Advertise> {
-    let optional = async |scheme, bound: Option<SocketAddr>, configured: &Option<Url>| {
-        let Some(bound) = bound else { return Ok(None) };
-        let url = advertised(scheme, controller, bound, configured.as_ref()).await?;
-        anyhow::Ok(Some(url))
+    let listeners = [
+        (Some(bound.http), &config.http_advertise),
+        (bound.rtmp, &config.rtmp_advertise),
+        (bound.rtmps, &config.rtmps_advertise),
+        (bound.rtsp, &config.rtsp_advertise),
+        (bound.rtsps, &config.rtsps_advertise),
+    ];
+    let is_everywhere = |bound: SocketAddr| bound.ip().is_unspecified();
+    let unknown = listeners
+        .iter()
+        .any(|(bound, url)| url.is_none() && bound.is_some_and(is_everywhere));
+    let own = if unknown {
+        Some(own_address(controller).await?)
+    } else {
+        None
+    };
+    let optional = |scheme, bound: Option<SocketAddr>, configured: &Option<Url>| {
+        let url = |bound| advertised(scheme, bound, own, configured.as_ref());
+        bound.map(url).transpose()
     };
     let http = config.http_advertise.as_ref();
     Ok(Advertise {
-        http: advertised("http", controller, bound.http, http).await?,
-        rtmp: optional("rtmp", bound.rtmp, &config.rtmp_advertise).await?,
-        rtmps: optional("rtmps", bound.rtmps, &config.rtmps_advertise).await?,
-        rtsp: optional("rtsp", bound.rtsp, &config.rtsp_advertise).await?,
-        rtsps: optional("rtsps", bound.rtsps, &config.rtsps_advertise).await?,
+        http: advertised("http", bound.http, own, http)?,
+        rtmp: optional("rtmp", bound.rtmp, &config.rtmp_advertise)?,
+        rtmps: optional("rtmps", bound.rtmps, &config.rtmps_advertise)?,
+        rtsp: optional("rtsp", bound.rtsp, &config.rtsp_advertise)?,
+        rtsps: optional("rtsps", bound.rtsps, &config.rtsps_advertise)?,
     })
 }
 
-/// What is configured; else the address that we listen on; if that is all of them, the one that the
-/// system would use towards the controller.
-async fn advertised(
+/// What is configured; else the address that we listen on; if that is all of them, our `own`.
+fn advertised(
     scheme: &str,
-    controller: &Url,
     bound: SocketAddr,
+    own: Option<IpAddr>,
     configured: Option<&Url>,
 ) -> anyhow::Result<Url> {
     if let Some(url) = configured {
         return Ok(url.clone());
     }
     let mut address = bound;
-    if bound.ip().is_unspecified() {
-        let target = resolve(controller).await?;
-        let any: SocketAddr = if target.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-        };
-        // Connecting a UDP socket sends nothing; it only asks for a route.
-        let socket = UdpSocket::bind(any).await?;
-        socket
-            .connect(target)
-            .await
-            .context("find a route to the controller")?;
-        address.set_ip(socket.local_addr()?.ip());
+    if let Some(own) = own.filter(|_| bound.ip().is_unspecified()) {
+        address.set_ip(own);
     }
     format!("{scheme}://{address}/")
         .parse()
         .with_context(|| format!("edge.{scheme}_advertise"))
+}
+
+/// The address that the system would use towards the controller.
+async fn own_address(controller: &Url) -> anyhow::Result<IpAddr> {
+    let target = resolve(controller).await?;
+    let any: SocketAddr = if target.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+    };
+    // Connecting a UDP socket sends nothing; it only asks for a route.
+    let socket = UdpSocket::bind(any).await?;
+    socket
+        .connect(target)
+        .await
+        .context("find a route to the controller")?;
+    Ok(socket.local_addr()?.ip())
 }
 
 async fn resolve(url: &Url) -> anyhow::Result<SocketAddr> {
@@ -183,6 +205,7 @@ mod tests {
     #[tokio::test]
     async fn viewers_are_sent_to_an_address_that_exists() {
         let controller: Url = "http://127.0.0.1:8080".parse().expect("parses");
+        let config = crate::config::testing();
         let cases = [
             ("[::]:8081", "http://127.0.0.1:8081/"),
             ("0.0.0.0:9", "http://127.0.0.1:9/"),
@@ -191,8 +214,8 @@ mod tests {
         ];
         for (bound, expected) in cases {
             let bound = bound.parse().expect("parses");
-            let url = advertised("http", &controller, bound, None).await;
-            assert_eq!(url.expect("has a route").as_str(), expected);
+            let seen = advertise(&config, &controller, Bound::new(bound)).await;
+            assert_eq!(seen.expect("has a route").http.as_str(), expected);
         }
     }
 

@@ -92,7 +92,9 @@ impl Agent {
     /// What this node is now; waits until its own address is known.
     async fn describe(&self, backoff: &mut Backoff) -> NodeSpec {
         loop {
-            match identity::describe(&self.config, &self.controller, self.bound).await {
+            // Boxed, since it is rare and would make every future around it large.
+            let node = identity::describe(&self.config, &self.controller, self.bound);
+            match Box::pin(node).await {
                 Ok(node) => return node,
                 Err(error) => {
                     let wait = backoff.next(backoff::random());
