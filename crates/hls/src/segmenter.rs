@@ -9,7 +9,7 @@ use headworks_media::{Error, Frame, TrackKind, Tracks, VIDEO_CLOCK, rescale};
 use crate::{
     Init, Part, Position, Segment, Window,
     frames::{Frames, Taken},
-    segment::sound,
+    sound::sound,
 };
 
 /// How a stream is cut.

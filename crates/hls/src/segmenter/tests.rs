@@ -169,7 +169,8 @@ fn sound_before_the_first_picture_is_ignored() {
     segmenter.push(sound);
     assert!(segmenter.push(picture(2 * SECOND, true)));
     let window = segmenter.window().expect("open");
-    assert_eq!(window.segment(0).expect("kept").chunks().count(), 3);
+    let chunks = window.segment(0).expect("kept").chunks();
+    assert_eq!(chunks.filter(|chunk| chunk.len() == 100).count(), 2);
 }
 
 #[test]

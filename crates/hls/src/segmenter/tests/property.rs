@@ -385,12 +385,20 @@ impl Source {
         };
         let out = self.taken[0].len() - waiting;
         prop_assert_eq!(&self.taken[0][..out], &pictures[..]);
-        prop_assert!(self.taken[1].starts_with(&sound));
+        // Some may be too late, but none comes twice or out of order.
+        let mut taken = self.taken[1].iter();
+        prop_assert!(
+            sound
+                .iter()
+                .all(|number| taken.any(|taken| taken == number))
+        );
         Ok(())
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn what_players_rely_on(steps in steps(), parts in prop::bool::weighted(0.8)) {
         let config = if parts { low_latency() } else { config() };
