@@ -293,6 +293,21 @@ fn a_part_target_fits_the_pictures() {
 }
 
 #[test]
+fn a_picture_every_three_seconds_is_a_segment_and_a_part() {
+    let mut segmenter = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
+    for index in 0..5 {
+        segmenter.push(picture(10 * SECOND + index * 3 * SECOND, true));
+    }
+    let all = text(&segmenter, Flavor::LowLatency);
+    assert!(all.contains("TARGETDURATION:3\n"), "{all}");
+    assert!(all.contains("PART-TARGET=3.00000\n"), "{all}");
+    assert!(
+        all.contains("DURATION=3.00000,URI=\"part-3-0.m4s\",INDEPENDENT=YES\n#EXTINF:3.00000,\n"),
+        "{all}"
+    );
+}
+
+#[test]
 fn a_picture_that_lasts_too_long_gets_a_part_of_its_own() {
     let mut segmenter = Segmenter::new(low_latency(), tracks(30), 0).expect("starts");
     push(&mut segmenter, 0, 53, 50);
