@@ -63,6 +63,24 @@ fn a_browser_plays_within_two_seconds_and_through_a_restart_of_the_camera() {
 }
 
 #[test]
+fn a_browser_plays_on_when_the_sound_stops() {
+    let camera = Camera::start(CameraOptions {
+        audio: Audio::AacThatStops,
+        ..CameraOptions::default()
+    })
+    .expect("starts");
+    let up = Scene::up();
+    let id = up.api.add_live(&camera);
+    let urls = up.api.urls(id);
+    let mut browser = Browser::start(WebPlayer::Hls, urls.hls.as_str()).expect("starts");
+    let plays = browser
+        .wait_for_time(Duration::from_secs(10), SOON)
+        .expect("plays longer than there is sound");
+    assert!(plays.sound_bytes > 0, "silence is sound: {plays:?}");
+    assert_eq!(plays.errors, Vec::<String>::new());
+}
+
+#[test]
 fn ffmpeg_decodes_every_frame_through_a_restart_of_the_camera() {
     let mut camera = camera();
     let up = Scene::up();

@@ -1,27 +1,18 @@
 //! Frames that wait for their part.
 
 use bytes::Bytes;
-use headworks_media::{AudioParameters, Frame, TrackKind, VIDEO_CLOCK, fmp4, rescale};
+use headworks_media::{AudioParameters, Frame, TrackKind, fmp4};
 
 use fmp4::{Run, Sample};
 
-/// Sound that is further ahead of the picture than this waits for no picture: its clock is
-/// another, and what waits has to be bounded.
-const AHEAD: i64 = 5 * VIDEO_CLOCK as i64;
-
-/// A packet of AAC has so many samples. What a packet's duration is before a second one has come.
-const PACKET: i64 = 1024;
+use crate::sound::Sound;
 
 /// Collects frames in decoding order, and gives away those before a time. Sound goes by its time,
 /// not by when it came; sound that comes late goes with the next part.
 #[derive(Debug)]
 pub(crate) struct Frames {
     video: Vec<Frame>,
-    audio: Vec<Frame>,
-    /// Ticks per second of the sound.
-    rate: u32,
-    /// How long a packet of sound usually is.
-    packet: i64,
+    sound: Option<Sound>,
 }
 
 /// The frames of a part.
@@ -40,22 +31,15 @@ impl Frames {
     pub(crate) fn new(sound: Option<&AudioParameters>) -> Self {
         Self {
             video: Vec::new(),
-            audio: Vec::new(),
-            rate: sound.map_or(0, AudioParameters::clock_rate),
-            packet: PACKET,
+            sound: sound.map(Sound::new),
         }
     }
 
     pub(crate) fn push(&mut self, frame: Frame) {
-        match frame.track {
-            TrackKind::Video => self.video.push(frame),
-            TrackKind::Audio if self.rate == 0 => {}
-            TrackKind::Audio => {
-                if let Some(last) = self.audio.last() {
-                    self.packet = frame.dts - last.dts;
-                }
-                self.audio.push(frame);
-            }
+        match (frame.track, &mut self.sound) {
+            (TrackKind::Video, _) => self.video.push(frame),
+            (TrackKind::Audio, Some(sound)) => sound.push(frame),
+            (TrackKind::Audio, None) => {}
         }
     }
 
@@ -87,33 +71,29 @@ impl Frames {
 
     /// Takes what is decoded before `end`, when the next picture is.
     pub(crate) fn take_until(&mut self, end: i64) -> Taken {
-        let later = self.video.partition_point(|frame| frame.dts < end);
-        let rest = self.video.split_off(later);
-        let video = std::mem::replace(&mut self.video, rest);
-        let time = |frame: &Frame| rescale(frame.dts, self.rate, VIDEO_CLOCK);
-        let runs_away = |last: &Frame| time(last) > end.saturating_add(AHEAD);
-        let later = if self.audio.last().is_some_and(runs_away) {
-            self.audio.len()
-        } else {
-            self.audio.partition_point(|frame| time(frame) < end)
-        };
-        let rest = self.audio.split_off(later);
-        let audio = std::mem::replace(&mut self.audio, rest);
-        // A gap that is known lengthens the packet before it: decoders like that better than a hole.
-        let next = self.audio.first().map(|frame| frame.dts);
-        let audio_end = next.or(audio.last().map(|frame| frame.dts + self.packet));
-        Taken {
-            video,
-            end,
-            audio,
-            audio_end: audio_end.unwrap_or(0),
-        }
+        self.take(end, end)
     }
 
     /// Takes everything; the last picture ends at `end`.
     pub(crate) fn take_all(&mut self, end: i64) -> Taken {
-        let all = self.take_until(i64::MAX);
-        Taken { end, ..all }
+        self.take(i64::MAX, end)
+    }
+
+    fn take(&mut self, cut: i64, end: i64) -> Taken {
+        let later = self.video.partition_point(|frame| frame.dts < cut);
+        let rest = self.video.split_off(later);
+        let video = std::mem::replace(&mut self.video, rest);
+        let from = video.first().map_or(end, |frame| frame.dts);
+        let (audio, audio_end) = match &mut self.sound {
+            Some(sound) => sound.take(cut, from, end),
+            None => (Vec::new(), 0),
+        };
+        Taken {
+            video,
+            end,
+            audio,
+            audio_end,
+        }
     }
 }
 
@@ -188,44 +168,6 @@ mod tests {
             key: true,
             payload: Bytes::from_static(b"x"),
         }
-    }
-
-    fn times(frames: &[Frame]) -> Vec<i64> {
-        frames.iter().map(|frame| frame.dts).collect()
-    }
-
-    /// Pictures every 100 ms from 0, sound of 8 kHz every 128 ms.
-    fn collected() -> Frames {
-        let sound = AudioParameters::aac(Bytes::from_static(&[0x15, 0x88]), 8000).expect("parses");
-        let mut frames = Frames::new(Some(&sound));
-        for index in 0..4 {
-            frames.push(frame(TrackKind::Video, index * 9000));
-            frames.push(frame(TrackKind::Audio, index * 1024));
-        }
-        frames
-    }
-
-    #[test]
-    fn sound_goes_by_its_time() {
-        let mut frames = collected();
-        let first = frames.take_until(18_000);
-        assert_eq!(times(&first.video), [0, 9000]);
-        assert_eq!(times(&first.audio), [0, 1024], "0 and 128 ms");
-        assert_eq!(first.audio_end, 2048, "until the next, which is known");
-        let second = frames.take_until(27_000);
-        assert_eq!(times(&second.audio), [2048], "256 ms; 384 ms is later");
-        let rest = frames.take_all(36_000);
-        assert_eq!(times(&rest.audio), [3072]);
-        assert_eq!((rest.end, rest.audio_end), (36_000, 4096));
-    }
-
-    #[test]
-    fn sound_that_runs_away_does_not_pile_up() {
-        let mut frames = collected();
-        frames.push(frame(TrackKind::Audio, 8000 * 60));
-        let taken = frames.take_until(9000);
-        assert_eq!(taken.audio.len(), 5);
-        assert!(frames.audio.is_empty());
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! * each segment starts with a key frame as long as the camera sends one within the target
 //!   duration. Where it does not, segments are cut between key frames, and the playlist does not
 //!   claim independence while such a segment is in it (§4.4.2.1);
+//! * where a stream has sound, its parts have it, silence if need be;
 //! * segment durations add up to the media time, less the gaps in it;
 //! * the playlist without its skipped part is the old one's beginning and the new one's end.
 
@@ -23,6 +24,7 @@ mod frames;
 mod playlist;
 mod segment;
 mod segmenter;
+mod sound;
 mod window;
 
 pub use playlist::{Flavor, multivariant};

@@ -6,11 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use headworks_media::{AudioParameters, Error, Tracks, fmp4};
 
-/// The sound that goes into HLS: what fMP4 has an entry for. Everything that has to know whether
-/// a stream has sound here asks this.
-pub(crate) fn sound(tracks: &Tracks) -> Option<&AudioParameters> {
-    tracks.audio.as_ref().filter(|audio| fmp4::carries(audio))
-}
+use crate::sound::sound;
 
 /// An init segment: what decoders need before the media segments that name it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use headworks_media::{Error, Frame, TrackKind, Tracks, VIDEO_CLOCK, rescale};
 use crate::{
     Init, Part, Position, Segment, Window,
     frames::{Frames, Taken},
-    segment::sound,
+    sound::sound,
 };
 
 /// How a stream is cut.
@@ -274,10 +274,13 @@ impl Segmenter {
         let (Some(wanted), Some(start)) = (self.config.part, self.frames.start()) else {
             return false;
         };
-        let pictures = self.frames.pictures() as i64;
-        let target = *self
-            .part_target
-            .get_or_insert_with(|| part_target(wanted, (end - start) / pictures));
+        let length = end - start;
+        let target = *self.part_target.get_or_insert_with(|| {
+            let first = u32::try_from(length).unwrap_or(u32::MAX);
+            let segment = target(self.config, self.longest_gop, first);
+            part_target(wanted, length / self.frames.pictures() as i64)
+                .min(segment.saturating_mul(VIDEO_CLOCK))
+        });
         let mut news = false;
         while let Some(start) = self.frames.start()
             && end - start > i64::from(target)

@@ -37,6 +37,8 @@ pub enum Audio {
     None,
     /// AAC, 16 kHz mono.
     Aac,
+    /// The same, but after three seconds nothing comes any more.
+    AacThatStops,
     /// G.711 A-law, 8 kHz mono.
     G711a,
     /// G.711 µ-law, 8 kHz mono.

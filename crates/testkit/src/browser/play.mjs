@@ -20,7 +20,8 @@ const players = {
   hls: {
     script: "node_modules/hls.js/dist/hls.min.js",
     start: (video, url, config, report) => {
-      const hls = new Hls({ lowLatencyMode: true, ...config });
+      // It catches up when it has fallen behind, as pages for low latency let it.
+      const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.5, ...config });
       let [parts, segments, updates] = [0, 0, 0];
       hls.on(Hls.Events.FRAG_LOADED, (_, { part }) => (part ? parts++ : segments++));
       hls.on(Hls.Events.LEVEL_LOADED, (_, { details }) => {

@@ -49,14 +49,16 @@ def video(o):
 
 
 def audio(o):
+    # 64 ms each.
+    stop = "num-buffers=48" if o["audio"] == "aac_that_stops" else ""
     coder = {
         "aac": "audio/x-raw,rate=16000,channels=1 ! voaacenc bitrate=32000 ! rtpmp4gpay pt=97",
         "g711a": "audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay pt=8",
         "g711u": "audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay pt=0",
-    }.get(o["audio"])
+    }.get(o["audio"].removesuffix("_that_stops"))
     if coder is None:
         return ""
-    return f"audiotestsrc is-live=true volume=0.1 ! {coder} name=pay1"
+    return f"audiotestsrc is-live=true volume=0.1 {stop} ! {coder} name=pay1"
 
 
 def guard(server, factory, o):
