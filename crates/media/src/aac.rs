@@ -1,6 +1,10 @@
-//! AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
+//! AAC: AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1) and ADTS.
 
 use crate::{Error, bits::Bits};
+
+mod adts;
+
+pub use adts::{AdtsFrame, AdtsHeader, AdtsReader};
 
 const SAMPLE_RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,

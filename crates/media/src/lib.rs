@@ -21,6 +21,7 @@ pub mod opus;
 mod parameters;
 mod reorder;
 mod timeline;
+pub mod ts;
 
 pub use aac::AudioSpecificConfig;
 pub use audio_clock::AudioClock;

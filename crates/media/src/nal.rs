@@ -134,8 +134,6 @@ pub struct Picture {
     pub key: bool,
     /// NAL units with 4-byte lengths and without parameter sets.
     pub payload: Bytes,
-    /// True if the parameter sets have changed with it.
-    pub changed: bool,
 }
 
 /// The parameter sets that configure a decoder, and further picture parameter sets.
@@ -160,6 +158,8 @@ pub struct NalTrack {
     /// Further parameter sets of the configuration; every key frame gets them.
     more: Vec<Bytes>,
     parameters: Option<VideoParameters>,
+    /// They have not been told yet.
+    changed: bool,
 }
 
 impl NalTrack {
@@ -171,6 +171,7 @@ impl NalTrack {
             sets: Sets::default(),
             more: Vec::new(),
             parameters: None,
+            changed: false,
         }
     }
 
@@ -186,12 +187,14 @@ impl NalTrack {
         self.parameters.as_ref()
     }
 
-    /// Takes the parameter sets of a configuration; they replace all others. True if something has
-    /// changed.
-    pub fn configure<'a>(
-        &mut self,
-        nals: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<bool, Error> {
+    /// The parameters, if they have changed since this was last called.
+    pub fn take_changed(&mut self) -> Option<&VideoParameters> {
+        let changed = std::mem::take(&mut self.changed);
+        self.parameters.as_ref().filter(|_| changed)
+    }
+
+    /// Takes the parameter sets of a configuration; they replace all others.
+    pub fn configure<'a>(&mut self, nals: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Error> {
         let (mut sets, mut more) = (Sets::default(), Vec::new());
         let mut length = 0;
         for nal in nals {
@@ -204,9 +207,9 @@ impl NalTrack {
                 more.push(Bytes::copy_from_slice(nal));
             }
         }
-        let changed = self.apply(sets)?;
+        self.apply(sets)?;
         self.more = more;
-        Ok(changed)
+        Ok(())
     }
 
     /// Takes the NAL units of one picture. `None` if nothing is left of it: parameter sets and
@@ -226,7 +229,7 @@ impl NalTrack {
             }
             length += 4 + nal.len();
         }
-        let changed = self.apply(sets)?;
+        self.apply(sets)?;
         if length == 0 {
             return Ok(None);
         }
@@ -246,7 +249,6 @@ impl NalTrack {
         Ok(Some(Picture {
             key,
             payload: payload.into(),
-            changed,
         }))
     }
 
@@ -285,7 +287,6 @@ impl NalTrack {
             return Ok(Some(Picture {
                 key,
                 payload: sample.clone(),
-                changed: false,
             }));
         }
         self.picture(units)
@@ -325,9 +326,9 @@ impl NalTrack {
         }
     }
 
-    fn apply(&mut self, sets: Sets) -> Result<bool, Error> {
+    fn apply(&mut self, sets: Sets) -> Result<(), Error> {
         if sets == self.sets {
-            return Ok(false);
+            return Ok(());
         }
         let codec = match (self.format, sets.clone()) {
             (
@@ -348,12 +349,13 @@ impl NalTrack {
             ) => VideoCodec::H265 { vps, sps, pps },
             _ => {
                 self.sets = sets;
-                return Ok(false);
+                return Ok(());
             }
         };
         self.parameters = Some(VideoParameters::new(codec)?);
         self.sets = sets;
-        Ok(true)
+        self.changed = true;
+        Ok(())
     }
 }
 
@@ -435,20 +437,22 @@ mod tests {
                 .picture(split_annex_b(&stream))
                 .expect("parses")
                 .expect("a picture");
-            assert!(first.changed && first.key);
+            assert!(first.key);
+            assert_eq!(track.take_changed(), Some(&video));
             assert_eq!(first.payload[..], [0, 0, 0, 3, key, 1, 7]);
             assert_eq!(track.parameters(), Some(&video));
             let again = track
                 .picture(split_annex_b(&stream))
                 .expect("parses")
                 .expect("a picture");
-            assert!(!again.changed && again.key);
+            assert!(again.key);
+            assert_eq!(track.take_changed(), None);
             let stream = [0, 0, 1, other, 1, 9];
             let next = track
                 .picture(split_annex_b(&stream))
                 .expect("parses")
                 .expect("a picture");
-            assert!(!next.changed && !next.key);
+            assert!(!next.key);
             let alone = track
                 .picture(split_annex_b(&annex_b(&nals[..3])))
                 .expect("parses");
@@ -463,7 +467,8 @@ mod tests {
         // pic_parameter_set_id 1.
         nals.push(Bytes::from_static(&[0x68, 0x4b, 0xe3, 0xcb]));
         let mut track = NalTrack::new(NalFormat::H264);
-        assert_eq!(track.configure(nals.iter().map(|nal| &nal[..])), Ok(true));
+        assert_eq!(track.configure(nals.iter().map(|nal| &nal[..])), Ok(()));
+        assert_eq!(track.take_changed(), Some(&video));
         let sample = Bytes::from_static(&[0, 0, 0, 2, 0x65, 7]);
         let key = track
             .sample(&sample, 4, 5)
@@ -482,7 +487,7 @@ mod tests {
             picture.payload[..],
             [0, 0, 0, 4, 0x68, 0x4b, 0xe3, 0xcb, 0, 0, 0, 2, 0x41, 1]
         );
-        assert!(!picture.changed);
+        assert_eq!(track.take_changed(), None);
     }
 
     #[test]

@@ -175,11 +175,11 @@ impl Demuxer {
             _ => Box::new(NalTrack::new(format)),
         };
         let configured = track.configure(nals);
-        if let (Ok(_), Some(parameters)) = (&configured, track.parameters()) {
+        if let Some(parameters) = track.take_changed() {
             self.assembler.set_video(parameters);
         }
         self.video = Some(Video::Nal { track, length_size });
-        configured.map(drop)
+        configured
     }
 
     /// The NAL units of one picture begin at byte `start`. Dropped as long as nobody can decode
@@ -198,13 +198,14 @@ impl Demuxer {
         if track.format() != format {
             return Ok(());
         }
-        let Some(picture) = track.sample(&body.slice(start..), *length_size, start)? else {
-            return Ok(());
-        };
-        if let Some(parameters) = track.parameters() {
-            if picture.changed {
-                self.assembler.set_video(parameters);
-            }
+        let picture = track.sample(&body.slice(start..), *length_size, start)?;
+        // Parameter sets may come in a tag of their own.
+        if let Some(parameters) = track.take_changed() {
+            self.assembler.set_video(parameters);
+        }
+        if let Some(picture) = picture
+            && track.parameters().is_some()
+        {
             let dts = head.time * TICKS;
             let pts = dts + composition * TICKS;
             let key = head.key || picture.key;
