@@ -15,7 +15,9 @@ use headworks_types::ProblemCode;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{PlaybackState, problem::Refusal, request, takeover::Takeover, websocket};
-use crate::hub::{Control, Format, Hub, NewViewer, Selection, Sink, Stream, ViewerGuard, control};
+use crate::hub::{
+    Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Stream, ViewerGuard, control,
+};
 
 /// A request for an endless answer; its token was accepted.
 pub(super) struct Watch {
@@ -30,10 +32,7 @@ pub(super) struct Watch {
 impl FromRequestParts<PlaybackState> for Watch {
     type Rejection = Refusal;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        state: &PlaybackState,
-    ) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &PlaybackState) -> Result<Self, Refusal> {
         let camera = parts.extract::<Path<String>>().await;
         let Path(camera) = camera.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
         let camera = request::camera(&camera)?;
@@ -65,7 +64,8 @@ impl Watch {
         let takeover = opened.takeover.clone();
         takeover.request(move |socket, place| async move {
             let hub = opened.hub.clone();
-            hub.add_viewer(opened.viewer(socket.into(), None, place)).await;
+            hub.add_viewer(opened.viewer(socket.into(), None, place))
+                .await;
         });
         // The connection is taken apart while this waits.
         std::future::pending().await
@@ -89,7 +89,8 @@ impl Watch {
             let socket = Arc::new(socket);
             let sink = Sink::Tcp(Arc::clone(&socket));
             let hub = opened.hub.clone();
-            hub.add_viewer(opened.viewer(sink, Some(control), place)).await;
+            hub.add_viewer(opened.viewer(sink, Some(control), place))
+                .await;
             websocket::listen(&socket, &handle).await;
         });
         std::future::pending().await
@@ -103,6 +104,10 @@ impl Watch {
         let guard = self.stream.add_viewer_for(format.sound());
         let limit = self.hub.config().picture_wait;
         self.stream.wait_for_picture(limit).await?;
+        let start = self.stream.start();
+        if let Some(words) = start.and_then(|start| format.refuses(&start.description)) {
+            return Err(NoPicture::Because(words.to_owned()).into());
+        }
         Ok(Opened {
             takeover,
             hub: self.hub,

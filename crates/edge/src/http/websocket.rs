@@ -1,8 +1,8 @@
 //! The server's end of a WebSocket (RFC 6455) that carries media one way. The hub writes the media;
 //! here is the handshake, and what there is to say to what a client says.
 
-use axum::http::{HeaderMap, Method, header};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use axum::http::{HeaderMap, Method, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -161,12 +161,17 @@ impl Frames {
             return Ok(None);
         }
         let number = extra[..length].iter();
-        Ok(Some(number.fold(0, |sum, byte| sum << 8 | u64::from(*byte))))
+        Ok(Some(
+            number.fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+        ))
     }
 
     fn take_payload(&mut self, byte: u8) {
         self.left -= 1;
-        let is_control = self.header.first().is_some_and(|first| first & 0x0f >= CLOSE);
+        let is_control = self
+            .header
+            .first()
+            .is_some_and(|first| first & 0x0f >= CLOSE);
         if is_control && self.payload.len() < MAX_CONTROL {
             let mask = &self.header[self.header.len() - 4..];
             let byte = byte ^ mask[self.payload.len() % 4];
@@ -201,7 +206,11 @@ mod tests {
         let head = handshake(|_| ()).expect("is understood");
         let line = b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
         assert!(head.windows(line.len()).any(|window| window == line));
-        for name in [header::UPGRADE, header::CONNECTION, header::SEC_WEBSOCKET_KEY] {
+        for name in [
+            header::UPGRADE,
+            header::CONNECTION,
+            header::SEC_WEBSOCKET_KEY,
+        ] {
             assert_eq!(handshake(|headers| drop(headers.remove(name))), None);
         }
         let old = HeaderValue::from_static("8");
@@ -251,7 +260,9 @@ mod tests {
     fn an_unmasked_frame_and_a_long_control_frame_are_refused() {
         let push = |bytes: &[u8]| {
             let mut frames = Frames::default();
-            bytes.iter().try_for_each(|byte| frames.push(*byte).map(drop))
+            bytes
+                .iter()
+                .try_for_each(|byte| frames.push(*byte).map(drop))
         };
         assert_eq!(push(&[FINAL | PING, 0]), Err(Violation));
         assert_eq!(push(&[FINAL | PING, MASKED | 126]), Err(Violation));

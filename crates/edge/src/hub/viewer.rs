@@ -34,7 +34,8 @@ pub(crate) struct NewViewer {
     pub(crate) format: Format,
     /// What it wants of it.
     pub(crate) selection: Selection,
-    /// What goes out before the first byte of media.
+    /// What goes out before the first byte of media. Empty where media is datagrams: those
+    /// viewers are told everything else by somebody else.
     pub(crate) head: Bytes,
     /// What it watches.
     pub(crate) stream: Arc<Stream>,

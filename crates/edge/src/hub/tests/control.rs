@@ -61,13 +61,17 @@ impl World {
 
     async fn play(&self, sink: Sink, format: Format, start: Option<Start>) -> ViewerHandle {
         let (handle, control) = control();
+        let head = match format {
+            Format::RtpUdp => Bytes::new(),
+            _ => Bytes::from_static(b"PLAY"),
+        };
         let stream = self.stream();
         self.hub
             .add_viewer(NewViewer {
                 sink,
                 format,
                 selection: Selection::All,
-                head: Bytes::from_static(b"PLAY"),
+                head,
                 guard: stream.add_viewer_for(format.sound()),
                 stream,
                 start,
@@ -204,7 +208,10 @@ async fn datagrams_go_to_the_ports_of_their_tracks() {
         let packet = Bytes::copy_from_slice(&buffer[..count]);
         let packet = Packet::parse(&packet).expect("is RTP");
         assert_eq!(packet.sequence, first.sequence.wrapping_add(packets));
-        assert_eq!((packet.ssrc, packet.timestamp), (first.ssrc, first.timestamp));
+        assert_eq!(
+            (packet.ssrc, packet.timestamp),
+            (first.ssrc, first.timestamp)
+        );
         packets += 1;
         if packet.marker {
             break;
@@ -214,7 +221,9 @@ async fn datagrams_go_to_the_ports_of_their_tracks() {
     let count = timeout(LIMIT, rtcp.recv(&mut buffer)).await;
     let count = count.expect("in time").expect("receives");
     assert!(rtcp::parse(&buffer[..count]).is_ok());
-    let more = rtp.try_recv(&mut buffer).expect_err("sound was not asked for");
+    let more = rtp
+        .try_recv(&mut buffer)
+        .expect_err("sound was not asked for");
     assert_eq!(more.kind(), ErrorKind::WouldBlock);
     handle.end();
     assert_eq!(handle.left().await, Leave::Asked);

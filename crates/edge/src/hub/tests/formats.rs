@@ -1,7 +1,7 @@
 //! What viewers of each format receive, read by parsers that the writers know nothing of: whoever
 //! comes late, falls behind and jumps, gets a valid stream.
 
-use headworks_media::{TrackKind, flv};
+use headworks_media::{Demuxed, TrackKind, flv, ts};
 use headworks_rtmp::{Limits, chunk, wire::CHUNK_SIZE};
 use headworks_rtp::{Packet, rtcp};
 use proptest::prelude::*;
@@ -35,6 +35,7 @@ fn parse(format: Format, bytes: &[u8]) -> Vec<Seen> {
         Format::Flv => parse_flv(bytes),
         Format::FlvWebSocket => parse_flv(&messages(bytes)),
         Format::Rtmp => parse_rtmp(bytes),
+        Format::Ts => parse_ts(bytes),
         Format::RtpInterleaved => parse_rtp(bytes),
         Format::RtpUdp => unreachable!("has no byte stream"),
     }
@@ -62,7 +63,12 @@ fn parse_flv(bytes: &[u8]) -> Vec<Seen> {
     let mut configured = false;
     let mut frames = Vec::new();
     while let Some(tag) = reader.poll().expect("is FLV") {
-        frames.extend(parse_body(tag.kind, tag.timestamp, &tag.body, &mut configured));
+        frames.extend(parse_body(
+            tag.kind,
+            tag.timestamp,
+            &tag.body,
+            &mut configured,
+        ));
     }
     // The reader leaves the last PreviousTagSize until there is more.
     assert!(bytes.len() as u64 - reader.offset() <= 4, "ends with a tag");
@@ -90,15 +96,40 @@ fn messages(mut bytes: &[u8]) -> Vec<u8> {
 
 fn parse_rtmp(bytes: &[u8]) -> Vec<Seen> {
     let mut reader = chunk::Reader::new(Limits::default(), 0);
-    reader.set_chunk_size(CHUNK_SIZE as u32).expect("is allowed");
+    reader
+        .set_chunk_size(CHUNK_SIZE as u32)
+        .expect("is allowed");
     let mut input = Bytes::copy_from_slice(bytes);
     let mut configured = false;
     let mut frames = Vec::new();
     while let Some(message) = reader.next(&mut input).expect("is RTMP") {
         let kind = flv::TagKind::from_number(message.kind).expect("media");
-        frames.extend(parse_body(kind, message.timestamp, &message.payload, &mut configured));
+        frames.extend(parse_body(
+            kind,
+            message.timestamp,
+            &message.payload,
+            &mut configured,
+        ));
     }
     assert!(input.is_empty(), "ends with a message");
+    frames
+}
+
+fn parse_ts(bytes: &[u8]) -> Vec<Seen> {
+    assert_eq!(bytes.len() % ts::CELL, 0, "ends with a cell");
+    let mut demuxer = ts::Demuxer::default();
+    demuxer.push(bytes);
+    demuxer.finish();
+    let mut frames = Vec::new();
+    while let Some(found) = demuxer.poll() {
+        let (track, time, key) = match found.expect("is MPEG-TS") {
+            Demuxed::Video { dts, key, .. } => (TrackKind::Video, dts, key),
+            Demuxed::Audio { timestamp, .. } => (TrackKind::Audio, timestamp, false),
+            Demuxed::Tracks(_) => continue,
+        };
+        frames.push(seen(track, (time / 90) as u32, key));
+    }
+    assert_eq!(demuxer.losses().skipped + demuxer.losses().damaged, 0);
     frames
 }
 
@@ -184,6 +215,12 @@ impl Reader {
         self.bytes.len() - before
     }
 
+    async fn read_all(&mut self) {
+        while self.read(1 << 20) > 0 {
+            settle().await;
+        }
+    }
+
     async fn read_to_end(&mut self) {
         let rest = self.socket.read_to_end(&mut self.bytes);
         timeout(LIMIT, rest).await.expect("in time").expect("reads");
@@ -234,7 +271,9 @@ async fn play(format: Format, gop: usize, late: usize, size: usize, reads: &[usi
         world.publisher.video(pts, frame.key, frame.payload);
         for half in 0..2 {
             let timestamp = index as i64 * 320 + half * 160;
-            world.publisher.audio(timestamp, 160, testing::sound(0).payload);
+            world
+                .publisher
+                .audio(timestamp, 160, testing::sound(0).payload);
         }
         world.publisher.wake();
     };
@@ -247,18 +286,18 @@ async fn play(format: Format, gop: usize, late: usize, size: usize, reads: &[usi
         settle().await;
         viewer.read(*limit);
     }
-    // Nobody is closed before it has got what is buffered.
-    while viewer.read(1 << 20) > 0 {
-        settle().await;
-    }
-    // Both tracks leave before the end.
+    // Who has not taken everything when the stream ends is cut off.
+    viewer.read_all().await;
     picture(&mut world, late + reads.len());
     settle().await;
+    viewer.read_all().await;
     drop(world.publisher);
     viewer.read_to_end().await;
     let frames = parse(format, &viewer.bytes);
     is_valid(&frames, late + reads.len() + 1);
-    assert!(frames.iter().any(|frame| frame.track == TrackKind::Audio));
+
+    let has_sound = frames.iter().any(|frame| frame.track == TrackKind::Audio);
+    assert_eq!(has_sound, format != Format::Ts, "MPEG-TS has no G.711");
     world.tasks.shutdown(LIMIT).await;
 }
 
