@@ -9,10 +9,22 @@ mod agent;
 mod backoff;
 mod config;
 mod http;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "RTSP and RTMP listeners, and the maker of AAC, use the rest of it"
+    )
+)]
+#[expect(unused_imports, reason = "as above")]
 mod hub;
 mod ingest;
 mod metrics;
 mod service;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "RTMPS and RTSPS listeners use it")
+)]
 mod tls;
 mod work;
 

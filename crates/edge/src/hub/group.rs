@@ -145,7 +145,6 @@ impl Group {
                 self.close(index, leave, around);
             }
         }
-        drop(vectors);
         batch.clear();
         scratch.batch = batch;
         self.sent.inc_by(sent);

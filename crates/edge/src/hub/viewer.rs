@@ -266,7 +266,7 @@ impl Viewer {
     pub(super) fn write(&mut self, batch: &Batch, vectors: &Vectors<'_>, now: Instant) -> Wrote {
         if let Sink::Udp(sink) = &self.sink {
             let sent = send(sink, batch);
-            return self.note_datagrams(sent, batch, now);
+            return self.note_datagrams(&sent, batch, now);
         }
         let written = self.sink.write(vectors.as_slice());
         let wrote = self.note(written, now);
@@ -280,7 +280,7 @@ impl Viewer {
     }
 
     /// Takes note of a batch of datagrams. After a loss it goes on at a key frame.
-    fn note_datagrams(&mut self, sent: Sent, batch: &Batch, now: Instant) -> Wrote {
+    fn note_datagrams(&mut self, sent: &Sent, batch: &Batch, now: Instant) -> Wrote {
         self.at = batch.end;
         self.sent += sent.bytes;
         self.last_progress = now;
@@ -399,5 +399,16 @@ impl Viewer {
         if let Some(control) = &self.control {
             control.left(leave);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a viewer costs besides its socket and what is left of a broken-off write.
+    #[test]
+    fn a_viewer_is_small() {
+        assert!(size_of::<Viewer>() <= 256, "{}", size_of::<Viewer>());
     }
 }

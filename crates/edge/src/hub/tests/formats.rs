@@ -266,7 +266,7 @@ async fn play(format: Format, gop: usize, late: usize, size: usize, reads: &[usi
     });
     world.publisher.start_session(testing::tracks_with_sound());
     let picture = |world: &mut World, index: usize| {
-        let frame = testing::picture(0, index % gop == 0, size);
+        let frame = testing::picture(0, index.is_multiple_of(gop), size);
         let pts = index as i64 * 3600;
         world.publisher.video(pts, frame.key, frame.payload);
         for half in 0..2 {
