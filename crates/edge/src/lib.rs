@@ -10,12 +10,24 @@ mod backoff;
 mod config;
 mod ffmpeg;
 mod http;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "RTSP and RTMP listeners, and the maker of AAC, use the rest of it"
+    )
+)]
+#[expect(unused_imports, reason = "as above")]
 mod hub;
 mod ingest;
 mod metrics;
 mod rtmp;
 mod service;
 mod socket;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "RTMPS and RTSPS listeners use it")
+)]
 mod tls;
 mod work;
 

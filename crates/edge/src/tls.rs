@@ -144,3 +144,162 @@ async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::net::TcpListener;
+    use tokio_rustls::{
+        TlsConnector,
+        client::TlsStream as ClientStream,
+        rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    struct World {
+        acceptor: Acceptor,
+        listener: TcpListener,
+        roots: RootCertStore,
+        _files: tempfile::TempDir,
+    }
+
+    fn config(directory: &Path) -> Config {
+        Config {
+            certificate: Some(directory.join("tls.crt")),
+            key: Some(directory.join("tls.key")),
+        }
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let files = tempfile::tempdir().expect("makes a directory");
+            let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
+            let signed = signed.expect("signs");
+            let config = config(files.path());
+            let write = |path: &Option<PathBuf>, text: String| {
+                std::fs::write(path.as_ref().expect("is set"), text).expect("writes");
+            };
+            write(&config.certificate, signed.cert.pem());
+            write(&config.key, signed.signing_key.serialize_pem());
+            let mut roots = RootCertStore::empty();
+            roots.add(signed.cert.der().clone()).expect("is a root");
+            let acceptor = Acceptor::load(&config, Tasks::new()).expect("loads");
+            Self {
+                acceptor: acceptor.expect("is configured"),
+                listener: TcpListener::bind("127.0.0.1:0").await.expect("binds"),
+                roots,
+                _files: files,
+            }
+        }
+
+        async fn connect(&self) -> (ClientStream<TcpStream>, Plain) {
+            let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+            let client = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .expect("has versions")
+                .with_root_certificates(self.roots.clone())
+                .with_no_client_auth();
+            let connector = TlsConnector::from(Arc::new(client));
+            let address = self.listener.local_addr().expect("bound");
+            let connect = async {
+                let socket = TcpStream::connect(address).await?;
+                let name = ServerName::try_from("localhost").expect("is a name");
+                connector.connect(name, socket).await
+            };
+            let accept = async {
+                let (socket, peer) = self.listener.accept().await?;
+                let plain = self.acceptor.accept(socket).await?;
+                assert_eq!(plain.peer, peer);
+                io::Result::Ok(plain)
+            };
+            let (client, plain) = tokio::join!(connect, accept);
+            (client.expect("trusts it"), plain.expect("shakes hands"))
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_go_both_ways_and_so_does_the_end() {
+        let world = World::new().await;
+        let (mut client, mut plain) = world.connect().await;
+        client.write_all(b"question").await.expect("writes");
+        let mut question = [0; 8];
+        plain.socket.read_exact(&mut question).await.expect("reads");
+        assert_eq!(question, *b"question");
+        // More than all buffers between them take.
+        let answer: Vec<u8> = (0..3_000_000_u32).map(|n| n as u8).collect();
+        let expected = answer.clone();
+        let write = async move {
+            plain.socket.write_all(&answer).await.expect("writes");
+        };
+        let mut read = Vec::new();
+        let all = async { tokio::join!(write, client.read_to_end(&mut read)).1 };
+        let end = timeout(LIMIT, all).await.expect("in time");
+        end.expect("ends with a close_notify");
+        assert_eq!(read, expected);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_heard() {
+        let world = World::new().await;
+        let (client, mut plain) = world.connect().await;
+        drop(client);
+        let end = timeout(LIMIT, plain.socket.read(&mut [0])).await;
+        assert_eq!(end.expect("in time").expect("ends"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_is_not_finished_is_given_up() {
+        let world = World::new().await;
+        let address = world.listener.local_addr().expect("bound");
+        let _silent = TcpStream::connect(address).await.expect("connects");
+        let (socket, _) = world.listener.accept().await.expect("accepts");
+        let error = world
+            .acceptor
+            .accept(socket)
+            .await
+            .expect_err("is given up");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_tls_is_refused() {
+        let world = World::new().await;
+        let address = world.listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        client
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .await
+            .expect("writes");
+        let (socket, _) = world.listener.accept().await.expect("accepts");
+        let error = world.acceptor.accept(socket).await.expect_err("is refused");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert!(
+            Acceptor::load(&Config::default(), Tasks::new())
+                .expect("is fine")
+                .is_none()
+        );
+        let half = Config {
+            key: Some("tls.key".into()),
+            ..Config::default()
+        };
+        assert!(
+            half.validate()
+                .is_some_and(|words| words.contains("edge.tls"))
+        );
+        let files = tempfile::tempdir().expect("makes a directory");
+        let load = || Acceptor::load(&config(files.path()), Tasks::new());
+        let words = load().err().expect("is missing").to_string();
+        assert!(words.starts_with("edge.tls.certificate: read "), "{words}");
+        std::fs::write(files.path().join("tls.crt"), "nothing").expect("writes");
+        let words = load().err().expect("is empty").to_string();
+        assert!(words.ends_with("holds no certificate"), "{words}");
+    }
+}

@@ -15,7 +15,9 @@ use headworks_types::ProblemCode;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{PlaybackState, problem::Refusal, request, takeover::Takeover, websocket};
-use crate::hub::{Control, Format, Hub, NewViewer, Selection, Sink, Stream, ViewerGuard, control};
+use crate::hub::{
+    Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Stream, ViewerGuard, control,
+};
 
 /// A request for an endless answer; its token was accepted.
 pub(super) struct Watch {
@@ -102,6 +104,10 @@ impl Watch {
         let guard = self.stream.add_viewer_for(format.sound());
         let limit = self.hub.config().picture_wait;
         self.stream.wait_for_picture(limit).await?;
+        let start = self.stream.start();
+        if let Some(words) = start.and_then(|start| format.refuses(&start.description)) {
+            return Err(NoPicture::Because(words.to_owned()).into());
+        }
         Ok(Opened {
             takeover,
             hub: self.hub,

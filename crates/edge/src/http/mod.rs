@@ -14,6 +14,7 @@ mod server;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod ts;
 mod websocket;
 
 use axum::{
@@ -58,6 +59,7 @@ pub(crate) fn router(state: PlaybackState) -> Router {
         .route("/live/{camera_id}/index.m3u8", get(hls::multivariant))
         .route("/live/{camera_id}/s/{ticket}/{file}", get(hls::child))
         .route("/live/{camera_id}/stream.flv", get(flv::stream))
+        .route("/live/{camera_id}/stream.ts", get(ts::stream))
         .route("/assets/{file}", get(page::asset))
         .fallback(async || Refusal::new(ProblemCode::NotFound))
         .method_not_allowed_fallback(async || Refusal::new(ProblemCode::MethodNotAllowed))

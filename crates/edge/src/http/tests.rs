@@ -156,6 +156,56 @@ async fn flv_takes_the_socket_also_from_a_connection_that_was_used_before() {
     assert_eq!(world.publisher.stream().viewers(), 1);
 }
 
+/// The next message of a server, in a frame of its own.
+async fn message(socket: &mut TcpStream) -> (u8, Vec<u8>) {
+    let read = async {
+        let opcode = socket.read_u8().await? & 0x0f;
+        let length = match socket.read_u8().await? {
+            126 => socket.read_u16().await?.into(),
+            127 => socket.read_u64().await?,
+            short => short.into(),
+        };
+        let mut payload = vec![0; length as usize];
+        socket.read_exact(&mut payload).await?;
+        std::io::Result::Ok((opcode, payload))
+    };
+    timeout(LIMIT, read).await.expect("in time").expect("reads")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_carries_flv_answers_pings_and_closes() {
+    let mut world = World::new().await;
+    world.play(60);
+    let mut client = world.connect().await;
+    let upgrade = "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    client.send("GET", &world.path("stream.flv"), upgrade).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    let (opcode, start) = message(&mut client.0).await;
+    assert_eq!((opcode, &start[..4]), (2, &b"FLV\x01"[..]));
+    // Pictures from the last key frame on.
+    for _ in 50..60 {
+        let (opcode, tag) = message(&mut client.0).await;
+        assert_eq!((opcode, tag[0]), (2, 9));
+    }
+    let ping = [0x89, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2];
+    client.0.write_all(&ping).await.expect("writes");
+    assert_eq!(message(&mut client.0).await, (10, b"hi".to_vec()));
+    let close = [0x88, 0x82, 0, 0, 0, 0, 3, 232];
+    client.0.write_all(&close).await.expect("writes");
+    assert_eq!(message(&mut client.0).await, (8, vec![3, 232]));
+    let end = timeout(LIMIT, client.0.read(&mut [0])).await;
+    assert_eq!(end.expect("in time").expect("is closed in order"), 0);
+    let mut demand = world.publisher.stream().demand();
+    let gone = demand.wait_for(|viewers| *viewers == 0);
+    timeout(LIMIT, gone)
+        .await
+        .expect("in time")
+        .expect("counts");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hls_leads_from_the_token_to_the_segments() {
     let mut world = World::new().await;
@@ -203,7 +253,7 @@ async fn hls_leads_from_the_token_to_the_segments() {
 async fn refusals_are_problems() {
     let mut world = World::new().await;
     let other = CameraId::from(Uuid::from_u128(2));
-    for file in ["index.m3u8", "stream.flv", "watch"] {
+    for file in ["index.m3u8", "stream.flv", "stream.ts", "watch"] {
         let bare = world.get(&format!("/live/{}/{file}", world.camera)).await;
         assert_eq!(bare.status, 401);
         assert!(
@@ -224,7 +274,7 @@ async fn refusals_are_problems() {
         .publisher
         .stream()
         .set_status(SlotState::Failed, "connection refused");
-    for file in ["index.m3u8", "stream.flv"] {
+    for file in ["index.m3u8", "stream.flv", "stream.ts"] {
         let dark = world.get(&world.path(file)).await;
         assert_eq!(dark.status, 503);
         assert!(dark.head.contains("retry-after: 5"), "{}", dark.head);

@@ -74,6 +74,9 @@ pub(crate) struct Flush {
     /// RTMP and its relatives.
     #[serde(with = "humantime_serde")]
     pub(crate) rtmp: Duration,
+    /// MPEG-TS over HTTP.
+    #[serde(with = "humantime_serde")]
+    pub(crate) ts: Duration,
     /// RTSP, both transports.
     #[serde(with = "humantime_serde")]
     pub(crate) rtsp: Duration,

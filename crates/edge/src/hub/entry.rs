@@ -151,6 +151,11 @@ impl Entry {
         self.only_for.is_none_or(|only| only == sound)
     }
 
+    /// Keeps a form that could not be written from the frame alone.
+    pub(super) fn put(&self, format: Format, wire: Wire) {
+        self.forms.get(format, || wire);
+    }
+
     /// Its bytes for a viewer with these tracks; `None` if it gets nothing of it.
     pub(super) fn wire(&self, format: Format, selection: Selection) -> Option<&Arc<Wire>> {
         if !selection.has(self.frame.track) || !self.is_for(format.sound()) {
@@ -170,6 +175,7 @@ mod tests {
     fn wire_bytes_are_written_once() {
         let entry = testing::entry(testing::picture(0, true, 100));
         let wire = |format| entry.wire(format, Selection::All).expect("has a form");
+        entry.put(Format::Ts, bytes::Bytes::from_static(b"cells").into());
         for format in Format::ALL {
             assert!(Arc::ptr_eq(wire(format), wire(format)));
             let start = entry.description.start(format);

@@ -7,11 +7,12 @@ mod flv;
 mod rtmp;
 mod rtp;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use headworks_media::TrackKind;
+use headworks_media::{TrackKind, VideoCodec};
 
 use super::{
+    Stream,
     config::Flush,
     entry::{Description, Entry},
     wire::Wire,
@@ -26,6 +27,8 @@ pub(crate) enum Format {
     FlvWebSocket,
     /// RTMP messages on message stream 1, for who was told our chunk size.
     Rtmp,
+    /// MPEG-TS.
+    Ts,
     /// RTP and RTCP in an RTSP connection: pictures on channels 0 and 1, sound on 2 and 3.
     RtpInterleaved,
     /// RTP and RTCP in datagrams.
@@ -61,13 +64,14 @@ impl Selection {
 
 impl Format {
     /// How many there are.
-    pub(super) const COUNT: usize = 5;
+    pub(super) const COUNT: usize = 6;
 
     /// All of them.
     pub(super) const ALL: [Self; Self::COUNT] = [
         Self::Flv,
         Self::FlvWebSocket,
         Self::Rtmp,
+        Self::Ts,
         Self::RtpInterleaved,
         Self::RtpUdp,
     ];
@@ -83,6 +87,7 @@ impl Format {
             Self::Flv => "flv",
             Self::FlvWebSocket => "flv_websocket",
             Self::Rtmp => "rtmp",
+            Self::Ts => "ts",
             Self::RtpInterleaved => "rtp_interleaved",
             Self::RtpUdp => "rtp_udp",
         }
@@ -91,7 +96,7 @@ impl Format {
     /// Which sound its viewers get.
     pub(crate) fn sound(self) -> Sound {
         match self {
-            Self::Flv | Self::FlvWebSocket | Self::Rtmp => Sound::Aac,
+            Self::Flv | Self::FlvWebSocket | Self::Rtmp | Self::Ts => Sound::Aac,
             Self::RtpInterleaved | Self::RtpUdp => Sound::Original,
         }
     }
@@ -106,7 +111,27 @@ impl Format {
         match self {
             Self::Flv | Self::FlvWebSocket => flush.flv,
             Self::Rtmp => flush.rtmp,
+            Self::Ts => flush.ts,
             Self::RtpInterleaved | Self::RtpUdp => flush.rtsp,
+        }
+    }
+
+    /// Does what cannot be done for one frame alone, before `entries` are written, which follow
+    /// each other from number `first` on.
+    pub(super) fn prepare(self, stream: &Stream, first: u64, entries: &[Arc<Entry>]) {
+        if self == Self::Ts {
+            stream.prepare_transport(first, entries);
+        }
+    }
+
+    /// Why it cannot carry the picture, if that is so.
+    pub(crate) fn refuses(self, description: &Description) -> Option<&'static str> {
+        match (self, description.tracks.video.codec()) {
+            (Self::Ts, VideoCodec::Av1 { .. }) => Some("MPEG-TS cannot carry AV1"),
+            (Self::RtpInterleaved | Self::RtpUdp, VideoCodec::Av1 { .. }) => {
+                Some("AV1 is not sent by RTSP here")
+            }
+            _ => None,
         }
     }
 
@@ -116,7 +141,8 @@ impl Format {
             Self::Flv => flv::start(description),
             Self::FlvWebSocket => flv::in_messages(&flv::start(description)),
             Self::Rtmp => rtmp::start(description),
-            Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
+            // Tables stand before each key frame.
+            Self::Ts | Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
         }
     }
 
@@ -127,7 +153,7 @@ impl Format {
             Self::FlvWebSocket => flv::in_messages(&flv::headers(description)),
             Self::Rtmp => rtmp::headers(description),
             // Parameter sets stand before each key frame.
-            Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
+            Self::Ts | Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
         }
     }
 
@@ -137,6 +163,8 @@ impl Format {
             Self::Flv => flv::frame(entry),
             Self::FlvWebSocket => flv::in_messages(&flv::frame(entry)),
             Self::Rtmp => rtmp::frame(entry),
+            // Written in order by `prepare`.
+            Self::Ts => Wire::default(),
             Self::RtpInterleaved => rtp::in_stream(entry),
             Self::RtpUdp => rtp::in_datagrams(entry),
         }

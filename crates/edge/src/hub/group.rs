@@ -44,6 +44,14 @@ pub(super) struct Kind {
     pub(super) selection: Selection,
 }
 
+impl Kind {
+    /// Takes the pieces of `entries`, which follow each other, for viewers that stand at `from`.
+    fn fill(&self, batch: &mut Batch, from: Position, entries: &[Arc<Entry>]) {
+        self.format.prepare(&self.stream, from.next, entries);
+        batch.fill(from, entries, self.format, self.selection);
+    }
+}
+
 impl PartialEq for Kind {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.stream, &other.stream)
@@ -137,7 +145,6 @@ impl Group {
                 self.close(index, leave, around);
             }
         }
-        drop(vectors);
         batch.clear();
         scratch.batch = batch;
         self.sent.inc_by(sent);
@@ -159,12 +166,7 @@ impl Group {
             scratch.entries.extend(entries);
             complete
         };
-        out.fill(
-            self.at,
-            &scratch.entries,
-            self.kind.format,
-            self.kind.selection,
-        );
+        self.kind.fill(out, self.at, &scratch.entries);
         scratch.entries.clear();
         self.at = out.end;
         complete
@@ -267,12 +269,7 @@ impl Group {
                 break;
             }
             let batch = &mut scratch.single;
-            batch.fill(
-                from,
-                &scratch.entries,
-                self.kind.format,
-                self.kind.selection,
-            );
+            self.kind.fill(batch, from, &scratch.entries);
             if batch.pieces.is_empty() {
                 viewer.skip_to(batch.end);
             } else {

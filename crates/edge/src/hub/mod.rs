@@ -28,6 +28,7 @@ mod stream;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod udp;
 mod viewer;
 mod wire;

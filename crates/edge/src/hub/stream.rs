@@ -21,6 +21,7 @@ use super::{
     lock, numbering,
     ring::Ring,
     shard::Link,
+    transport::Transport,
 };
 
 /// One camera's media on this edge: written by one [`Publisher`](super::Publisher), read by many.
@@ -31,6 +32,7 @@ pub(crate) struct Stream {
     pub(super) tasks: Tasks,
     pub(super) counters: Counters,
     ring: Mutex<Ring>,
+    transport: Mutex<Transport>,
     /// The shards that have viewers of it.
     links: Mutex<Vec<Arc<Link>>>,
     progress: watch::Sender<Progress>,
@@ -147,6 +149,7 @@ impl Stream {
             tasks,
             counters,
             ring: Mutex::new(Ring::new(config.limits())),
+            transport: Mutex::default(),
             links: Mutex::default(),
             progress: watch::Sender::default(),
             viewers: watch::Sender::default(),
@@ -261,6 +264,11 @@ impl Stream {
     /// Until when frames can be read by their number.
     pub(super) fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
         lock(&self.ring)
+    }
+
+    /// Sees to it that these entries have their MPEG-TS.
+    pub(super) fn prepare_transport(&self, first: u64, entries: &[Arc<Entry>]) {
+        lock(&self.transport).prepare(&self.ring, first, entries);
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {

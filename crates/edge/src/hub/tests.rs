@@ -15,6 +15,9 @@ use uuid::Uuid;
 
 use super::{testing::tracks, *};
 
+mod control;
+mod formats;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 struct World {

@@ -12,7 +12,7 @@ use nix::{
     errno::Errno,
     sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg},
 };
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::net::UdpSocket;
 
 use super::wire::Datagrams;
 
@@ -50,35 +50,41 @@ impl UdpSink {
             true => (&self.rtcp, peer.rtcp),
             false => (&self.rtp, peer.rtp),
         };
-        if datagrams.bytes.len() <= datagrams.segment {
-            return socket.try_send_to(&datagrams.bytes, address);
+        let address = SockaddrStorage::from(address);
+        let segment = datagrams.segment;
+        if datagrams.bytes.len() <= segment {
+            return send(socket, &datagrams.bytes, None, &address);
         }
-        match send_cut(socket, datagrams, address) {
-            Err(error) if is_refused(&error) => send_each(socket, datagrams, address),
+        let cut = u16::try_from(segment).unwrap_or(u16::MAX);
+        match send(socket, &datagrams.bytes, Some(&cut), &address) {
+            Err(error) if is_refused(&error) => {
+                let mut each = datagrams.bytes.chunks(segment.max(1));
+                each.try_fold(0, |sum, one| Ok(sum + send(socket, one, None, &address)?))
+            }
             sent => sent,
         }
     }
 }
 
-/// The kernel cuts the run.
-fn send_cut(socket: &UdpSocket, run: &Datagrams, address: SocketAddr) -> io::Result<usize> {
-    let segment = u16::try_from(run.segment).unwrap_or(u16::MAX);
-    let address = SockaddrStorage::from(address);
-    let slices = [IoSlice::new(&run.bytes)];
-    let control = [ControlMessage::UdpGsoSegments(&segment)];
+/// One system call. The kernel cuts the bytes into datagrams of length `cut`. tokio is not asked
+/// whether the socket is ready: nobody waits for it, and it knows only after the first failure.
+fn send(
+    socket: &UdpSocket,
+    bytes: &[u8],
+    cut: Option<&u16>,
+    address: &SockaddrStorage,
+) -> io::Result<usize> {
+    let slices = [IoSlice::new(bytes)];
+    let cut = cut.map(ControlMessage::UdpGsoSegments);
     let flags = MsgFlags::MSG_DONTWAIT;
-    socket.try_io(Interest::WRITABLE, || {
-        let sent = sendmsg(socket.as_raw_fd(), &slices, &control, flags, Some(&address));
-        Ok(sent?)
-    })
-}
-
-fn send_each(socket: &UdpSocket, run: &Datagrams, address: SocketAddr) -> io::Result<usize> {
-    let mut sent = 0;
-    for datagram in run.bytes.chunks(run.segment.max(1)) {
-        sent += socket.try_send_to(datagram, address)?;
-    }
-    Ok(sent)
+    let sent = sendmsg(
+        socket.as_raw_fd(),
+        &slices,
+        cut.as_slice(),
+        flags,
+        Some(address),
+    );
+    Ok(sent?)
 }
 
 /// Kernels before 4.18, devices without checksums of their own, and paths whose MTU is below the

@@ -34,7 +34,8 @@ pub(crate) struct NewViewer {
     pub(crate) format: Format,
     /// What it wants of it.
     pub(crate) selection: Selection,
-    /// What goes out before the first byte of media.
+    /// What goes out before the first byte of media. Empty where media is datagrams: those
+    /// viewers are told everything else by somebody else.
     pub(crate) head: Bytes,
     /// What it watches.
     pub(crate) stream: Arc<Stream>,
@@ -265,7 +266,7 @@ impl Viewer {
     pub(super) fn write(&mut self, batch: &Batch, vectors: &Vectors<'_>, now: Instant) -> Wrote {
         if let Sink::Udp(sink) = &self.sink {
             let sent = send(sink, batch);
-            return self.note_datagrams(sent, batch, now);
+            return self.note_datagrams(&sent, batch, now);
         }
         let written = self.sink.write(vectors.as_slice());
         let wrote = self.note(written, now);
@@ -279,7 +280,7 @@ impl Viewer {
     }
 
     /// Takes note of a batch of datagrams. After a loss it goes on at a key frame.
-    fn note_datagrams(&mut self, sent: Sent, batch: &Batch, now: Instant) -> Wrote {
+    fn note_datagrams(&mut self, sent: &Sent, batch: &Batch, now: Instant) -> Wrote {
         self.at = batch.end;
         self.sent += sent.bytes;
         self.last_progress = now;
@@ -398,5 +399,16 @@ impl Viewer {
         if let Some(control) = &self.control {
             control.left(leave);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a viewer costs besides its socket and what is left of a broken-off write.
+    #[test]
+    fn a_viewer_is_small() {
+        assert!(size_of::<Viewer>() <= 256, "{}", size_of::<Viewer>());
     }
 }

@@ -143,7 +143,7 @@ fn h264_and_aac_with_a_digest_password_play_as_flv_and_hls() {
     let report = world.wait_for(SlotState::Live);
     assert_eq!(report.message, "H.264 320x240, AAC");
     assert_eq!(report.tracks[0].width, Some(320));
-    for file in ["stream.flv", "index.m3u8"] {
+    for file in ["stream.flv", "stream.ts", "index.m3u8"] {
         clean(
             &judge::decode(&world.url(file), 3).expect("decodes"),
             &["h264", "aac"],
@@ -171,6 +171,8 @@ fn h265_and_g711_play_as_enhanced_flv_and_as_hls_without_sound() {
     world.wait_for(SlotState::Live);
     let flv = judge::decode_modern(&world.url("stream.flv"), 3).expect("decodes");
     clean(&flv, &["hevc", "pcm_alaw"]);
+    let ts = judge::decode(&world.url("stream.ts"), 3).expect("decodes");
+    clean(&ts, &["hevc"]);
     let hls = judge::decode(&world.url("index.m3u8"), 3).expect("decodes");
     clean(&hls, &["hevc"]);
     world.stop();
@@ -190,6 +192,8 @@ fn b_frames_over_udp_come_out_clean() {
     world.wait_for(SlotState::Live);
     let flv = judge::decode(&world.url("stream.flv"), 4).expect("decodes");
     clean(&flv, &["h264", "pcm_mulaw"]);
+    let ts = judge::decode(&world.url("stream.ts"), 4).expect("decodes");
+    clean(&ts, &["h264"]);
     let hls = judge::decode(&world.url("index.m3u8"), 4).expect("decodes");
     clean(&hls, &["h264"]);
     world.stop();
