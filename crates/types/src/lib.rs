@@ -17,6 +17,7 @@ mod page;
 mod playback;
 mod problem;
 mod project;
+mod restream;
 mod secret;
 mod stream;
 mod stream_key;
@@ -31,7 +32,8 @@ pub use camera::{
 pub use event::{Event, EventKind};
 pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
 pub use id::{
-    ApiKeyId, CameraId, GrantId, IdError, JoinTokenId, NodeId, ProjectId, StreamKeyId, UserId,
+    ApiKeyId, CameraId, GrantId, IdError, JoinTokenId, NodeId, ProjectId, RestreamId, StreamKeyId,
+    UserId,
 };
 pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
@@ -45,6 +47,12 @@ pub use playback::{
 };
 pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
+pub use restream::{
+    AlibabaVariant, Placeholders, Restream, RestreamAudio, RestreamCreate, RestreamImport,
+    RestreamImportItem, RestreamImportOutcome, RestreamImportResult, RestreamSigning,
+    RestreamState, RestreamStatus, RestreamTemplate, RestreamUpdate, RestreamVideo, SigningKeySlot,
+    TencentHash, UrlRenewal, X264Preset,
+};
 pub use secret::Secret;
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};

@@ -141,6 +141,7 @@ impl Ingests {
                 since: status.since,
                 tracks: status.tracks,
                 viewers: slot.stream.viewers(),
+                restream: None,
             }
         };
         slots.iter().map(report).collect()

@@ -50,6 +50,7 @@ fn report(node_id: NodeId, camera: CameraId, epoch: i64, state: SlotState) -> Re
             since: DateTime::UNIX_EPOCH,
             tracks: Vec::new(),
             viewers: 3,
+            restream: None,
         },
     }
 }
