@@ -12,6 +12,7 @@ mod http;
 mod hub;
 mod ingest;
 mod metrics;
+pub mod restream;
 mod service;
 mod work;
 

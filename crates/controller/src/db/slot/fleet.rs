@@ -40,6 +40,8 @@ pub(crate) async fn slot_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<Flee
                 },
                 placement: from_json(row.placement)?,
                 cost: held.unwrap_or(INGEST_COST),
+                follows: None,
+                bound: None,
             },
             epoch: row.epoch,
             reason: row.reason,
