@@ -342,7 +342,7 @@ pub struct SlotReport {
 }
 
 /// How a push goes, since this assignment. Texts in it hold no secret and no signed URL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RestreamReport {
     /// Bytes written to the target.
     pub bytes_sent: u64,

@@ -4,13 +4,16 @@ use headworks_types::{CameraSource, NodeId, ProjectId, StartMode, edge::SlotKey}
 use sqlx::PgConnection;
 
 use super::slot_key;
-use crate::db::from_json;
+use crate::db::{
+    from_json,
+    restream::{DesiredRestream, restream_desired},
+};
 
 /// A slot of a node, with its camera. Epoch and version together tell whether it has changed.
 pub(crate) struct Desired {
     pub(crate) key: SlotKey,
     pub(crate) epoch: i64,
-    /// The camera's version.
+    /// The camera's version, and its restream's.
     pub(crate) version: i64,
     pub(crate) project_id: ProjectId,
     pub(crate) camera_name: String,
@@ -18,6 +21,8 @@ pub(crate) struct Desired {
     /// Sealed.
     pub(crate) credentials: Option<Vec<u8>>,
     pub(crate) start: StartMode,
+    /// Of a restream.
+    pub(crate) restream: Option<DesiredRestream>,
 }
 
 /// All slots of the node, in the order of their keys.
@@ -36,7 +41,7 @@ pub(crate) async fn desired_list(
            ORDER BY s.camera_id, s.role, s.ordinal"#,
         node.uuid()
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     let slots = rows.into_iter().map(|row| {
         Ok(Desired {
@@ -48,7 +53,17 @@ pub(crate) async fn desired_list(
             source: from_json(row.source)?,
             credentials: row.credentials,
             start: from_json(row.start.into())?,
+            restream: None,
         })
     });
-    slots.collect()
+    let mut slots = slots.collect::<sqlx::Result<Vec<_>>>()?;
+    let mut restreams = restream_desired(conn, node).await?;
+    for slot in &mut slots {
+        slot.restream = restreams.remove(&slot.key);
+        slot.version += slot
+            .restream
+            .as_ref()
+            .map_or(0, |restream| restream.version);
+    }
+    Ok(slots)
 }
