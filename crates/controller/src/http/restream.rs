@@ -87,7 +87,10 @@ async fn list(
         labels: label_filter(query.labels)?,
         external_id: text_filter("external_id", query.external_id)?,
     };
-    let sight = caller.sight()?;
+    let sight = match camera {
+        Some(_) => caller.sight()?,
+        None => caller.sight_of_managed()?,
+    };
     let mut conn = state.pool.acquire().await?;
     if let Some(camera) = camera {
         require_managed(&mut conn, &sight, camera).await?;

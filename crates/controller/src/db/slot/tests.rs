@@ -1,5 +1,6 @@
 //! Every function of slots on a real PostgreSQL, and the invariants I1 and I2.
 
+mod handover;
 mod race;
 
 use chrono::{DateTime, Utc};
