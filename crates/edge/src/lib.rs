@@ -21,6 +21,7 @@ mod http;
 mod hub;
 mod ingest;
 mod metrics;
+pub mod restream;
 mod rtmp;
 mod service;
 mod socket;

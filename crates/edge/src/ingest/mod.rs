@@ -190,6 +190,7 @@ impl Ingests {
                 viewers: slot.stream.viewers(),
                 publisher: None,
                 refused: None,
+                restream: None,
             }
         };
         slots.iter().map(report).collect()
