@@ -82,10 +82,10 @@ impl Group {
         Self {
             interval: kind.format.flush(&around.config.flush),
             sent: around.counters.sent(kind.format),
+            at: newest(&kind.stream),
             kind,
             link,
             viewers: Vec::new(),
-            at: Position::default(),
             last_flush: now,
             blocked: 0,
             unblocked: false,
@@ -136,7 +136,7 @@ impl Group {
             if batch.is_last && viewer.is_at(batch.end) {
                 wrote.leave = wrote.leave.or(Some(Leave::Changed));
             }
-            let behind = !viewer.is_at(self.at) && !viewer.blocked;
+            let behind = !viewer.is_at(self.at) && !viewer.is_idle();
             if behind && wrote.leave.is_none() {
                 wrote.add(self.catch_up(index, scratch, around, now));
             }
@@ -144,6 +144,10 @@ impl Group {
             if let Some(leave) = wrote.leave.or(ended) {
                 self.close(index, leave, around);
             }
+        }
+        if batch.is_last {
+            // Who comes now is told of what follows.
+            self.at = newest(&self.kind.stream);
         }
         batch.clear();
         scratch.batch = batch;
@@ -283,10 +287,6 @@ impl Group {
                 break;
             }
         }
-        // Datagrams were lost.
-        if viewer.last_jump() != jump {
-            around.counters.jumps.inc();
-        }
         scratch.entries.clear();
         scratch.single.clear();
         total
@@ -310,5 +310,13 @@ impl Group {
         if leave == Leave::Slow {
             around.counters.slow.inc();
         }
+    }
+}
+
+/// Where somebody stands who knows nothing and waits for the next frame.
+fn newest(stream: &Stream) -> Position {
+    Position {
+        next: stream.ring().next(),
+        ..Position::default()
     }
 }

@@ -116,6 +116,8 @@ fn is_loss(error: &io::Error) -> bool {
 /// What a viewer gets of the stream now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    /// Datagrams to it were lost.
+    Lost,
     /// It can only go on at a key frame.
     NeedsKey,
     /// Each frame in turn.
@@ -184,6 +186,11 @@ impl Viewer {
         self.at == position && self.mode == Mode::Playing && self.rest.is_empty() && !self.blocked
     }
 
+    /// True if nothing is due for it, whatever comes.
+    pub(super) fn is_idle(&self) -> bool {
+        self.blocked || self.mode == Mode::Paused && self.rest.is_empty()
+    }
+
     pub(super) fn control(&self) -> Option<&Control> {
         self.control.as_ref()
     }
@@ -214,11 +221,14 @@ impl Viewer {
         now: Instant,
     ) -> Option<Position> {
         out.clear();
-        if self.at.next < ring.first() && self.mode == Mode::Playing {
+        let is_behind = self.at.next < ring.first() && self.mode == Mode::Playing;
+        if is_behind {
+            self.at.next = ring.newest_key().unwrap_or(ring.next());
+        }
+        if is_behind || self.mode == Mode::Lost {
             if self.count_jump(now) > limit {
                 return None;
             }
-            self.at.next = ring.newest_key().unwrap_or(ring.next());
             self.mode = Mode::NeedsKey;
         }
         if self.mode == Mode::NeedsKey {
@@ -285,8 +295,7 @@ impl Viewer {
         self.sent += sent.bytes;
         self.last_progress = now;
         if sent.lost {
-            self.mode = Mode::NeedsKey;
-            self.count_jump(now);
+            self.mode = Mode::Lost;
         }
         Wrote {
             bytes: sent.bytes,
