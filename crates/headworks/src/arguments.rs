@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
     Noun, api_key::ApiKeyVerb, camera::CameraVerb, grant::GrantVerb, join_token::JoinTokenVerb,
-    node::NodeVerb, token::TokenVerb, user::UserVerb,
+    node::NodeVerb, restream::RestreamVerb, token::TokenVerb, user::UserVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Edge(ServeArguments),
     /// Cameras: what is watched
     Camera(Noun<CameraVerb>),
+    /// Restreams: pushes of cameras to other people's servers
+    Restream(Noun<RestreamVerb>),
     /// Users: the people who watch
     User(Noun<UserVerb>),
     /// API keys: how programs and operators sign in

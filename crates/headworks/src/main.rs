@@ -49,6 +49,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Controller(arguments) => Box::pin(serve::controller(&arguments)).await,
         Command::Edge(arguments) => Box::pin(serve::edge(&arguments)).await,
         Command::Camera(command) => operator::camera::run(command).await,
+        Command::Restream(command) => Box::pin(operator::restream::run(command)).await,
         Command::User(command) => operator::user::run(command).await,
         Command::ApiKey(command) => operator::api_key::run(command).await,
         Command::Grant(command) => operator::grant::run(command).await,
