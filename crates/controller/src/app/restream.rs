@@ -67,7 +67,8 @@ pub(crate) async fn restream_create(
         ordinal: *ordinals.get(&camera).ok_or_else(|| too_many(camera))?,
         row: row(&state.keys, id, new)?,
     };
-    name_conflicts(db::restream_insert(conn, &new).await, &new.row)?;
+    let inserted = db::restream_insert(conn, std::slice::from_ref(&new)).await;
+    name_conflicts(inserted, &new.row)?;
     let restream = get(state, conn, project, id).await?.thing;
     announce(
         conn,

@@ -92,7 +92,7 @@ pub(crate) async fn restream(
             enabled: true,
         },
     };
-    let inserted = restream_insert(conn, &new).await;
+    let inserted = restream_insert(conn, std::slice::from_ref(&new)).await;
     inserted.expect("inserts a restream");
     (new.id, restream_slot(camera, ordinal).expect("is a slot"))
 }

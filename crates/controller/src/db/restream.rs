@@ -254,44 +254,69 @@ pub(crate) async fn restream_find(
         .collect())
 }
 
-/// Adds a restream.
+/// Adds the restreams in one statement.
 pub(crate) async fn restream_insert(
     conn: &mut PgConnection,
-    new: &NewRestream,
+    restreams: &[NewRestream],
 ) -> sqlx::Result<()> {
-    let NewRestream {
-        id,
-        camera_id,
-        project_id,
-        ordinal,
-        row,
-    } = new;
+    let ids: Vec<_> = restreams.iter().map(|new| new.id.uuid()).collect();
+    let cameras: Vec<_> = restreams.iter().map(|new| new.camera_id.uuid()).collect();
+    let projects: Vec<_> = restreams.iter().map(|new| new.project_id.uuid()).collect();
+    let ordinals: Vec<_> = restreams.iter().map(|new| new.ordinal).collect();
+    let rows = || restreams.iter().map(|new| &new.row);
+    let names: Vec<_> = rows().map(|row| row.name.clone()).collect();
+    let external_ids: Vec<_> = rows().map(|row| row.external_id.clone()).collect();
+    let labels = column(rows(), |row| to_json(&row.labels))?;
+    let urls: Vec<_> = rows().map(|row| row.url.to_string()).collect();
+    let transports = column(rows(), |row| to_text(&row.transport))?;
+    let verified: Vec<_> = rows().map(|row| row.tls_verify).collect();
+    let signings = column(rows(), |row| to_json(&row.signing))?;
+    let secrets: Vec<_> = rows().map(|row| row.secrets.clone()).collect();
+    let credentials: Vec<_> = rows().map(|row| row.has_credentials).collect();
+    let stream_keys: Vec<_> = rows().map(|row| row.has_stream_key).collect();
+    let videos = column(rows(), |row| to_json(&row.video))?;
+    let audios = column(rows(), |row| to_text(&row.audio))?;
+    let enabled: Vec<_> = rows().map(|row| row.enabled).collect();
     let result = sqlx::query!(
         r#"INSERT INTO restream (id, camera_id, project_id, ordinal, name, external_id, labels, url,
                                  transport, tls_verify, signing, secrets, has_credentials,
                                  has_stream_key, video, audio, enabled)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"#,
-        id.uuid(),
-        camera_id.uuid(),
-        project_id.uuid(),
-        ordinal,
-        row.name,
-        row.external_id,
-        to_json(&row.labels)?,
-        row.url.as_str(),
-        to_text(&row.transport)?,
-        row.tls_verify,
-        to_json(&row.signing)?,
-        row.secrets,
-        row.has_credentials,
-        row.has_stream_key,
-        to_json(&row.video)?,
-        to_text(&row.audio)?,
-        row.enabled
+           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::text[],
+                                $6::text[], $7::jsonb[], $8::text[], $9::text[], $10::boolean[],
+                                $11::jsonb[], $12::bytea[], $13::boolean[], $14::boolean[],
+                                $15::jsonb[], $16::text[], $17::boolean[])"#,
+        &ids,
+        &cameras,
+        &projects,
+        &ordinals,
+        &names,
+        &external_ids as &[Option<String>],
+        &labels,
+        &urls,
+        &transports,
+        &verified,
+        &signings,
+        &secrets as &[Option<Vec<u8>>],
+        &credentials,
+        &stream_keys,
+        &videos,
+        &audios,
+        &enabled
     )
     .execute(conn)
     .await?;
-    ensure_one_row(&result)
+    if result.rows_affected() == restreams.len() as u64 {
+        Ok(())
+    } else {
+        Err(sqlx::Error::RowNotFound)
+    }
+}
+
+fn column<'a, T>(
+    rows: impl Iterator<Item = &'a RestreamRow>,
+    value: impl Fn(&RestreamRow) -> sqlx::Result<T>,
+) -> sqlx::Result<Vec<T>> {
+    rows.map(value).collect()
 }
 
 /// Writes everything that may change; the version rises.

@@ -272,6 +272,7 @@ async fn insert(
     }
     let planned: Vec<_> = items.iter().filter_map(Item::camera).collect();
     let ordinals = restream_slot_insert(conn, &planned).await?;
+    let mut restreams = Vec::new();
     for item in items {
         let Item::New(plan) = item else { continue };
         let Some(&ordinal) = ordinals.get(&plan.camera_id) else {
@@ -283,16 +284,15 @@ async fn insert(
             );
             continue;
         };
-        let new = NewRestream {
+        restreams.push(NewRestream {
             id: plan.id,
             camera_id: plan.camera_id,
             project_id: caller.project_id,
             ordinal,
             row: row(&state.keys, plan.id, plan.restream.clone())?,
-        };
-        restream_insert(conn, &new).await?;
+        });
     }
-    Ok(())
+    Ok(restream_insert(conn, &restreams).await?)
 }
 
 impl Item {
