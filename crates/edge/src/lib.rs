@@ -16,6 +16,7 @@ mod rtmp;
 mod service;
 mod socket;
 mod tls;
+mod visitors;
 mod work;
 
 pub use config::Config;
