@@ -16,8 +16,8 @@ fn tls_and_http_carry_publishers_and_players() {
         ("rtmpts", PublishProtocol::Rtmpts),
     ] {
         let world = World::new();
-        let _publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url(scheme));
-        let report = world.wait_for_live();
+        let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url(scheme));
+        let report = world.wait_for_live(&mut publisher);
         assert_eq!(report.publisher.map(|who| who.protocol), Some(protocol));
         let decode = |url: &str| {
             let seen = judge::decode(url, 2).unwrap_or_else(|error| panic!("{scheme}: {error:#}"));
