@@ -13,9 +13,11 @@ mod hub;
 mod ingest;
 mod metrics;
 mod rtmp;
+mod rtsp;
 mod service;
 mod socket;
 mod tls;
+mod udp;
 mod work;
 
 pub use config::Config;

@@ -60,8 +60,7 @@ impl Service {
             hub.clone(),
             clock.clone(),
             tasks.clone(),
-        )
-        .context("start threads for cameras")?;
+        );
         let work = Work::new(ingests);
         let agent = Agent::load(
             &config,

@@ -122,6 +122,13 @@ impl Feed {
         }
     }
 
+    /// A picture has come that is of no use to viewers; the source is alive all the same.
+    pub(crate) fn leave_out(&mut self) {
+        if self.session.tracks.is_some() {
+            self.session.last_video = self.clock.monotonic();
+        }
+    }
+
     /// A packet of sound of `length` samples that the session plays at `timestamp` (its own clock).
     pub(crate) fn audio(&mut self, timestamp: i64, length: u32, payload: Bytes) {
         self.publisher.audio(timestamp, length, payload);

@@ -45,8 +45,7 @@ impl World {
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let entered = runtime.enter();
         let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
-        let ingests =
-            Ingests::new(config, hub.clone(), clock.clone(), tasks.clone()).expect("starts");
+        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
         let issuer = Issuer::new("k");
         let state = PlaybackState::new(hub, issuer.access(clock.clone()), clock);
         let listener = runtime
