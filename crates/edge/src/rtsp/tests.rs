@@ -18,20 +18,21 @@ fn ffmpeg(url: &str, codecs: &[&str]) {
     clean(&judge::decode(url, 2).expect("decodes"), codecs);
 }
 
-/// GStreamer plays until it has decoded enough pictures.
-fn rtspsrc(world: &World, protocols: &str, decoder: &str) {
+/// What GStreamer gets, decoded by FFmpeg.
+fn rtspsrc(world: &World, protocols: &str, codec: &str) {
     let location = world.play_url("rtsp", "x");
-    let process = gstreamer(&format!(
-        "rtspsrc location={location} protocols={protocols} latency=100 name=s \
-         s. ! queue ! {decoder} ! identity eos-after=25 ! fakesink"
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("seen.mkv").display().to_string();
+    let parse = codec.replace("hevc", "h265");
+    let mut process = gstreamer(&format!(
+        "rtspsrc location={location} protocols={protocols} name=s \
+         s. ! queue ! rtp{parse}depay ! {parse}parse ! identity eos-after=40 \
+         ! matroskamux ! filesink location={file}"
     ));
-    let mut process = process;
     let ended = process.wait(LIMIT).expect("sees enough");
     assert!(ended.success(), "{}", process.tail());
+    ffmpeg(&file, &[codec]);
 }
-
-const DECODE_H264: &str = "rtph264depay ! h264parse ! avdec_h264";
-const DECODE_H265: &str = "rtph265depay ! h265parse ! avdec_h265";
 
 #[test]
 fn what_ffmpeg_publishes_over_tcp_plays_everywhere() {
@@ -52,8 +53,8 @@ fn what_ffmpeg_publishes_over_tcp_plays_everywhere() {
                 &codecs,
             );
         },
-        &|| rtspsrc(&world, "tcp", DECODE_H264),
-        &|| rtspsrc(&world, "udp", DECODE_H264),
+        &|| rtspsrc(&world, "tcp", "h264"),
+        &|| rtspsrc(&world, "udp", "h264"),
     ]);
     world.stop();
 }
@@ -68,7 +69,7 @@ fn h265_and_opus_over_udp_and_back() {
     all(&[
         &|| ffmpeg(&world.play_url("rtsp", "tcp"), &codecs),
         &|| ffmpeg(&world.play_url("rtsp", "udp"), &codecs),
-        &|| rtspsrc(&world, "udp", DECODE_H265),
+        &|| rtspsrc(&world, "udp", "hevc"),
     ]);
     world.stop();
 }
