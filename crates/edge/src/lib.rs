@@ -18,6 +18,7 @@ mod service;
 mod socket;
 mod tls;
 mod udp;
+mod visitors;
 mod work;
 
 pub use config::Config;

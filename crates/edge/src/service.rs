@@ -28,8 +28,10 @@ use crate::{
     hub::Hub,
     ingest::Ingests,
     metrics::{self, Metrics},
+    rtmp::Rtmp,
     rtsp::{Datagrams, Rtsp},
     tls::Acceptor,
+    visitors::Visitors,
     work::Work,
 };
 
@@ -43,6 +45,8 @@ pub struct Service {
 /// What listens.
 struct Listeners {
     http: TcpListener,
+    rtmp: TcpListener,
+    rtmps: Option<TcpListener>,
     rtsp: TcpListener,
     rtsps: Option<TcpListener>,
 }
@@ -55,6 +59,8 @@ impl Listeners {
         };
         Ok(Self {
             http: bind("edge.http_listen", config.http_listen).await?,
+            rtmp: bind("edge.rtmp_listen", config.rtmp_listen).await?,
+            rtmps: optional("edge.rtmps_listen", config.rtmps_listen).await?,
             rtsp: bind("edge.rtsp_listen", config.rtsp_listen).await?,
             rtsps: optional("edge.rtsps_listen", config.rtsps_listen).await?,
         })
@@ -62,10 +68,15 @@ impl Listeners {
 
     /// Where each of them really listens.
     fn bound(&self) -> std::io::Result<Bound> {
-        let rtsps = self.rtsps.as_ref().map(TcpListener::local_addr);
+        let address = |listener: &Option<TcpListener>| {
+            let listener = listener.as_ref();
+            listener.map(TcpListener::local_addr).transpose()
+        };
         Ok(Bound {
+            rtmp: Some(self.rtmp.local_addr()?),
+            rtmps: address(&self.rtmps)?,
             rtsp: Some(self.rtsp.local_addr()?),
-            rtsps: rtsps.transpose()?,
+            rtsps: address(&self.rtsps)?,
             ..Bound::new(self.http.local_addr()?)
         })
     }
@@ -100,10 +111,20 @@ impl Service {
             clock.clone(),
             tasks.clone(),
         );
+        let visitors = Visitors::new(config.connections_per_address);
+        let rtmp = Rtmp::new(
+            hub.clone(),
+            ingests.clone(),
+            access.clone(),
+            visitors.clone(),
+            clock.clone(),
+            tasks.clone(),
+        );
         let rtsp = Rtsp::new(
             hub.clone(),
             ingests.clone(),
             access.clone(),
+            visitors,
             datagrams,
             clock.clone(),
             tasks.clone(),
@@ -125,6 +146,10 @@ impl Service {
         let playback = PlaybackState::new(hub, access, clock);
         let router = http::router(playback).merge(health_routes(health));
         http::serve(listeners.http, router, &tasks);
+        rtmp.serve(listeners.rtmp, None);
+        if let (Some(listener), Some(tls)) = (listeners.rtmps, &tls) {
+            rtmp.serve(listener, Some(tls.clone()));
+        }
         rtsp.serve(listeners.rtsp, None);
         if let (Some(listener), Some(tls)) = (listeners.rtsps, tls) {
             rtsp.serve(listener, Some(tls));
@@ -139,6 +164,18 @@ impl Service {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.bound.http
+    }
+
+    /// Where RTMP listens.
+    #[must_use]
+    pub fn rtmp_addr(&self) -> Option<SocketAddr> {
+        self.bound.rtmp
+    }
+
+    /// Where RTMP over TLS listens, if it does.
+    #[must_use]
+    pub fn rtmps_addr(&self) -> Option<SocketAddr> {
+        self.bound.rtmps
     }
 
     /// Where RTSP listens.

@@ -100,11 +100,6 @@ impl Feed {
         }
     }
 
-    /// What the session's frames are made of.
-    pub(crate) fn current_tracks(&self) -> Option<&Arc<Tracks>> {
-        self.session.tracks.as_ref()
-    }
-
     /// A picture that the session shows at `pts` (90 kHz), of a source that says no more.
     pub(crate) fn video(&mut self, pts: i64, key: bool, payload: Bytes) {
         // Until its parameters are known, a picture is of no use.

@@ -18,7 +18,6 @@ use headworks_rtsp::{
 use rand::RngExt as _;
 use tokio::{
     net::{TcpStream, UnixStream},
-    sync::OwnedSemaphorePermit,
     task::yield_now,
     time::{Instant, sleep_until, timeout},
 };
@@ -27,6 +26,7 @@ use tokio_util::either::Either;
 use crate::{
     hub::{Leave, Sink, ViewerHandle},
     socket::{Incoming, Socket},
+    visitors::Place,
 };
 
 /// Read at once; the key frames of large pictures have more.
@@ -58,7 +58,7 @@ pub(super) struct Connection {
     /// Why it is over, once everything is written.
     over: Option<String>,
     viewer: Option<Viewer>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// The hub's viewer of this client.

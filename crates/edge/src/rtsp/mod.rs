@@ -14,12 +14,7 @@ mod publish;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    ops::ControlFlow,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, ops::ControlFlow, sync::Arc, time::Duration};
 
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_rtsp::{
@@ -29,9 +24,10 @@ use headworks_rtsp::{
 use headworks_types::CameraId;
 use rand::RngExt as _;
 use tokio::net::TcpListener;
-use tokio_util::either::Either;
 
-use crate::{access::Access, hub::Hub, ingest::Ingests, socket::Incoming, tls::Acceptor};
+use crate::{
+    access::Access, hub::Hub, ingest::Ingests, socket::Incoming, tls::Acceptor, visitors::Visitors,
+};
 use connection::{Connection, Heard};
 pub(crate) use datagrams::Datagrams;
 
@@ -50,6 +46,7 @@ struct Shared {
     hub: Hub,
     ingests: Ingests,
     access: Access,
+    visitors: Visitors,
     realm: Realm,
     /// Absent if there is no UDP.
     datagrams: Option<Datagrams>,
@@ -86,6 +83,7 @@ impl Rtsp {
         hub: Hub,
         ingests: Ingests,
         access: Access,
+        visitors: Visitors,
         datagrams: Option<Datagrams>,
         clock: Clock,
         tasks: Tasks,
@@ -96,6 +94,7 @@ impl Rtsp {
             hub,
             ingests,
             access,
+            visitors,
             realm: Realm::new("Headworks", secret, NONCES, now),
             datagrams,
             clock,
@@ -106,31 +105,18 @@ impl Rtsp {
     /// Serves `listener` until the edge stops; with TLS if there is an acceptor.
     pub(crate) fn serve(&self, listener: TcpListener, tls: Option<Acceptor>) {
         let rtsp = self.clone();
-        let drive = move |socket: tokio::net::TcpStream, place| {
+        let drive = move |socket, place| {
             let (rtsp, tls) = (rtsp.clone(), tls.clone());
             async move {
-                // Without an address it has gone already.
-                let Ok(peer) = socket.peer_addr() else {
-                    return;
-                };
-                let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let socket = match tls {
-                    None => Either::Left(socket),
-                    Some(tls) => match tls.accept(socket).await {
-                        Ok(plain) => Either::Right(plain.socket),
-                        Err(error) => {
-                            tracing::debug!(%address, %error, "TLS handshake failed");
-                            return;
-                        }
-                    },
-                };
-                let incoming = Incoming {
-                    socket,
-                    address,
-                    place,
-                };
                 let stop = rtsp.0.tasks.token();
-                stop.run_until_cancelled(rtsp.drive(incoming)).await;
+                let visitors = &rtsp.0.visitors;
+                let serve = async {
+                    let welcome = Incoming::welcome(socket, place, visitors, tls.as_ref());
+                    if let Some(incoming) = welcome.await {
+                        rtsp.drive(incoming).await;
+                    }
+                };
+                stop.run_until_cancelled(serve).await;
             }
         };
         headworks_bootstrap::accept(listener, MAX_CONNECTIONS, &self.0.tasks, drive);

@@ -11,6 +11,7 @@ use headworks_rtsp::{
     sdp::Description,
     server::{Asked, Grant, Offer, Setup},
 };
+use headworks_types::PublishProtocol;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     hub::UdpPeer,
     ingest::{
-        Candidate, Denied, Protocol, Publication,
+        Candidate, Denied, Publication,
         rtp::{Chosen, Reception, Unusable},
     },
 };
@@ -103,7 +104,11 @@ async fn admit(
     })?;
     let candidate = Candidate {
         key: &key,
-        protocol: Protocol::Rtsp,
+        protocol: if connection.is_secure() {
+            PublishProtocol::Rtsps
+        } else {
+            PublishProtocol::Rtsp
+        },
         address: connection.address(),
     };
     let admitted = match super::camera(asked) {

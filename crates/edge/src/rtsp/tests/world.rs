@@ -19,6 +19,7 @@ use crate::{
     ingest::{self, Ingests, Job},
     rtsp::{Datagrams, Rtsp},
     tls::{self, Acceptor},
+    visitors::Visitors,
 };
 
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
@@ -71,6 +72,7 @@ impl World {
             hub,
             ingests.clone(),
             access,
+            Visitors::new(2000),
             Some(datagrams.expect("binds")),
             clock,
             tasks.clone(),
