@@ -55,6 +55,10 @@ pub struct Config {
     /// Where RTSP is reached; found out if absent.
     #[serde(default)]
     pub rtsp_advertise: Option<Url>,
+    /// Where RTP of RTSP's players and publishers is sent from and comes to over UDP; RTCP has the
+    /// port behind it. Without it there is no UDP.
+    #[serde(default)]
+    pub rtsp_udp_listen: Option<SocketAddr>,
     /// Where RTSP over TLS listens; nowhere if absent.
     #[serde(default)]
     pub rtsps_listen: Option<SocketAddr>,
@@ -99,6 +103,14 @@ impl Config {
         }
         self.validate_advertised(&mut found);
         self.validate_listeners(&mut found);
+        if let Some(address) = self.rtsp_udp_listen
+            && !address.port().is_multiple_of(2)
+        {
+            found.push(
+                "edge.rtsp_udp_listen: needs an even port; RTCP has the odd one behind it"
+                    .to_owned(),
+            );
+        }
         self.validate_tls(&mut found);
         let mut violations = Violations::default();
         violations.optional_text("name", self.name.as_deref(), 63);
@@ -204,6 +216,7 @@ pub(crate) fn testing() -> Config {
         rtmps_advertise: None,
         rtsp_listen: ([127, 0, 0, 1], 0).into(),
         rtsp_advertise: None,
+        rtsp_udp_listen: None,
         rtsps_listen: None,
         rtsps_advertise: None,
         connections_per_address: connections_per_address(),
