@@ -9,6 +9,7 @@ mod failure;
 mod feed;
 mod publish;
 mod runtime;
+mod sound;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -32,9 +33,13 @@ pub(crate) use config::Config;
 pub(crate) use feed::Feed;
 pub(crate) use publish::{Candidate, Denied, Ended, Protocol, Publication};
 
-use crate::hub::{Hub, Stream};
+use crate::{
+    ffmpeg::Ffmpeg,
+    hub::{Hub, Stream},
+};
 use publish::Seat;
 use runtime::Threads;
+use sound::Sound;
 use worker::Worker;
 
 /// All cameras that this edge pulls.
@@ -51,6 +56,7 @@ struct Inner {
     connects: Arc<Semaphore>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
     threads: Threads,
+    ffmpeg: Ffmpeg,
 }
 
 /// What a worker has to do.
@@ -85,6 +91,7 @@ impl Ingests {
     pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> io::Result<Self> {
         Ok(Self(Arc::new(Inner {
             connects: Arc::new(Semaphore::new(config.connects.max(1))),
+            ffmpeg: Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             config,
             hub,
             clock,
@@ -106,8 +113,14 @@ impl Ingests {
         let key = desired.key;
         let publisher = self.0.hub.publish(key.camera_id);
         let stream = Arc::clone(publisher.stream());
+        let sound = Sound::new(
+            self.0.ffmpeg.clone(),
+            self.0.clock.clone(),
+            self.0.tasks.clone(),
+        );
         let feed = Feed::new(
             publisher,
+            sound,
             &desired.camera_name,
             self.0.clock.clone(),
             self.0.config.video_timeout,

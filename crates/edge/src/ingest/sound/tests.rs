@@ -1,0 +1,1 @@
+//! Sound through a real FFmpeg, and back through another.
