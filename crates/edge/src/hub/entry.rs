@@ -177,7 +177,9 @@ impl Entry {
 
     /// When it is decoded, in 90 kHz.
     pub(crate) fn time(&self) -> i64 {
-        let audio = self.description.tracks_for(self.only_for.unwrap_or(Sound::Original));
+        let audio = self
+            .description
+            .tracks_for(self.only_for.unwrap_or(Sound::Original));
         match (self.frame.track, &audio.audio) {
             (TrackKind::Audio, Some(audio)) => {
                 rescale(self.frame.dts, audio.clock_rate(), VIDEO_CLOCK)

@@ -175,7 +175,10 @@ impl Publisher {
     /// The camera's own sound that is buffered behind a key frame, with its stamps, as far as it
     /// is like the sound of now.
     pub(crate) fn buffered_sound(&self) -> Vec<(i64, Bytes)> {
-        let now = self.tracks.as_ref().and_then(|tracks| tracks.audio.as_ref());
+        let now = self
+            .tracks
+            .as_ref()
+            .and_then(|tracks| tracks.audio.as_ref());
         let ring = self.stream.ring();
         let numbers = ring.oldest_key().unwrap_or(ring.next())..ring.next();
         let entries = numbers.filter_map(|number| ring.get(number));

@@ -269,7 +269,8 @@ impl Stream {
 
     /// Says whether AAC is on its way, so that who needs it had better wait.
     pub(crate) fn set_aac_due(&self, due: bool) {
-        self.aac_due.send_if_modified(|old| std::mem::replace(old, due) != due);
+        self.aac_due
+            .send_if_modified(|old| std::mem::replace(old, due) != due);
     }
 
     /// Lets one who needs AAC wait until it is there, or until that takes too long; then nobody

@@ -27,9 +27,6 @@ use crate::{
     hub::Stream,
 };
 
-/// How long FFmpeg waits for the next one who needs it.
-const IDLE: Duration = Duration::from_secs(10);
-
 /// An FFmpeg that takes nothing for this long hangs …
 const STALL: Duration = Duration::from_secs(10);
 /// … and so does one that owes this much of AAC, in ticks of its clock.
@@ -54,10 +51,10 @@ pub(super) struct Encoder {
 impl Encoder {
     /// Runs as long as somebody needs it.
     pub(super) async fn run(mut self, stream: Arc<Stream>) {
-        let stop = self.stop.clone();
+        let (stop, idle) = (self.stop.clone(), self.ffmpeg.idle());
         tokio::select! {
             () = stop.cancelled() => {}
-            () = nobody_needs_it(&stream) => {}
+            () = nobody_needs_it(&stream, idle) => {}
             () = self.encode() => {}
         }
     }
@@ -112,13 +109,13 @@ impl Encoder {
     }
 }
 
-/// Returns when nobody has needed AAC for some time.
-async fn nobody_needs_it(stream: &Stream) {
+/// Returns when nobody has needed AAC for so long.
+async fn nobody_needs_it(stream: &Stream, limit: Duration) {
     let mut demand = stream.aac_demand();
     loop {
         // The stream has the other end.
         let _ = demand.wait_for(|viewers| *viewers == 0).await;
-        if timeout(IDLE, demand.wait_for(|viewers| *viewers > 0))
+        if timeout(limit, demand.wait_for(|viewers| *viewers > 0))
             .await
             .is_err()
         {

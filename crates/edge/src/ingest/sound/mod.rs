@@ -15,10 +15,7 @@ use headworks_bootstrap::{Clock, Tasks};
 use headworks_media::{AudioClock, AudioParameters, opus, rescale};
 use tokio::sync::mpsc;
 
-use crate::{
-    ffmpeg::Ffmpeg,
-    hub::{Publisher, Stream},
-};
+use crate::{ffmpeg::Ffmpeg, hub::Publisher};
 use encoder::Encoder;
 
 /// Samples per second of the AAC, which every player takes, and ticks of its stamps.
@@ -154,9 +151,8 @@ impl Sound {
         let past = past(&sound, publisher.buffered_sound());
         let newest = past.last().map(|packet| packet.stamp);
         // The encoder keeps some back until more comes.
-        let caught_up = newest.map(|stamp| {
-            rescale(stamp, sound.clock_rate(), AAC_RATE) - 6 * FRAME
-        });
+        let caught_up =
+            newest.map(|stamp| rescale(stamp, sound.clock_rate(), AAC_RATE) - 6 * FRAME);
         let (input, packets) = mpsc::channel(INPUT);
         let (made, output) = mpsc::channel(OUTPUT);
         let encoder = Encoder {
