@@ -232,4 +232,36 @@ mod tests {
         assert!(gets(Some(Sound::Aac), Selection::All));
         assert!(!gets(Some(Sound::Original), Selection::All));
     }
+
+    #[test]
+    fn what_stands_in_can_be_told_until_somebody_has_looked() {
+        let aac = testing::aac();
+        let first = || Description::first(testing::tracks_with_sound(), [Sender::default(); 2]);
+        let told = first();
+        assert!(told.is(&told.tracks, None), "nobody knows yet");
+        assert!(told.stand_in(Some(&aac)));
+        assert_eq!(told.tracks_for(Sound::Aac).audio, Some(aac.clone()));
+        assert!(!told.is(&told.tracks, None), "it was told");
+        let looked = first();
+        assert_eq!(looked.tracks_for(Sound::Aac).audio, None);
+        assert!(looked.is(&looked.tracks, None));
+        assert!(
+            !looked.is(&looked.tracks, Some(&aac)),
+            "he has to be told anew"
+        );
+        assert_eq!(looked.tracks_for(Sound::Original), &looked.tracks);
+    }
+
+    #[test]
+    fn sound_of_the_past_is_not_for_viewers_who_start_at_a_key_frame() {
+        let mut entry = testing::entry_of(
+            testing::sound(16_000),
+            Arc::new(testing::description()),
+            Some(Sound::Aac),
+        );
+        assert!(entry.wire(Format::Flv, Selection::All).is_some());
+        assert_eq!(entry.time(), 30_000, "counts in the clock of the AAC");
+        entry.is_past = true;
+        assert!(entry.wire(Format::Flv, Selection::All).is_none());
+    }
 }

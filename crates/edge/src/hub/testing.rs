@@ -65,9 +65,11 @@ pub(crate) fn entry_of(
     }
 }
 
-/// Describes pictures and G.711.
+/// Describes pictures and G.711, for which AAC stands in.
 pub(crate) fn description() -> Description {
-    Description::first(tracks_with_sound(), [Sender::default(); 2])
+    let description = Description::first(tracks_with_sound(), [Sender::default(); 2]);
+    assert!(description.stand_in(Some(&aac())));
+    description
 }
 
 /// A packet of G.711.

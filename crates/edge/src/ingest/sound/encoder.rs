@@ -125,12 +125,13 @@ async fn nobody_needs_it(stream: &Stream, limit: Duration) {
 }
 
 /// Matroska in, ADTS out, at once. What the sound lacks by its timestamps is filled with silence,
-/// so that the number of samples keeps to them.
+/// so that the number of samples keeps to them. Not `-fflags nobuffer`: it loses what FFmpeg looks
+/// at to find out what there is.
 fn arguments(channels: u8) -> Vec<String> {
     let bitrate = u32::from(channels) * 64;
     let text = format!(
-        "-fflags nobuffer -flags low_delay -probesize 32 -analyzeduration 0 -threads 1 \
-         -f matroska -i pipe:0 -vn -af aresample=async=1:min_hard_comp=0.02 \
+        "-flags low_delay -probesize 32 -analyzeduration 0 -threads 1 -f matroska -i pipe:0 -vn \
+         -af aresample=async=1:min_hard_comp=0.02:first_pts=0 \
          -c:a aac -ar {AAC_RATE} -ac {channels} -b:a {bitrate}k -flush_packets 1 -f adts pipe:1"
     );
     text.split(' ').map(str::to_owned).collect()

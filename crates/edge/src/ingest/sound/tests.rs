@@ -110,7 +110,7 @@ fn onsets(aac: &[(i64, Bytes)]) -> Vec<i64> {
     assert!(decoded.status.success() && decoded.stderr.is_empty());
     let samples = decoded.stdout.chunks_exact(2);
     let loud: Vec<_> = samples
-        .map(|sample| i16::from_le_bytes([sample[0], sample[1]]).unsigned_abs() > 4000)
+        .map(|sample| i16::from_le_bytes([sample[0], sample[1]]).unsigned_abs() > 14_000)
         .collect();
     assert_eq!(loud.len(), aac.len() * 1024);
     let quiet_before = |at: usize| loud[at.saturating_sub(2000)..at].iter().all(|loud| !loud);
