@@ -31,8 +31,12 @@ pub(crate) enum Failure {
     NoVideo(Duration),
     #[error("camera closed the connection")]
     Closed,
+    #[error("the stream has ended")]
+    Ended,
     #[error("camera breaks the protocol: {0}")]
     Protocol(String),
+    #[error("{0}")]
+    Because(String),
     #[error("an internal error; the log says more")]
     Internal,
 }
@@ -54,16 +58,21 @@ impl Failure {
                 status => Self::Status(status, reason(line)),
             };
         }
-        if text.contains("failed to lookup address") {
-            return Self::Unresolved;
-        }
-        if let Some(failure) = os_error(line).and_then(Self::from_os) {
+        if let Some(failure) = Self::from_text(&text) {
             return failure;
         }
         if line.contains("EOF") || line.contains("eof") {
             return Self::Closed;
         }
         Self::Protocol(line.to_owned())
+    }
+
+    /// What an error in words of the operating system means.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        if text.contains("failed to lookup address") {
+            return Some(Self::Unresolved);
+        }
+        os_error(text).and_then(Self::from_os)
     }
 
     fn from_os(number: i32) -> Option<Self> {

@@ -54,6 +54,11 @@ impl Feed {
         }
     }
 
+    /// What it tells the time by.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The stream that it writes.
     pub(crate) fn stream(&self) -> &Arc<Stream> {
         self.publisher.stream()

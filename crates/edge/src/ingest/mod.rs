@@ -132,6 +132,7 @@ impl Ingests {
             config: self.0.config.clone(),
             clock: self.0.clock.clone(),
             connects: Arc::clone(&self.0.connects),
+            ffmpeg: self.0.ffmpeg.clone(),
             seat: Arc::clone(&seat),
             desired: receiver,
         };
