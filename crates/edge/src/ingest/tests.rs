@@ -1,5 +1,8 @@
 //! Ingests of real cameras, judged by FFmpeg at the end of the whole media path.
 
+mod file;
+mod hls;
+
 use std::time::Duration;
 
 use headworks_bootstrap::{Clock, Tasks};
