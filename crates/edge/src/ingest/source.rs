@@ -36,7 +36,8 @@ pub(super) async fn run(
                 tls_verify: *tls_verify,
                 credentials: job.work.credentials.as_ref(),
             };
-            session.run(feed).await
+            // Rare, and large: other cameras need not have room for it.
+            Box::pin(session.run(feed)).await
         }
         CameraSource::Pull { url, transport, .. } => {
             let session = rtsp::Session {
@@ -54,7 +55,7 @@ pub(super) async fn run(
                 ffmpeg,
                 path,
             };
-            session.run(feed).await
+            Box::pin(session.run(feed)).await
         }
         CameraSource::Publish => Failure::Internal,
     }

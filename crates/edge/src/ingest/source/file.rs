@@ -77,13 +77,13 @@ impl Session<'_> {
             .await
             .map_err(|error| Failure::Because(format!("edge.pull.files: {error}")))?;
         let path = below(&root, &root.join(self.path)).await?;
-        let kind = fs::metadata(&path).await.map_err(words)?;
+        let kind = fs::metadata(&path).await.map_err(|error| words(&error))?;
         if kind.is_file() {
             return Ok(vec![path]);
         }
         let mut found = Vec::new();
-        let mut entries = fs::read_dir(&path).await.map_err(words)?;
-        while let Some(entry) = entries.next_entry().await.map_err(words)? {
+        let mut entries = fs::read_dir(&path).await.map_err(|error| words(&error))?;
+        while let Some(entry) = entries.next_entry().await.map_err(|error| words(&error))? {
             if !is_media(&entry.path()) {
                 continue;
             }
@@ -137,7 +137,10 @@ impl Session<'_> {
             .map_err(|error| Failure::Because(format!("ffprobe does not start: {error}")))?;
         let mut answer = Vec::new();
         let mut output = (&mut child.output).take(MAX_ANSWER);
-        output.read_to_end(&mut answer).await.map_err(words)?;
+        output
+            .read_to_end(&mut answer)
+            .await
+            .map_err(|error| words(&error))?;
         match serde_json::from_slice::<Streams>(&answer) {
             Ok(streams) if !streams.streams.is_empty() => Ok(streams),
             _ => Err(Failure::Because(format!(
@@ -208,7 +211,9 @@ fn input(file: &Path) -> Vec<String> {
 
 /// The real path, if it is not outside of `root`.
 async fn below(root: &Path, path: &Path) -> Result<PathBuf, Failure> {
-    let real = fs::canonicalize(path).await.map_err(words)?;
+    let real = fs::canonicalize(path)
+        .await
+        .map_err(|error| words(&error))?;
     if real.starts_with(root) {
         Ok(real)
     } else {
@@ -223,7 +228,7 @@ fn is_media(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&&*ending.to_ascii_lowercase()))
 }
 
-fn words(error: io::Error) -> Failure {
+fn words(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::Because("there is no such file".to_owned()),
         _ => Failure::Because(error.to_string()),

@@ -160,7 +160,7 @@ fn what_cannot_be_pulled_is_said_in_words() {
         ),
         (
             "gone.m3u8",
-            "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n",
+            "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n#EXTINF:1,\nb.ts\n#EXTINF:1,\nc.ts\n",
         ),
     ] {
         std::fs::write(directory.path().join(name), body).expect("writes");

@@ -26,6 +26,9 @@ const MAX_SEGMENT: usize = 64 << 20;
 /// How often a server may send us elsewhere.
 const MAX_REDIRECTS: usize = 5;
 
+/// So many failures in a row are one of the source.
+const MAX_FAILURES: u32 = 3;
+
 /// Gets things from one server, or from where it sends us.
 pub(super) struct Fetcher<'a> {
     client: Client,
@@ -79,7 +82,8 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// Fetches segments as they come, until the stream ends or nobody wants them.
+    /// Fetches segments as they come, until the stream ends or nobody wants them. What cannot be
+    /// had is left out; after some of that in a row it fails.
     pub(super) async fn follow(
         &self,
         opened: Opened,
@@ -93,7 +97,11 @@ impl<'a> Fetcher<'a> {
             let mut has_news = false;
             while let Some((segment, starts_anew)) = place.next(&media) {
                 has_news = true;
-                let piece = self.piece(segment, starts_anew, &mut place).await?;
+                let piece = self.piece(segment, starts_anew, &mut place).await;
+                let Some(piece) = place.tolerate(piece)? else {
+                    continue;
+                };
+                place.failures = 0;
                 if pieces.send(piece).await.is_err() {
                     return Ok(());
                 }
@@ -112,13 +120,15 @@ impl<'a> Fetcher<'a> {
                 () = pieces.closed() => return Ok(()),
             }
             loaded = clock.monotonic();
-            media = match self.playlist(&url).await? {
-                (_, Playlist::Media(media)) => media,
-                (_, Playlist::Multivariant(_)) => {
+            let again = self.playlist(&url).await;
+            match place.tolerate(again)? {
+                Some((_, Playlist::Media(new))) => media = new,
+                Some((_, Playlist::Multivariant(_))) => {
                     let words = "a media playlist has become a multivariant one";
                     return Err(Failure::Protocol(words.to_owned()));
                 }
-            };
+                None => {}
+            }
         }
     }
 
@@ -183,16 +193,42 @@ impl<'a> Fetcher<'a> {
             let last = from.saturating_add(length).saturating_sub(1);
             request = request.header(header::RANGE, format!("bytes={from}-{last}"));
         }
-        let mut answer = request.send().await.map_err(|error| failure(&error))?;
+        let mut answer = request.send().await.map_err(|error| self.failure(error))?;
         self.check(&answer, range.is_some())?;
         let mut bytes = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failure(error))? {
             if bytes.len() + chunk.len() > most {
                 return Err(Failure::Protocol(format!("an answer of over {most} bytes")));
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok((answer.url().clone(), bytes.freeze()))
+    }
+
+    /// Why there is no answer, from the innermost cause that says so. Never with the URL, which may
+    /// hold a secret.
+    fn failure(&self, error: reqwest::Error) -> Failure {
+        if error.is_timeout() {
+            return Failure::Timeout(self.limit);
+        }
+        if error.is_redirect() {
+            return Failure::Protocol(format!("it redirects more than {MAX_REDIRECTS} times"));
+        }
+        let error = error.without_url();
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        let mut last = String::new();
+        while let Some(error) = cause {
+            last = error.to_string();
+            if let Some(found) = Failure::from_text(&last) {
+                return found;
+            }
+            cause = error.source();
+        }
+        if error.is_connect() {
+            Failure::Protocol(last)
+        } else {
+            Failure::Closed
+        }
     }
 
     fn check(&self, answer: &reqwest::Response, has_range: bool) -> Result<(), Failure> {
@@ -219,6 +255,8 @@ struct Place {
     next: u64,
     /// What comes next does not go on from what was before.
     is_lost: bool,
+    /// What could not be had since the last segment.
+    failures: u32,
     init: Option<(Part, Bytes)>,
 }
 
@@ -227,7 +265,24 @@ impl Place {
         Self {
             next: media.start(),
             is_lost: false,
+            failures: 0,
             init: None,
+        }
+    }
+
+    /// Passes a failure on only if it is one of many.
+    fn tolerate<T>(&mut self, outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(failure) => {
+                self.failures += 1;
+                self.is_lost = true;
+                if self.failures == MAX_FAILURES {
+                    return Err(failure);
+                }
+                tracing::debug!(reason = %failure, "a part of HLS is missing");
+                Ok(None)
+            }
         }
     }
 
@@ -244,29 +299,6 @@ impl Place {
         self.next += 1;
         let is_lost = std::mem::take(&mut self.is_lost);
         Some((segment, is_lost || segment.discontinuity))
-    }
-}
-
-/// Why there is no answer, from the innermost cause that says so.
-fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        return Failure::Unreachable;
-    }
-    if error.is_redirect() {
-        return Failure::Protocol(format!("it redirects more than {MAX_REDIRECTS} times"));
-    }
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    let mut last = String::new();
-    while let Some(error) = cause {
-        last = error.to_string();
-        if let Some(found) = Failure::from_text(&last) {
-            return found;
-        }
-        cause = error.source();
-    }
-    match error.is_connect() {
-        true => Failure::Protocol(last),
-        false => Failure::Closed,
     }
 }
 

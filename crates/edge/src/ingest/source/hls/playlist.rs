@@ -85,7 +85,7 @@ pub(super) fn parse(base: &Url, bytes: &[u8]) -> Result<Playlist, Failure> {
         Ok(m3u8_rs::Playlist::MasterPlaylist(list)) => {
             variant(base, &list).map(Playlist::Multivariant)
         }
-        Ok(m3u8_rs::Playlist::MediaPlaylist(list)) => media(base, list).map(Playlist::Media),
+        Ok(m3u8_rs::Playlist::MediaPlaylist(list)) => media(base, &list).map(Playlist::Media),
         Err(_) => Err(broken("it cannot be read")),
     }
 }
@@ -110,7 +110,7 @@ fn variant(base: &Url, list: &MasterPlaylist) -> Result<Url, Failure> {
     resolve(base, &chosen.uri)
 }
 
-fn media(base: &Url, list: MediaPlaylist) -> Result<Media, Failure> {
+fn media(base: &Url, list: &MediaPlaylist) -> Result<Media, Failure> {
     if list.i_frames_only {
         return Err(Failure::Because("it has key frames only".to_owned()));
     }
@@ -127,10 +127,7 @@ fn media(base: &Url, list: MediaPlaylist) -> Result<Media, Failure> {
         init: None,
         before: None,
     };
-    let segments = list
-        .segments
-        .into_iter()
-        .map(|segment| reader.read(segment));
+    let segments = list.segments.iter().map(|segment| reader.read(segment));
     Ok(Media {
         target: Duration::from_secs(list.target_duration),
         has_ended: list.end_list,
@@ -149,7 +146,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, segment: MediaSegment) -> Result<Segment, Failure> {
+    fn read(&mut self, segment: &MediaSegment) -> Result<Segment, Failure> {
         if let Some(key) = &segment.key {
             self.is_encrypted = key.method != KeyMethod::None;
         }
