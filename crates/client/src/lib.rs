@@ -19,6 +19,7 @@ mod join_token;
 mod node;
 mod playback;
 mod project;
+mod restream;
 mod stream_key;
 mod user;
 mod watch;

@@ -153,6 +153,11 @@ impl Row {
     pub(crate) fn camera_credentials(camera: impl Into<Uuid>) -> Self {
         Self::new("camera", "credentials", &camera.into().to_string())
     }
+
+    /// All secrets of a restream.
+    pub(crate) fn restream_secrets(restream: impl Into<Uuid>) -> Self {
+        Self::new("restream", "secrets", &restream.into().to_string())
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -55,12 +55,19 @@ pub struct Config {
     /// Where RTSP is reached; found out if absent.
     #[serde(default)]
     pub rtsp_advertise: Option<Url>,
+    /// Where RTP of RTSP's players and publishers is sent from and comes to over UDP; RTCP has the
+    /// port behind it. Without it there is no UDP.
+    #[serde(default)]
+    pub rtsp_udp_listen: Option<SocketAddr>,
     /// Where RTSP over TLS listens; nowhere if absent.
     #[serde(default)]
     pub rtsps_listen: Option<SocketAddr>,
     /// Where RTSP over TLS is reached; found out if absent.
     #[serde(default)]
     pub rtsps_advertise: Option<Url>,
+    /// Connections that one address may have at a listener's protocol.
+    #[serde(default = "connections_per_address")]
+    pub connections_per_address: usize,
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
@@ -99,7 +106,15 @@ impl Config {
         }
         self.validate_advertised(&mut found);
         self.validate_listeners(&mut found);
-        found.extend(self.tls.validate());
+        if let Some(address) = self.rtsp_udp_listen
+            && !address.port().is_multiple_of(2)
+        {
+            found.push(
+                "edge.rtsp_udp_listen: needs an even port; RTCP has the odd one behind it"
+                    .to_owned(),
+            );
+        }
+        self.validate_tls(&mut found);
         let mut violations = Violations::default();
         violations.optional_text("name", self.name.as_deref(), 63);
         violations.text("site", &self.site, 63);
@@ -145,6 +160,17 @@ impl Config {
         }
     }
 
+    fn validate_tls(&self, found: &mut Vec<String>) {
+        found.extend(self.tls.validate());
+        for (scheme, listen) in [("rtmps", self.rtmps_listen), ("rtsps", self.rtsps_listen)] {
+            if listen.is_some() && self.tls.certificate.is_none() {
+                found.push(format!(
+                    "edge.{scheme}_listen: needs edge.tls.certificate and edge.tls.key"
+                ));
+            }
+        }
+    }
+
     /// Two cannot listen at the same place.
     fn validate_listeners(&self, found: &mut Vec<String>) {
         let all = [
@@ -168,6 +194,11 @@ impl Config {
     }
 }
 
+/// More than all viewers in one building, and far from all places of a listener.
+fn connections_per_address() -> usize {
+    2000
+}
+
 /// For tests: a small edge on a free loopback port.
 #[cfg(test)]
 pub(crate) fn testing() -> Config {
@@ -188,8 +219,10 @@ pub(crate) fn testing() -> Config {
         rtmps_advertise: None,
         rtsp_listen: ([127, 0, 0, 1], 0).into(),
         rtsp_advertise: None,
+        rtsp_udp_listen: None,
         rtsps_listen: None,
         rtsps_advertise: None,
+        connections_per_address: connections_per_address(),
         pull: ingest::Config::default(),
         hub: hub::Config::default(),
         ffmpeg: ffmpeg::Config::default(),

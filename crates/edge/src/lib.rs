@@ -21,7 +21,9 @@ mod http;
 mod hub;
 mod ingest;
 mod metrics;
+pub mod restream;
 mod rtmp;
+mod rtsp;
 mod service;
 mod socket;
 #[cfg_attr(
@@ -29,6 +31,8 @@ mod socket;
     expect(dead_code, reason = "RTMPS and RTSPS listeners use it")
 )]
 mod tls;
+mod udp;
+mod visitors;
 mod work;
 
 pub use config::Config;

@@ -30,6 +30,9 @@ impl Work {
                 camera_name: slot.camera_name,
                 work,
             }),
+            edge::Work::Restream(work) => {
+                tracing::warn!(restream.id = %work.id, "this edge does not push");
+            }
         }
     }
 
@@ -37,6 +40,7 @@ impl Work {
     pub(crate) fn stop(&self, key: SlotKey) {
         match key.role {
             Role::Ingest => self.ingests.stop(key),
+            Role::Restream => {}
         }
     }
 

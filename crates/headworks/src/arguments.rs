@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
     Noun, api_key::ApiKeyVerb, camera::CameraVerb, grant::GrantVerb, join_token::JoinTokenVerb,
-    node::NodeVerb, stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb,
+    node::NodeVerb, restream::RestreamVerb, stream_key::StreamKeyVerb, token::TokenVerb,
+    user::UserVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Camera(Noun<CameraVerb>),
     /// Stream keys: how encoders publish cameras
     StreamKey(Noun<StreamKeyVerb>),
+    /// Restreams: pushes of cameras to other people's servers
+    Restream(Noun<RestreamVerb>),
     /// Users: the people who watch
     User(Noun<UserVerb>),
     /// API keys: how programs and operators sign in

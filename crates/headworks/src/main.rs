@@ -50,6 +50,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Edge(arguments) => Box::pin(serve::edge(&arguments)).await,
         Command::Camera(command) => operator::camera::run(command).await,
         Command::StreamKey(command) => operator::stream_key::run(command).await,
+        Command::Restream(command) => Box::pin(operator::restream::run(command)).await,
         Command::User(command) => operator::user::run(command).await,
         Command::ApiKey(command) => operator::api_key::run(command).await,
         Command::Grant(command) => operator::grant::run(command).await,

@@ -48,7 +48,7 @@ impl Sound {
         let rate = audio.clock_rate();
         let packet = match audio {
             AudioParameters::Aac { parsed, .. } => rescale(PACKET, parsed.sample_rate, rate),
-            AudioParameters::G711 { .. } | AudioParameters::Opus { .. } => PACKET,
+            _ => PACKET,
         };
         Self {
             packets: Vec::new(),

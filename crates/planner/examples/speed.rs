@@ -39,6 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                     labels: Labels::default(),
                 },
                 cost: NonZeroU32::MIN,
+                follows: None,
+                bound: None,
             })
             .collect(),
     };

@@ -5,7 +5,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use headworks_types::{NodeId, NodeState};
+use headworks_types::{NodeId, NodeState, edge::SlotKey};
 
 use crate::{
     class::Classes,
@@ -33,10 +33,23 @@ pub(crate) struct Work<'a> {
     pub(crate) home: Option<usize>,
     /// Where it shall be.
     pub(crate) at: Option<usize>,
+    /// The slot that it follows, if any.
+    pub(crate) leader: Option<Leader>,
+    /// True if a follower runs beside it: then it does not move to make room for others.
+    pub(crate) led: bool,
     /// Why it is not where it was.
     pub(crate) cause: Cause,
     /// How many nodes could have taken it.
     pub(crate) choice: usize,
+}
+
+/// The slot that another one follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leader {
+    /// Its index.
+    Index(usize),
+    /// There is none of that key.
+    Missing,
 }
 
 /// Why a slot is not where it was.
@@ -59,13 +72,13 @@ impl Work<'_> {
         u64::from(self.slot.cost.get())
     }
 
-    fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.slot.wanted == Wanted::Yes
     }
 
-    /// True if it is wanted and has no place yet.
+    /// True if it is wanted, chooses its place itself and has none yet.
     pub(crate) fn is_pending(&self) -> bool {
-        self.is_wanted() && self.at.is_none()
+        self.is_wanted() && self.at.is_none() && self.leader.is_none()
     }
 }
 
@@ -80,6 +93,17 @@ impl<'a> Board<'a> {
             .collect();
         let mut slots: Vec<_> = fleet.slots.iter().collect();
         slots.sort_unstable_by_key(|slot| slot.key);
+        let place: HashMap<SlotKey, usize> = slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.follows.is_none())
+            .map(|(place, slot)| (slot.key, place))
+            .collect();
+        let leader = |key| {
+            place
+                .get(&key)
+                .map_or(Leader::Missing, |at| Leader::Index(*at))
+        };
         let mut classes = Classes::default();
         let work = slots
             .into_iter()
@@ -88,6 +112,8 @@ impl<'a> Board<'a> {
                 class: classes.of(&slot.placement, &nodes),
                 home: slot.node.and_then(|id| index.get(&id).copied()),
                 at: None,
+                leader: slot.follows.map(leader),
+                led: false,
                 cause: Cause::None,
                 choice: 0,
             })
@@ -100,29 +126,45 @@ impl<'a> Board<'a> {
         }
     }
 
-    /// Leaves every slot where it is, if it may be there. Where a node has become too small, the
-    /// older slots stay.
+    /// Leaves every slot where it is, if it may be there: first those that choose their place, then
+    /// those that follow one. Where a node has become too small, the older slots stay.
     pub(crate) fn keep(&mut self) {
-        for work in &mut self.work {
-            if !work.is_wanted() || work.slot.node.is_none() {
-                continue;
+        for index in 0..self.work.len() {
+            if self.work[index].leader.is_none() {
+                self.keep_one(index);
             }
-            let Some(home) = work
-                .home
-                .filter(|home| self.nodes[*home].state != NodeState::Dead)
-            else {
-                work.cause = Cause::Gone;
-                continue;
-            };
-            let fitting = &self.classes.list[work.class].nodes;
-            if fitting.binary_search(&home).is_err() {
-                work.cause = Cause::Unfit;
-            } else if self.used[home] + work.cost() > u64::from(self.nodes[home].alloc) {
-                work.cause = Cause::Full;
-            } else {
-                self.used[home] += work.cost();
-                work.at = Some(home);
+        }
+        for index in 0..self.work.len() {
+            if let Some(Leader::Index(leader)) = self.work[index].leader
+                && self.work[leader].at.is_some()
+                && self.work[leader].at == self.work[index].home
+            {
+                self.keep_one(index);
+                self.work[leader].led |= self.work[index].at.is_some();
             }
+        }
+    }
+
+    fn keep_one(&mut self, index: usize) {
+        let work = &mut self.work[index];
+        if !work.is_wanted() || work.slot.node.is_none() {
+            return;
+        }
+        let Some(home) = work
+            .home
+            .filter(|home| self.nodes[*home].state != NodeState::Dead)
+        else {
+            work.cause = Cause::Gone;
+            return;
+        };
+        let fitting = &self.classes.list[work.class].nodes;
+        if fitting.binary_search(&home).is_err() {
+            work.cause = Cause::Unfit;
+        } else if self.used[home] + work.cost() > u64::from(self.nodes[home].alloc) {
+            work.cause = Cause::Full;
+        } else {
+            self.used[home] += work.cost();
+            work.at = Some(home);
         }
     }
 
@@ -196,6 +238,7 @@ impl<'a> Board<'a> {
                     reason: why.to_owned(),
                 }),
                 (Wanted::Yes, Some(at), from) if from == Some(self.nodes[at].id) => {}
+                (Wanted::Yes, ..) if work.leader.is_some() => self.plan_follower(work, &mut plan),
                 (Wanted::Yes, Some(at), from) => plan.moves.push(Move {
                     slot: slot.key,
                     from,

@@ -44,6 +44,11 @@ pub struct Slot {
     pub placement: Placement,
     /// How many units it takes from a node.
     pub cost: NonZeroU32,
+    /// The slot whose node it must share: it goes wherever that one is, and nowhere else.
+    pub follows: Option<SlotKey>,
+    /// The node that may still be doing the work, of a slot that two may never do at once. Until
+    /// it has stopped, nobody else is given the slot.
+    pub bound: Option<NodeId>,
 }
 
 /// Should a slot be anywhere?

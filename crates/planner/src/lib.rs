@@ -7,6 +7,7 @@
 mod board;
 mod class;
 mod fleet;
+mod follow;
 mod reason;
 mod room;
 mod score;
@@ -22,5 +23,6 @@ pub fn plan(fleet: &Fleet, policy: &Policy) -> Plan {
     board.keep();
     board.place();
     board.make_room(policy);
+    board.follow();
     board.into_plan()
 }

@@ -78,7 +78,9 @@ impl Board<'_> {
             for &slot in &held[node] {
                 let work = &self.work[slot];
                 let is_running = work.home == Some(node);
-                if work.cost() != cost || asked[work.class] || (is_running && !running) {
+                let is_fixed = work.led || work.leader.is_some();
+                let may_move = !is_fixed && (running || !is_running);
+                if work.cost() != cost || asked[work.class] || !may_move {
                     continue;
                 }
                 asked[work.class] = true;

@@ -66,6 +66,8 @@ prop_compose! {
             wanted,
             placement: Placement { site: site.map(str::to_owned), labels: labels(ssd) },
             cost: NonZeroU32::new(cost).expect("at least 1"),
+            follows: None,
+            bound: None,
         }
     }
 }
@@ -83,6 +85,34 @@ prop_compose! {
             slot.key = key(number);
         }
         Fleet { nodes, slots }
+    }
+}
+
+prop_compose! {
+    /// A fleet in which some slots are followed by up to two others.
+    fn fleet_with_followers(max_cost: u32)(
+        mut fleet in fleet(max_cost),
+        followers in vec(
+            (
+                slot(max_cost),
+                0..45_usize,
+                proptest::option::of((0..9_usize).prop_map(node_id)),
+            ),
+            0..20,
+        ),
+    ) -> Fleet {
+        let mut ordinals: BTreeMap<usize, u16> = BTreeMap::new();
+        for (mut slot, leader, bound) in followers {
+            let ordinal = ordinals.entry(leader).or_default();
+            slot.key = SlotKey { role: Role::Restream, ordinal: *ordinal, ..key(leader) };
+            *ordinal += 1;
+            slot.placement = Placement::default();
+            slot.follows = Some(key(leader));
+            // Only the holder can be the last one, unless it has stopped for certain.
+            slot.bound = if slot.node.is_some() { bound.and(slot.node) } else { bound };
+            fleet.slots.push(slot);
+        }
+        fleet
     }
 }
 
@@ -186,7 +216,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn capacity_is_never_exceeded(fleet in fleet(3)) {
+    fn capacity_is_never_exceeded(fleet in fleet_with_followers(3)) {
         let after = apply(&fleet, &plan(&fleet, &Policy::default()));
         for node in after.nodes.iter().filter(|node| node.state != NodeState::Dead) {
             prop_assert!(used(&after, node) <= node.alloc);
@@ -209,7 +239,10 @@ proptest! {
     }
 
     #[test]
-    fn planning_what_was_planned_changes_nothing(fleet in fleet(3), make_room: bool) {
+    fn planning_what_was_planned_changes_nothing(
+        fleet in fleet_with_followers(3),
+        make_room: bool,
+    ) {
         let policy = Policy { make_room };
         let first = plan(&fleet, &policy);
         let after = apply(&fleet, &first);
@@ -224,7 +257,7 @@ proptest! {
 
     #[test]
     fn the_order_of_the_input_does_not_matter(
-        (fleet, shuffled) in fleet(3).prop_flat_map(|fleet| {
+        (fleet, shuffled) in fleet_with_followers(3).prop_flat_map(|fleet| {
             let shuffled = (Just(fleet.nodes.clone()).prop_shuffle(), Just(fleet.slots.clone()).prop_shuffle())
                 .prop_map(|(nodes, slots)| Fleet { nodes, slots });
             (Just(fleet), shuffled)
@@ -293,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn every_slot_is_accounted_for(fleet in fleet(3)) {
+    fn every_slot_is_accounted_for(fleet in fleet_with_followers(3)) {
         let plan = plan(&fleet, &Policy::default());
         for slot in &fleet.slots {
             let moves = plan.moves.iter().filter(|step| step.slot == slot.key).count();
@@ -306,6 +339,59 @@ proptest! {
                 (Wanted::No(_), Some(_)) => prop_assert_eq!((mentioned, releases), (1, 1)),
                 (Wanted::No(_), None) => prop_assert_eq!(mentioned, 0),
             }
+        }
+    }
+
+    /// After the plan a follower is where its leader is, or nowhere.
+    #[test]
+    fn followers_are_where_their_leader_is(fleet in fleet_with_followers(3)) {
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for slot in after.slots.iter().filter(|slot| slot.node.is_some()) {
+            if let Some(leader) = slot.follows {
+                let leader = after.slots.iter().find(|slot| slot.key == leader);
+                prop_assert_eq!(slot.node, leader.and_then(|leader| leader.node), "{:?}", slot.key);
+            }
+        }
+    }
+
+    /// I3: who may still be doing the work keeps everybody else from it.
+    #[test]
+    fn what_is_bound_goes_to_nobody_else(fleet in fleet_with_followers(3)) {
+        let plan = plan(&fleet, &Policy::default());
+        for step in &plan.moves {
+            let slot = fleet.slots.iter().find(|slot| slot.key == step.slot).expect("a slot");
+            prop_assert!(slot.bound.is_none_or(|bound| bound == step.to), "{step:?}");
+        }
+    }
+
+    /// Where nothing binds it and there is room, a follower gets its place at once.
+    #[test]
+    fn followers_are_placed_if_they_can_be(fleet in fleet_with_followers(1)) {
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for slot in after.slots.iter().filter(|slot| slot.wanted == Wanted::Yes) {
+            let Some(leader) = slot.follows else { continue };
+            let Some(leader) = after.slots.iter().find(|slot| slot.key == leader) else { continue };
+            let Some(node) = node_of(&after, leader) else { continue };
+            if slot.node.is_none() && node.state == NodeState::Ready {
+                let bound_elsewhere = slot.bound.is_some_and(|bound| bound != node.id);
+                prop_assert!(bound_elsewhere || used(&after, node) >= node.alloc);
+            }
+        }
+    }
+
+    /// A push is not interrupted so that another camera finds a place.
+    #[test]
+    fn a_slot_with_a_running_follower_does_not_make_room(fleet in fleet_with_followers(1)) {
+        let plan = plan(&fleet, &Policy::default());
+        for step in plan.moves.iter().filter(|step| step.reason.contains("to make room for")) {
+            let led = fleet.slots.iter().any(|slot| {
+                slot.follows == Some(step.slot)
+                    && slot.wanted == Wanted::Yes
+                    && slot.node == step.from
+                    && !plan.releases.iter().any(|release| release.slot == slot.key)
+                    && !plan.moves.iter().any(|other| other.slot == slot.key)
+            });
+            prop_assert!(!led, "{step:?}");
         }
     }
 }

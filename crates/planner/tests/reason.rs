@@ -34,6 +34,8 @@ fn slot(number: u32, node: Option<u32>, site: Option<&str>) -> Slot {
             labels: Labels::default(),
         },
         cost: NonZeroU32::MIN,
+        follows: None,
+        bound: None,
     }
 }
 
@@ -155,6 +157,64 @@ fn making_room_is_said_to_both() {
         [
             "edge-2 in site paris: moved from edge-1 to make room for cam_00000000000000000000000000000002",
             "edge-1 in site lyon: found room by moving others",
+        ]
+    );
+}
+
+#[test]
+fn a_follower_says_where_its_camera_is() {
+    use NodeState::{Dead, Ready, Suspect};
+    let id = |number: u32| NodeId::from(Uuid::from_u128(number.into()));
+    let follower = |number, at: Option<u32>, bound: Option<u32>| {
+        let leader = slot(number, None, None);
+        Slot {
+            key: SlotKey {
+                role: Role::Restream,
+                ..leader.key
+            },
+            node: at.map(id),
+            follows: Some(leader.key),
+            bound: bound.map(id),
+            ..leader
+        }
+    };
+    let nodes = vec![
+        node(1, "lyon", 2, Ready),
+        node(2, "lyon", 9, Ready),
+        node(3, "lyon", 9, Suspect),
+        node(4, "lyon", 9, Dead),
+    ];
+    let slots = vec![
+        slot(1, Some(1), None),
+        slot(2, Some(1), None),
+        follower(1, None, None),
+        slot(3, Some(2), None),
+        follower(3, None, None),
+        slot(4, Some(2), None),
+        follower(4, Some(3), Some(3)),
+        slot(5, Some(2), None),
+        follower(5, None, Some(4)),
+        slot(6, Some(3), None),
+        follower(6, None, None),
+        slot(7, None, Some("paris")),
+        follower(7, None, None),
+        slot(8, Some(4), Some("paris")),
+        follower(8, Some(4), Some(4)),
+    ];
+    let said: Vec<_> = said(nodes, slots)
+        .into_iter()
+        .filter(|reason| reason.contains("camera"))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "edge-2 in site lyon: the node that has the camera",
+            "its camera is on edge-2, which goes on when edge-3 has stopped for certain",
+            "edge-1, the node that has the camera, is full",
+            "its camera is on edge-2, which goes on when edge-4 has stopped for certain",
+            "edge-3, the node that has the camera, is suspect",
+            "its camera is on no node",
+            "its camera is on a node that is dead",
         ]
     );
 }

@@ -39,25 +39,25 @@ pub fn message_of(kind: MediaKind, timestamp: u32, pieces: &[&[u8]]) -> Bytes {
 }
 
 /// The same without a copy of the payload: headers and slices of `payload` in turn, for one
-/// vectored write. Worth it where few viewers share a long payload.
-pub fn pieces(
-    kind: MediaKind,
-    timestamp: u32,
-    payload: &Bytes,
-) -> impl Iterator<Item = Bytes> + use<> {
-    let head = Head::new(kind.message_kind(), timestamp, STREAM, payload.len());
-    let count = payload.len().div_ceil(CHUNK_SIZE).max(1);
-    let payload = payload.clone();
-    (0..count).flat_map(move |index| {
-        let header = if index == 0 {
-            head.first()
-        } else {
-            head.next()
-        };
-        let start = index * CHUNK_SIZE;
-        let end = payload.len().min(start + CHUNK_SIZE);
-        [Bytes::copy_from_slice(header), payload.slice(start..end)]
-    })
+/// vectored write. `prefix` comes before the payload, such as FLV's header; it is short.
+#[must_use]
+pub fn pieces(kind: MediaKind, timestamp: u32, prefix: &[u8], payload: &Bytes) -> Vec<Bytes> {
+    let length = prefix.len() + payload.len();
+    let head = Head::new(kind.message_kind(), timestamp, STREAM, length);
+    let next = Bytes::copy_from_slice(head.next());
+    let mut out = vec![Bytes::from([head.first(), prefix].concat())];
+    let mut rest = payload.clone();
+    let mut room = CHUNK_SIZE.saturating_sub(prefix.len());
+    while !rest.is_empty() {
+        if room == 0 {
+            out.push(next.clone());
+            room = CHUNK_SIZE;
+        }
+        let now = rest.split_to(rest.len().min(room));
+        room -= now.len();
+        out.push(now);
+    }
+    out
 }
 
 pub(crate) fn control(kind: u8, payload: &[u8]) -> Bytes {
@@ -170,7 +170,8 @@ mod tests {
             let at = (payload.len() as f64 * cut) as usize;
             let halves = message_of(MediaKind::Video, timestamp, &[&payload[..at], &payload[at..]]);
             prop_assert_eq!(&whole, &halves);
-            let parts: Vec<_> = pieces(MediaKind::Video, timestamp, &payload).collect();
+            let prefix = &payload[..at.min(8)];
+            let parts = pieces(MediaKind::Video, timestamp, prefix, &payload.slice(prefix.len()..));
             prop_assert_eq!(&whole[..], parts.concat());
             let mut reader = Reader::new(Limits::default(), 0);
             reader.set_chunk_size(CHUNK_SIZE as u32).unwrap();

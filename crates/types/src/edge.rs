@@ -4,17 +4,18 @@
 //! ([`LeaseRenewal`]), which carries what it observes, and watches what it should do
 //! ([`WatchMessage`]). Controllers never call an edge.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, NodeId, NodeLoad, OnConflict,
-    ProjectId, Publisher, RefusedPublisher, Secret, StartMode, StreamKeyId, Track, Validate,
-    Violations,
+    ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
+    RestreamVideo, Secret, StartMode, StreamKeyId, Track, Transport, Validate, Violations,
 };
 
 /// How an edge describes itself when it joins and whenever it starts.
@@ -81,6 +82,8 @@ pub struct JoinResponse {
 pub enum Role {
     /// Bring the camera's media into the cluster.
     Ingest,
+    /// Push the camera to somebody else's server.
+    Restream,
 }
 
 impl Role {
@@ -89,15 +92,51 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
+            Self::Restream => "restream",
         }
     }
 
     /// The role of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        (name == Self::Ingest.as_str()).then_some(Self::Ingest)
+        [Self::Ingest, Self::Restream]
+            .into_iter()
+            .find(|role| role.as_str() == name)
+    }
+
+    /// What keeps two nodes from doing the work of one slot.
+    #[must_use]
+    pub fn fencing(self) -> Fencing {
+        match self {
+            Self::Ingest => Fencing::Epoch,
+            Self::Restream => Fencing::Strict,
+        }
     }
 }
+
+/// What keeps two nodes from doing the work of one slot at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fencing {
+    /// Nothing: many may do it.
+    None,
+    /// The epoch: a node that is cut off goes on, and stops when it meets a higher one.
+    Epoch,
+    /// Time: never two at once, not even for a moment.
+    ///
+    /// An edge stops such work [`STRICT_STOP`] after it *sent* the last renewal that was
+    /// acknowledged. It starts or resumes such work only when the last [`LeaseGrant`] names the
+    /// revision that it has applied: a higher one may have taken the work away. It reports a
+    /// revision as applied, and says goodbye, only after the work that had to stop has stopped.
+    ///
+    /// The controller gives the work to another node when the old one has applied a revision that
+    /// takes it away, has said goodbye, or [`STRICT_MARGIN`] after its lease has run out.
+    Strict,
+}
+
+/// How long after the last acknowledged renewal was sent an edge stops strict work.
+pub const STRICT_STOP: Duration = Duration::from_secs(7);
+/// How long after the end of a node's lease its strict work may go to another one.
+pub const STRICT_MARGIN: Duration = Duration::from_secs(3);
 
 /// Names one unit of placeable work.
 #[derive(
@@ -108,7 +147,7 @@ pub struct SlotKey {
     pub camera_id: CameraId,
     /// What kind of work.
     pub role: Role,
-    /// Which of several of that kind; 0 for `ingest`.
+    /// Which of several of that kind; 0 for `ingest`. Each restream has its own for good.
     pub ordinal: u16,
 }
 
@@ -146,6 +185,8 @@ pub struct DesiredSlot {
 pub enum Work {
     /// Of [`Role::Ingest`].
     Ingest(IngestWork),
+    /// Of [`Role::Restream`].
+    Restream(Box<RestreamWork>),
 }
 
 /// Brings a camera's media into the cluster.
@@ -161,6 +202,35 @@ pub struct IngestWork {
     /// Who may publish it: the keys of a published camera that work now or later.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub stream_keys: Vec<StreamKeyDigest>,
+}
+
+/// Pushes a camera, which the same node brings in, to somebody else's server. Secrets are open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestreamWork {
+    /// The restream's id, for logs.
+    pub id: RestreamId,
+    /// The restream's name, for logs.
+    pub name: String,
+    /// Rises with each restart: another one than before means to connect anew, once.
+    pub generation: i64,
+    /// Where it goes, without what is secret.
+    pub url: Url,
+    /// How RTP travels, if the target speaks RTSP.
+    pub transport: Transport,
+    /// False takes any certificate of the target.
+    pub tls_verify: bool,
+    /// User name and password, for RTSP.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub credentials: Option<Credentials>,
+    /// Comes after the URL's path and a slash, as it is; it may bring a query.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stream_key: Option<Secret>,
+    /// How the URL is signed whenever it connects, with the keys.
+    pub signing: RestreamSigning,
+    /// What becomes of the video.
+    pub video: RestreamVideo,
+    /// What becomes of the audio.
+    pub audio: RestreamAudio,
 }
 
 /// What an edge needs of a stream key to check publishers by itself.
@@ -268,6 +338,27 @@ pub struct SlotReport {
     /// Who was refused as its publisher last, since the edge runs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<RefusedPublisher>,
+    /// How the push goes, of [`Role::Restream`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub restream: Option<RestreamReport>,
+}
+
+/// How a push goes, since this assignment. Texts in it hold no secret and no signed URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestreamReport {
+    /// Bytes written to the target.
+    pub bytes_sent: u64,
+    /// How often a connection was tried.
+    pub attempts: u32,
+    /// When the present connection was made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connected_at: Option<DateTime<Utc>>,
+    /// Why the last connection ended or could not be made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// Until when the URL of the present connection is good.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url_expires_at: Option<DateTime<Utc>>,
 }
 
 /// What a slot's worker does.

@@ -60,6 +60,27 @@ pub enum EventKind {
     /// A stream key was revoked.
     #[serde(rename = "stream_key.revoked")]
     StreamKeyRevoked,
+    /// A restream was created.
+    #[serde(rename = "restream.created")]
+    RestreamCreated,
+    /// A restream was changed.
+    #[serde(rename = "restream.updated")]
+    RestreamUpdated,
+    /// A restream was deleted.
+    #[serde(rename = "restream.deleted")]
+    RestreamDeleted,
+    /// A restream was started.
+    #[serde(rename = "restream.started")]
+    RestreamStarted,
+    /// A restream was stopped.
+    #[serde(rename = "restream.stopped")]
+    RestreamStopped,
+    /// A restream was told to connect anew.
+    #[serde(rename = "restream.restarted")]
+    RestreamRestarted,
+    /// A restream was given to a node, or taken from it.
+    #[serde(rename = "restream.placed")]
+    RestreamPlaced,
     /// A grant was created.
     #[serde(rename = "grant.created")]
     GrantCreated,

@@ -137,6 +137,11 @@ id!(
     "skey"
 );
 id!(
+    /// Names a restream.
+    RestreamId,
+    "rst"
+);
+id!(
     /// Names a grant.
     GrantId,
     "grant"

@@ -18,6 +18,7 @@ mod playback;
 mod problem;
 mod project;
 mod publish;
+mod restream;
 mod secret;
 mod source;
 mod stream;
@@ -33,7 +34,8 @@ pub use camera::{
 pub use event::{Event, EventKind};
 pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
 pub use id::{
-    ApiKeyId, CameraId, GrantId, IdError, JoinTokenId, NodeId, ProjectId, StreamKeyId, UserId,
+    ApiKeyId, CameraId, GrantId, IdError, JoinTokenId, NodeId, ProjectId, RestreamId, StreamKeyId,
+    UserId,
 };
 pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
@@ -48,6 +50,12 @@ pub use playback::{
 pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
 pub use publish::{PublishProtocol, PublishUrls, Publisher, RefusedPublisher, RtmpPublish};
+pub use restream::{
+    AlibabaVariant, Placeholders, Restream, RestreamAudio, RestreamCreate, RestreamImport,
+    RestreamImportItem, RestreamImportOutcome, RestreamImportResult, RestreamSigning,
+    RestreamState, RestreamStatus, RestreamTemplate, RestreamUpdate, RestreamVideo, SigningKeySlot,
+    TencentHash, UrlRenewal, X264Preset,
+};
 pub use secret::Secret;
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};

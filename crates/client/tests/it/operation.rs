@@ -8,8 +8,8 @@ use headworks_types::{
     Action, Advertise, ApiKeyCreate, ApiKeyId, CameraBulkCreate, CameraCreate, CameraId,
     CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId,
     Labels, NodeId, NodeLoad, OnConflict, Placement, PlaybackTokenCreate, Principal, ProjectCreate,
-    ProjectId, ProjectUpdate, Secret, StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate,
-    UserCreate, UserId, UserUpdate,
+    ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret,
+    StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserId, UserUpdate,
     edge::{JoinRequest, LeaseRenewal, NodeSpec},
 };
 use serde_json::Value;
@@ -39,12 +39,13 @@ fn documented(document: &str) -> BTreeMap<String, (String, String)> {
 
 /// `/v1/cameras/cam_…` as `/v1/cameras/{camera_id}`: each id is of another noun.
 fn template(path: &str) -> String {
-    let ids: [(String, &str); 8] = [
+    let ids: [(String, &str); 9] = [
         (ProjectId::from(ID).to_string(), "{project_id}"),
         (UserId::from(ID).to_string(), "{user_id}"),
         (ApiKeyId::from(ID).to_string(), "{api_key_id}"),
         (StreamKeyId::from(ID).to_string(), "{stream_key_id}"),
         (CameraId::from(ID).to_string(), "{camera_id}"),
+        (RestreamId::from(ID).to_string(), "{restream_id}"),
         (GrantId::from(ID).to_string(), "{grant_id}"),
         (NodeId::from(ID).to_string(), "{node_id}"),
         (JoinTokenId::from(ID).to_string(), "{join_token_id}"),
@@ -124,6 +125,7 @@ async fn the_edges_api() {
 async fn everybodys_api() {
     compare("headworks.json", async |client, names| {
         cameras(client, names).await;
+        restreams(client, names).await;
         people(client, names).await;
         cluster(client, names).await;
     })
@@ -173,6 +175,30 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.stream_key_revoke(key));
     call!(names, client.playback_token_issue(&playback));
     call!(names, client.jwks_view());
+}
+
+async fn restreams(client: &Client, names: &mut Vec<&'static str>) {
+    let (camera, id) = (CameraId::from(ID), RestreamId::from(ID));
+    let json = serde_json::json!({"name": "x", "url": "rtmp://a/b"});
+    let restream: RestreamCreate = serde_json::from_value(json.clone()).expect("parses");
+    let import = RestreamImport {
+        cameras: vec![],
+        target: serde_json::from_value(json).expect("parses"),
+        dry_run: true,
+    };
+    call!(names, client.restream_list());
+    call!(names, client.restream_list_of_camera(camera));
+    call!(names, client.restream_create(camera, &restream));
+    call!(names, client.restream_import(&import));
+    call!(names, client.restream_view(id));
+    call!(
+        names,
+        client.restream_update(id, &RestreamUpdate::default())
+    );
+    call!(names, client.restream_delete(id));
+    call!(names, client.restream_start(id));
+    call!(names, client.restream_stop(id));
+    call!(names, client.restream_restart(id));
 }
 
 async fn people(client: &Client, names: &mut Vec<&'static str>) {

@@ -205,6 +205,18 @@ impl Caller {
         Ok(sight)
     }
 
+    /// As [`Caller::sight`]; refuses also if the caller can manage none of the cameras.
+    pub(crate) fn sight_of_managed(&self) -> Result<Sight> {
+        let sight = self.sight()?;
+        let nothing = sight.managed.projects().is_some_and(<[_]>::is_empty);
+        if nothing && !self.cameras.include(Action::CameraManage) {
+            return Err(Error::Forbidden(
+                "this key has camera.manage on no camera".to_owned(),
+            ));
+        }
+        Ok(sight)
+    }
+
     fn reach_any(&self, actions: &[Action]) -> Reach {
         let any = |set: &Actions| actions.iter().any(|&action| set.include(action));
         if any(&self.cluster) {

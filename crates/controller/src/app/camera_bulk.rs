@@ -4,9 +4,10 @@
 use std::collections::{HashMap, HashSet};
 
 use headworks_types::{
-    Action, Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraId,
-    EventKind, Problem, ProblemCode, ProblemField, Validate, Violations,
+    Action, Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraId, EventKind,
+    Problem, ProblemCode, ProblemField, Validate, Violations,
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -38,7 +39,7 @@ pub(crate) async fn camera_bulk_create(
     };
     let mut items = Vec::with_capacity(bulk.items.len());
     for (index, item) in bulk.items.into_iter().enumerate() {
-        items.push(match parse(index, item) {
+        items.push(match parse(&format!("/items/{index}"), "a camera", item) {
             Ok(new) => Ok(prepare(state, new)?),
             Err(problem) => Err(problem),
         });
@@ -132,16 +133,19 @@ fn outcomes(
     }
 }
 
-/// Reads one item. Pointers are into the whole body.
-fn parse(index: usize, item: Value) -> std::result::Result<CameraCreate, Box<Problem>> {
-    let base = format!("/items/{index}");
-    let new: CameraCreate = serde_path_to_error::deserialize(item).map_err(|error| {
+/// Reads one item, which stands at `base` of the body: pointers are into all of it.
+pub(crate) fn parse<T: DeserializeOwned + Validate>(
+    base: &str,
+    what: &str,
+    item: Value,
+) -> std::result::Result<T, Box<Problem>> {
+    let new: T = serde_path_to_error::deserialize(item).map_err(|error| {
         let field = ProblemField {
-            pointer: base.clone() + &pointer(error.path()),
+            pointer: base.to_owned() + &pointer(error.path()),
             detail: error.inner().to_string(),
         };
         Problem::new(ProblemCode::Malformed)
-            .with_detail("the item is not a camera")
+            .with_detail(format!("the item is not {what}"))
             .with_errors(vec![field])
     })?;
     let mut found = Violations::default();
@@ -151,7 +155,7 @@ fn parse(index: usize, item: Value) -> std::result::Result<CameraCreate, Box<Pro
         return Ok(new);
     }
     for field in &mut fields {
-        field.pointer.insert_str(0, &base);
+        field.pointer.insert_str(0, base);
     }
     Err(Problem::new(ProblemCode::Invalid)
         .with_detail("the item is not valid")

@@ -14,6 +14,7 @@ pub(crate) mod node;
 pub(crate) mod once;
 pub(crate) mod playback_token;
 pub(crate) mod project;
+pub(crate) mod restream;
 pub(crate) mod signing_key;
 pub(crate) mod stream_key;
 pub(crate) mod user;

@@ -346,6 +346,40 @@ pub(crate) async fn camera_delete(
     ensure_one_row(&result)
 }
 
+/// What a camera is called.
+pub(crate) struct CameraName {
+    pub(crate) id: CameraId,
+    pub(crate) name: String,
+    pub(crate) external_id: Option<String>,
+}
+
+/// The project's cameras of these ids or `external_id`s, locked until the transaction ends.
+pub(crate) async fn camera_find(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    ids: &[CameraId],
+    external_ids: &[String],
+) -> sqlx::Result<Vec<CameraName>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT id, name, external_id FROM camera
+           WHERE project_id = $1 AND (id = ANY($2) OR external_id = ANY($3))
+           ORDER BY id
+           FOR UPDATE"#,
+        project.uuid(),
+        &ids,
+        external_ids
+    )
+    .fetch_all(conn)
+    .await?;
+    let cameras = rows.into_iter().map(|row| CameraName {
+        id: row.id.into(),
+        name: row.name,
+        external_id: row.external_id,
+    });
+    Ok(cameras.collect())
+}
+
 /// A camera that is deleted between the two queries has no status, and is left out.
 async fn with_status(
     conn: &mut PgConnection,

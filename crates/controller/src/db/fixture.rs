@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use headworks_types::{
-    Advertise, CameraId, Labels, NodeId, NodeLoad, ProjectId,
+    Advertise, CameraId, Labels, NodeId, NodeLoad, ProjectId, RestreamAudio, RestreamId,
+    RestreamSigning, RestreamVideo, Transport,
     edge::{NodeSpec, Role, SlotKey},
 };
 use sqlx::{PgConnection, PgPool};
@@ -12,7 +13,8 @@ use uuid::Uuid;
 use super::{
     lease::{Renewal, lease_renew},
     node::node_insert,
-    slot::slot_insert,
+    restream::{NewRestream, RestreamRow, restream_insert},
+    slot::{restream_slot, restream_slot_insert, slot_insert},
 };
 
 /// The silence that makes a node suspect.
@@ -57,6 +59,42 @@ pub(crate) async fn camera_of(
         .await
         .expect("inserts its slot");
     id.into()
+}
+
+/// A restream of the camera with its slot.
+pub(crate) async fn restream(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    camera: CameraId,
+    name: &str,
+) -> (RestreamId, SlotKey) {
+    let ordinals = restream_slot_insert(conn, &[camera]).await;
+    let ordinal = ordinals.expect("inserts its slot")[&camera];
+    let url = "rtmp://push.example.com/live/gate";
+    let new = NewRestream {
+        id: Uuid::now_v7().into(),
+        camera_id: camera,
+        project_id: project,
+        ordinal,
+        row: RestreamRow {
+            name: name.to_owned(),
+            external_id: None,
+            labels: Labels::default(),
+            url: url.parse().expect("is a URL"),
+            transport: Transport::Tcp,
+            tls_verify: true,
+            signing: RestreamSigning::None,
+            secrets: None,
+            has_credentials: false,
+            has_stream_key: false,
+            video: RestreamVideo::Copy,
+            audio: RestreamAudio::Copy,
+            enabled: true,
+        },
+    };
+    let inserted = restream_insert(conn, std::slice::from_ref(&new)).await;
+    inserted.expect("inserts a restream");
+    (new.id, restream_slot(camera, ordinal).expect("is a slot"))
 }
 
 pub(crate) fn slot(camera_id: CameraId) -> SlotKey {

@@ -7,7 +7,7 @@ use headworks_types::{NodeId, NodeLoad, NodeState};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::to_json;
+use super::{node::revision_list, to_json};
 
 /// How a node lives, as its rows tell.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,9 @@ pub(crate) struct Renewal {
 
 /// Renews the leases of different nodes for `seconds`, in one statement. Returns each node's
 /// revision; a node that does not exist any more is not among them.
+///
+/// The revisions are read by a statement of their own: whoever takes strict work from a node holds
+/// its lease meanwhile, and the renewal that waited for that must tell of it.
 pub(crate) async fn lease_renew(
     conn: &mut PgConnection,
     renewals: &[Renewal],
@@ -77,29 +80,25 @@ pub(crate) async fn lease_renew(
     let errors: Vec<_> = renewals.iter().map(|one| one.apply_error.clone()).collect();
     let loads = renewals.iter().map(|one| to_json(&one.load));
     let loads = loads.collect::<sqlx::Result<Vec<_>>>()?;
-    let rows = sqlx::query!(
-        r#"WITH renewed AS (
-               INSERT INTO node_lease
-                   (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error, load)
-               SELECT r.node_id, r.instance, clock_timestamp(),
-                      clock_timestamp() + make_interval(secs => $7),
-                      r.goodbye, r.revision, r.error, r.load
-               FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::jsonb[])
-                    AS r (node_id, instance, goodbye, revision, error, load)
-               JOIN node n ON n.id = r.node_id
-               ORDER BY r.node_id
-               ON CONFLICT (node_id) DO UPDATE SET
-                   instance = excluded.instance,
-                   renewed_at = excluded.renewed_at,
-                   expires_at = excluded.expires_at,
-                   goodbye = excluded.goodbye,
-                   applied_revision = excluded.applied_revision,
-                   apply_error = excluded.apply_error,
-                   load = excluded.load
-               RETURNING node_id
-           )
-           SELECT v.node_id, v.revision
-           FROM renewed r JOIN node_revision v ON v.node_id = r.node_id"#,
+    let renewed = sqlx::query_scalar!(
+        r#"INSERT INTO node_lease
+               (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error, load)
+           SELECT r.node_id, r.instance, clock_timestamp(),
+                  clock_timestamp() + make_interval(secs => $7),
+                  r.goodbye, r.revision, r.error, r.load
+           FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::jsonb[])
+                AS r (node_id, instance, goodbye, revision, error, load)
+           JOIN node n ON n.id = r.node_id
+           ORDER BY r.node_id
+           ON CONFLICT (node_id) DO UPDATE SET
+               instance = excluded.instance,
+               renewed_at = excluded.renewed_at,
+               expires_at = excluded.expires_at,
+               goodbye = excluded.goodbye,
+               applied_revision = excluded.applied_revision,
+               apply_error = excluded.apply_error,
+               load = excluded.load
+           RETURNING node_id"#,
         &nodes,
         &instances,
         &goodbyes,
@@ -108,10 +107,9 @@ pub(crate) async fn lease_renew(
         &loads,
         seconds
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    let rows = rows.into_iter();
-    Ok(rows.map(|row| (row.node_id.into(), row.revision)).collect())
+    revision_list(conn, &renewed).await
 }
 
 /// Gives every living node `seconds` from now: nobody can be blamed for not having renewed while

@@ -13,6 +13,7 @@ pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod planner_lease;
 pub(crate) mod project;
+pub(crate) mod restream;
 pub(crate) mod schema;
 pub(crate) mod signing_key;
 pub(crate) mod slot;

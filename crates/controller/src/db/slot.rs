@@ -1,11 +1,14 @@
 //! Slots: what work there is, who holds it, and how it goes.
 //!
-//! Lock order, for everything that changes an assignment: capacity, then slot, then revision; rows
-//! of one kind in the order of their keys.
+//! Lock order, for everything that changes an assignment: capacity, then slot, then lease, then
+//! revision; rows of one kind in the order of their keys.
 
 mod assign;
 mod fleet;
+mod handover;
+mod observed;
 mod report;
+mod restream;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -23,6 +26,10 @@ use uuid::Uuid;
 pub(crate) use assign::{Outcome, Step, slot_assign, slot_explain};
 pub(crate) use fleet::{FleetSlot, slot_fleet};
 pub(crate) use report::{Report, slot_report};
+pub(crate) use restream::{
+    STOPPED, restream_cost, restream_of_slots, restream_slot, restream_slot_insert,
+    restream_slot_release, restream_slot_touch, restream_status_list,
+};
 pub(crate) use status::status_list;
 pub(crate) use watch::{Desired, desired_list};
 
@@ -91,7 +98,7 @@ pub(crate) async fn slot_touch(conn: &mut PgConnection, camera: CameraId) -> sql
         .fetch_one(&mut *conn)
         .await?;
     if !wanted {
-        return slot_release(conn, camera, DISABLED).await;
+        return slot_release(conn, camera, None, DISABLED).await;
     }
     if slot_tell(conn, camera).await? {
         return Ok(());
@@ -126,67 +133,136 @@ pub(crate) async fn slot_tell(conn: &mut PgConnection, camera: CameraId) -> sqlx
     Ok(holder.is_some())
 }
 
-/// Takes the camera's slot away, before the camera is deleted.
+/// Takes all of the camera's slots away, before the camera is deleted.
 pub(crate) async fn slot_release_all(
     conn: &mut PgConnection,
     camera: CameraId,
 ) -> sqlx::Result<()> {
-    slot_release(conn, camera, "the camera is being deleted").await
+    slot_release(conn, camera, None, "the camera is being deleted").await
 }
 
-/// Takes the slot from its holder, if any, and gives the capacity back.
-async fn slot_release(conn: &mut PgConnection, camera: CameraId, reason: &str) -> sqlx::Result<()> {
-    // The holder's capacity must be locked before the slot, but only the slot tells who it is. So
-    // look, lock, and look again; the savepoint lets go of a lock that was not the right one.
+/// Takes the restream's slot of this ordinal, or all of the camera's slots, from their holders, if
+/// any, and gives the capacity back.
+async fn slot_release(
+    conn: &mut PgConnection,
+    camera: CameraId,
+    restream: Option<i16>,
+    reason: &str,
+) -> sqlx::Result<()> {
+    // The holders' capacity must be locked before the slots, but only the slots tell who they are.
+    // So look, lock, and look again; the savepoint lets go of locks that were not the right ones.
     loop {
         let mut attempt = conn.begin().await?;
-        let holder = sqlx::query_scalar!(
-            r#"SELECT node_id FROM slot WHERE camera_id = $1 AND role = 'ingest' AND ordinal = 0"#,
-            camera.uuid()
-        )
-        .fetch_one(&mut *attempt)
-        .await?;
+        let holders = slot_holders(&mut attempt, camera, restream).await?;
         sqlx::query!(
-            r#"SELECT used FROM node_capacity WHERE node_id = $1 FOR UPDATE"#,
-            holder
+            r#"SELECT used FROM node_capacity WHERE node_id = ANY($1)
+               ORDER BY node_id
+               FOR UPDATE"#,
+            &holders
         )
-        .fetch_optional(&mut *attempt)
+        .fetch_all(&mut *attempt)
         .await?;
-        let cost = sqlx::query_scalar!(
-            r#"WITH old AS (
-                   SELECT camera_id, role, ordinal, cost FROM slot
-                   WHERE camera_id = $1 AND role = 'ingest' AND ordinal = 0
-                     AND node_id IS NOT DISTINCT FROM $2
-                   FOR NO KEY UPDATE
-               )
-               UPDATE slot s
-               SET node_id = NULL, cost = 0, reason = $3,
-                   assigned_at = CASE WHEN $2::uuid IS NULL THEN assigned_at ELSE clock_timestamp() END
-               FROM old
-               WHERE (s.camera_id, s.role, s.ordinal) = (old.camera_id, old.role, old.ordinal)
-               RETURNING old.cost"#,
-            camera.uuid(),
-            holder,
-            reason
-        )
-        .fetch_optional(&mut *attempt)
-        .await?;
-        let Some(cost) = cost else {
+        let held = slot_lock_holders(&mut attempt, camera, restream).await?;
+        if held.iter().any(|slot| !holders.contains(&slot.node_id)) {
             attempt.rollback().await?;
             continue;
-        };
-        if let Some(holder) = holder {
-            sqlx::query!(
-                r#"UPDATE node_capacity SET used = used - $2 WHERE node_id = $1"#,
-                holder,
-                cost
-            )
-            .execute(&mut *attempt)
-            .await?;
-            revision_bump(&mut attempt, &[holder]).await?;
         }
+        slot_clear(&mut attempt, camera, restream, reason).await?;
+        let (nodes, costs): (Vec<Uuid>, Vec<i32>) =
+            held.iter().map(|slot| (slot.node_id, slot.cost)).unzip();
+        sqlx::query!(
+            r#"UPDATE node_capacity c SET used = c.used - d.cost::integer
+               FROM (SELECT node_id, sum(cost) AS cost
+                     FROM unnest($1::uuid[], $2::integer[]) AS h (node_id, cost)
+                     GROUP BY node_id) AS d
+               WHERE c.node_id = d.node_id"#,
+            &nodes,
+            &costs
+        )
+        .execute(&mut *attempt)
+        .await?;
+        revision_bump(&mut attempt, &holders).await?;
+        let left = held.into_iter().map(|slot| slot.key);
+        handover::slot_mark_left(&mut attempt, left).await?;
         return attempt.commit().await;
     }
+}
+
+/// A slot that somebody holds.
+struct Held {
+    key: SlotKey,
+    node_id: Uuid,
+    cost: i32,
+}
+
+/// Who holds the slots, each once.
+async fn slot_holders(
+    conn: &mut PgConnection,
+    camera: CameraId,
+    restream: Option<i16>,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT node_id AS "node_id!" FROM slot
+           WHERE camera_id = $1 AND node_id IS NOT NULL
+             AND ($2::smallint IS NULL OR (role = 'restream' AND ordinal = $2))"#,
+        camera.uuid(),
+        restream
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The slots that somebody holds; all are locked.
+async fn slot_lock_holders(
+    conn: &mut PgConnection,
+    camera: CameraId,
+    restream: Option<i16>,
+) -> sqlx::Result<Vec<Held>> {
+    let rows = sqlx::query!(
+        r#"SELECT camera_id, role, ordinal, node_id, cost FROM slot
+           WHERE camera_id = $1
+             AND ($2::smallint IS NULL OR (role = 'restream' AND ordinal = $2))
+           ORDER BY camera_id, role, ordinal
+           FOR NO KEY UPDATE"#,
+        camera.uuid(),
+        restream
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().filter_map(|row| {
+        let node_id = row.node_id?;
+        let key = slot_key(row.camera_id, &row.role, row.ordinal);
+        Some(key.map(|key| Held {
+            key,
+            node_id,
+            cost: row.cost,
+        }))
+    });
+    held.collect()
+}
+
+/// Writes that nobody holds the slots.
+async fn slot_clear(
+    conn: &mut PgConnection,
+    camera: CameraId,
+    restream: Option<i16>,
+    reason: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"UPDATE slot
+           SET node_id = NULL, cost = 0, reason = $3,
+               left_node_id = COALESCE(node_id, left_node_id),
+               left_revision = CASE WHEN node_id IS NULL THEN left_revision END,
+               assigned_at = CASE WHEN node_id IS NULL THEN assigned_at ELSE clock_timestamp() END
+           WHERE camera_id = $1
+             AND ($2::smallint IS NULL OR (role = 'restream' AND ordinal = $2))"#,
+        camera.uuid(),
+        restream,
+        reason
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Where viewers and publishers reach these cameras. A camera that is nowhere is not among them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headworks_types::{
     Action, ApiKeyId, CameraId, Event, EventKind, GrantId, GrantObject, Labels, OnConflict,
-    Principal, ProjectId, Secret, StreamKeyId, UserId,
+    Principal, ProjectId, RestreamId, Secret, StreamKeyId, UserId,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -12,13 +12,17 @@ use uuid::Uuid;
 use super::{
     api_key::{api_key_get, api_key_insert, api_key_list, api_key_revoke},
     camera::{
-        CameraFilter, camera_delete, camera_get, camera_list, camera_list_access,
+        CameraFilter, camera_delete, camera_find, camera_get, camera_list, camera_list_access,
         camera_list_access_of_user, camera_lock, camera_update,
     },
     event::{NewEvent, event_exists, event_insert, event_list},
     fixture,
     grant::{GrantFilter, grant_delete, grant_get, grant_insert, grant_list},
     project::{project_get, project_list},
+    restream::{
+        RestreamFilter, restream_delete, restream_enable, restream_find, restream_full,
+        restream_get_many, restream_get_stored, restream_list, restream_restart,
+    },
     stream_key::{
         NewStreamKey, stream_key_expire, stream_key_insert, stream_key_list, stream_key_lock,
         stream_key_revoke,
@@ -41,6 +45,7 @@ struct Tenant {
     grant: GrantId,
     camera: CameraId,
     stream_key: StreamKeyId,
+    restream: RestreamId,
     event: i64,
 }
 
@@ -68,6 +73,7 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
         credential: &credential,
     };
     let stream_key = stream_key_insert(conn, new).await?;
+    let (restream, _) = fixture::restream(conn, project, camera, "cloud").await;
     let event = NewEvent {
         project_id: Some(project),
         kind: EventKind::CameraCreated,
@@ -86,6 +92,7 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
         grant: grant.id,
         camera,
         stream_key: stream_key.id,
+        restream,
         event,
     })
 }
@@ -193,6 +200,22 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
         access.iter().map(|c| c.id).collect::<Vec<_>>(),
         [a.camera.uuid()]
     );
+    let both_restreams = [a.restream, b.restream];
+    let filter = RestreamFilter::default();
+    let restreams = restream_list(conn, &sight, SUSPECT, &filter, None, 10).await?;
+    let ids: Vec<_> = restreams.iter().map(|restream| restream.id).collect();
+    assert_eq!(ids, [a.restream]);
+    let restreams = restream_get_many(conn, a.project, SUSPECT, &both_restreams).await?;
+    let ids: Vec<_> = restreams.iter().map(|restream| restream.thing.id).collect();
+    assert_eq!(ids, [a.restream]);
+    let stored = restream_get_stored(conn, a.project, SUSPECT, b.restream).await?;
+    assert!(stored.is_none());
+    let named = restream_find(conn, a.project, &both, "cloud").await?;
+    assert_eq!(named.into_keys().collect::<Vec<_>>(), [a.camera]);
+    let full = restream_full(conn, a.project, &both, 1).await?;
+    assert_eq!(full.into_iter().collect::<Vec<_>>(), [a.camera]);
+    let cameras = camera_find(conn, a.project, &both, &[]).await?;
+    assert_eq!(cameras.iter().map(|c| c.id).collect::<Vec<_>>(), [a.camera]);
     let keys = stream_key_list(conn, a.project, b.camera, None, 10).await?;
     assert!(keys.is_empty());
     assert!(
@@ -224,6 +247,11 @@ async fn writes_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
     assert!(missing(
         stream_key_expire(conn, a.project, b.stream_key, 0).await
     ));
+    assert!(missing(
+        restream_enable(conn, a.project, b.restream, false).await
+    ));
+    assert!(missing(restream_restart(conn, a.project, b.restream).await));
+    assert!(missing(restream_delete(conn, a.project, b.restream).await));
 
     // As if somebody had mixed up the projects of two things.
     let reach = Reach::only(b.project);

@@ -19,6 +19,7 @@ mod node;
 mod page;
 mod playback_token;
 mod project;
+mod restream;
 mod server;
 mod spec;
 mod stream_key;
@@ -41,9 +42,10 @@ const BULK_BODY_LIMIT: usize = 8 << 20;
 
 /// The API for operators and programs.
 fn api() -> OpenApiRouter<State> {
-    // The only operation with a larger body.
+    // The only operations with larger bodies.
     let bulk = OpenApiRouter::new()
         .routes(routes!(camera::camera_bulk_create))
+        .routes(routes!(restream::restream_import))
         .layer(DefaultBodyLimit::max(BULK_BODY_LIMIT));
     OpenApiRouter::new()
         .routes(routes!(project::project_list, project::project_create))
@@ -72,6 +74,19 @@ fn api() -> OpenApiRouter<State> {
         ))
         .routes(routes!(stream_key::stream_key_rotate))
         .routes(routes!(stream_key::stream_key_revoke))
+        .routes(routes!(restream::restream_list))
+        .routes(routes!(
+            restream::restream_list_of_camera,
+            restream::restream_create
+        ))
+        .routes(routes!(
+            restream::restream_view,
+            restream::restream_update,
+            restream::restream_delete
+        ))
+        .routes(routes!(restream::restream_start))
+        .routes(routes!(restream::restream_stop))
+        .routes(routes!(restream::restream_restart))
         .routes(routes!(playback_token::playback_token_issue))
         .routes(routes!(playback_token::jwks_view))
         .routes(routes!(event::event_list))

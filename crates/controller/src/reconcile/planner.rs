@@ -16,7 +16,9 @@ use crate::{
         event::{NewEvent, event_insert_many},
         node::node_fleet,
         planner_lease::{planner_acquire, planner_hold, planner_resign},
-        slot::{FleetSlot, Outcome, Step, slot_assign, slot_explain, slot_fleet},
+        slot::{
+            FleetSlot, Outcome, Step, restream_of_slots, slot_assign, slot_explain, slot_fleet,
+        },
     },
     state::State,
 };
@@ -236,6 +238,7 @@ async fn act_on_batch(
         return Ok(false);
     }
     let outcomes = slot_assign(&mut tx, steps).await?;
+    let restreams = restream_of_slots(&mut tx, steps.iter().map(|step| step.slot)).await?;
     let (mut placed, mut released, mut postponed) = (0, 0, 0);
     let mut events = Vec::new();
     for (step, outcome) in steps.iter().zip(outcomes) {
@@ -250,10 +253,14 @@ async fn act_on_batch(
             released += 1;
             format!("taken from its node: {}", step.reason)
         };
+        let (kind, subject) = match restreams.get(&step.slot) {
+            Some(restream) => (EventKind::RestreamPlaced, restream.to_string()),
+            None => (EventKind::CameraPlaced, step.slot.camera_id.to_string()),
+        };
         events.push(NewEvent {
             project_id: Some(project_id),
-            kind: EventKind::CameraPlaced,
-            subject: step.slot.camera_id.to_string(),
+            kind,
+            subject,
             actor: "planner",
             message,
         });

@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use headworks_types::{
     NodeId, RefusedPublisher,
-    edge::{LeaseRenewal, SlotReport},
+    edge::{LeaseRenewal, RestreamReport, SlotReport},
 };
 use sqlx::Acquire;
 use tokio::{
@@ -179,6 +179,11 @@ fn reports(node_id: NodeId, slots: &[SlotReport]) -> Vec<Report> {
         node_id,
         slot: SlotReport {
             message: clean(&slot.message),
+            restream: slot.restream.as_ref().map(|report| RestreamReport {
+                bytes_sent: report.bytes_sent.min(i64::MAX.unsigned_abs()),
+                last_error: report.last_error.as_deref().map(clean),
+                ..report.clone()
+            }),
             since: slot.since.clamp(
                 DateTime::<Utc>::UNIX_EPOCH,
                 DateTime::<Utc>::MAX_UTC - chrono::TimeDelta::days(1),

@@ -206,7 +206,9 @@ async fn the_holder_is_told_everything_and_nobody_else_anything(pool: PgPool) {
     };
     assert_eq!((upsert.len(), remove.len()), (1, 0));
     assert_eq!((upsert[0].key.camera_id, upsert[0].epoch), (camera.id, 1));
-    let Work::Ingest(work) = &upsert[0].work;
+    let Work::Ingest(work) = &upsert[0].work else {
+        panic!("not to be brought in");
+    };
     let credentials = work.credentials.as_ref().expect("the holder gets them");
     assert_eq!(credentials.username, "root");
     assert_eq!(credentials.password.expose(), "p@ss:w/rd");
@@ -337,6 +339,7 @@ async fn what_an_edge_observes_is_the_camera_s_status(pool: PgPool) {
         viewers: 2,
         publisher: None,
         refused: None,
+        restream: None,
     };
     *edge.reports.lock().expect("not poisoned") = vec![report(SlotState::Live, "1920x1080")];
     let live = cluster

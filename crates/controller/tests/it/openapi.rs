@@ -30,6 +30,8 @@ const OWN: &[&str] = &[
     "event_list",
     "grant_list",
     "project_list",
+    "restream_import",
+    "restream_list",
     "user_create",
     "user_list",
 ];
@@ -76,6 +78,16 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("project_list", &[ANYTHING]),
     ("project_update", &[PROJECT]),
     ("project_view", &[ANYTHING]),
+    ("restream_create", &[CAMERA]),
+    ("restream_delete", &[CAMERA]),
+    ("restream_import", &[CAMERA]),
+    ("restream_list", &[CAMERA]),
+    ("restream_list_of_camera", &[CAMERA]),
+    ("restream_restart", &[CAMERA]),
+    ("restream_start", &[CAMERA]),
+    ("restream_stop", &[CAMERA]),
+    ("restream_update", &[CAMERA]),
+    ("restream_view", &[CAMERA]),
     ("stream_key_create", &[CAMERA]),
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
@@ -161,6 +173,9 @@ impl World {
         let key = made("/v1/api_keys", json!({"name": "ci"})).await;
         let keys = format!("/v1/cameras/{gate}/stream_keys");
         let stream_key = made(&keys, json!({"name": "obs"})).await;
+        let push = json!({"name": "cloud", "url": "rtmp://push.example.com/live/gate"});
+        let restream = made(&format!("/v1/cameras/{gate}/restreams"), push).await;
+        let target = json!({"name": "x", "url": "rtmp://push.example.com/live/{name}"});
         let grant = json!({
             "principal": {"type": "user", "id": user},
             "object": on_camera(&gate),
@@ -189,6 +204,19 @@ impl World {
             ("playback_token_issue", json!({"camera_ids": [gate]})),
             ("project_create", json!({"name": "new"})),
             ("project_update", json!({"name": "x"})),
+            (
+                "restream_create",
+                json!({"name": "x", "url": "rtmp://push.example.com/live/gate"}),
+            ),
+            (
+                "restream_import",
+                json!({"cameras": [{"camera_id": "cam_00000000000000000000000000000001"}],
+                       "target": target, "dry_run": true}),
+            ),
+            ("restream_restart", json!({})),
+            ("restream_start", json!({})),
+            ("restream_stop", json!({})),
+            ("restream_update", json!({"name": "x"})),
             ("stream_key_create", json!({"name": "x"})),
             ("stream_key_revoke", json!({})),
             ("stream_key_rotate", json!({})),
@@ -201,6 +229,7 @@ impl World {
             ("user_id", user),
             ("api_key_id", text(&key["api_key"]["id"])),
             ("stream_key_id", text(&stream_key["stream_key"]["id"])),
+            ("restream_id", text(&restream["id"])),
             ("grant_id", text(&granted["id"])),
             ("join_token_id", text(&join_token["join_token"]["id"])),
             ("node_id", text(&node["node_id"])),
@@ -263,7 +292,14 @@ async fn every_operation_is_guarded(pool: PgPool) {
         }
     }
     // None of the refused requests had an effect.
-    for noun in ["camera", "user", "api_key", "grant", "join_token"] {
+    for noun in [
+        "camera",
+        "user",
+        "api_key",
+        "grant",
+        "join_token",
+        "restream",
+    ] {
         let id = &world.ids[&*format!("{noun}_id")];
         let list = controller.admin.all(&format!("/v1/{noun}s"), 50).await;
         let thing = list

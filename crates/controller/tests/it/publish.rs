@@ -70,7 +70,9 @@ async fn upsert(watch: &mut Watch) -> DesiredSlot {
 }
 
 fn keys(slot: DesiredSlot) -> Vec<StreamKeyDigest> {
-    let Work::Ingest(work) = slot.work;
+    let Work::Ingest(work) = slot.work else {
+        panic!("not an ingest")
+    };
     work.stream_keys
 }
 
@@ -229,6 +231,7 @@ async fn who_publishes_and_who_was_refused_is_seen(pool: PgPool) {
         viewers: 0,
         publisher: publisher.cloned(),
         refused: Some(refused.clone()),
+        restream: None,
     };
     let reports = |report| *world.edge.reports.lock().expect("not poisoned") = vec![report];
     let seen = async |what, state| {

@@ -16,7 +16,7 @@ pub(super) struct Position {
     /// The number of the description that it knows; 0 for none.
     pub(super) description: u64,
     /// The series of that description.
-    series: u64,
+    pub(super) series: u64,
 }
 
 /// Something to write, and where a viewer stands once it is written.

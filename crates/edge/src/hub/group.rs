@@ -68,7 +68,6 @@ pub(super) struct Group {
     at: Position,
     /// How long frames may wait for more.
     interval: Duration,
-    last_flush: Instant,
     /// How many viewers' sockets took no more.
     blocked: usize,
     /// True if a viewer can go on that was blocked.
@@ -78,15 +77,14 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(kind: Kind, link: Arc<Link>, around: &Surroundings, now: Instant) -> Self {
+    pub(super) fn new(kind: Kind, link: Arc<Link>, around: &Surroundings) -> Self {
         Self {
             interval: kind.format.flush(&around.config.flush),
             sent: around.counters.sent(kind.format),
+            at: newest(&kind.stream),
             kind,
             link,
             viewers: Vec::new(),
-            at: Position::default(),
-            last_flush: now,
             blocked: 0,
             unblocked: false,
         }
@@ -104,17 +102,17 @@ impl Group {
         self.serve(self.viewers.len() - 1, scratch, around, now);
     }
 
-    /// When what has come is to be written: now, or later to save writes.
+    /// When what has come is to be written: now, or later to save writes. Counted from the first
+    /// frame that waits: so it is never kept longer, and 50 ms hold two pictures of 25 a second.
     pub(super) fn due_at(&self, now: Instant) -> Instant {
         if self.link.is_urgent() {
             return now;
         }
-        self.last_flush + self.interval
+        now + self.interval
     }
 
     /// Writes what is new.
     pub(super) fn flush(&mut self, scratch: &mut Scratch, around: &Surroundings, now: Instant) {
-        self.last_flush = now;
         self.link.answer();
         let ended = self.kind.stream.has_ended().then_some(Leave::StreamEnded);
         let from = self.at;
@@ -136,7 +134,7 @@ impl Group {
             if batch.is_last && viewer.is_at(batch.end) {
                 wrote.leave = wrote.leave.or(Some(Leave::Changed));
             }
-            let behind = !viewer.is_at(self.at) && !viewer.blocked;
+            let behind = !viewer.is_at(self.at) && !viewer.is_idle();
             if behind && wrote.leave.is_none() {
                 wrote.add(self.catch_up(index, scratch, around, now));
             }
@@ -144,6 +142,10 @@ impl Group {
             if let Some(leave) = wrote.leave.or(ended) {
                 self.close(index, leave, around);
             }
+        }
+        if batch.is_last {
+            // Who comes now is told of what follows.
+            self.at = newest(&self.kind.stream);
         }
         batch.clear();
         scratch.batch = batch;
@@ -283,10 +285,6 @@ impl Group {
                 break;
             }
         }
-        // Datagrams were lost.
-        if viewer.last_jump() != jump {
-            around.counters.jumps.inc();
-        }
         scratch.entries.clear();
         scratch.single.clear();
         total
@@ -310,5 +308,13 @@ impl Group {
         if leave == Leave::Slow {
             around.counters.slow.inc();
         }
+    }
+}
+
+/// Where somebody stands who knows nothing and waits for the next frame.
+fn newest(stream: &Stream) -> Position {
+    Position {
+        next: stream.ring().next(),
+        ..Position::default()
     }
 }

@@ -192,7 +192,7 @@ impl Shard {
         let known = self.groups.iter().find(|(_, group)| group.kind == kind);
         let id = match known {
             Some((id, _)) => *id,
-            None => self.add_group(kind, now),
+            None => self.add_group(kind),
         };
         self.last_number += 1;
         let key = ViewerKey {
@@ -209,7 +209,7 @@ impl Shard {
         self.forget_empty();
     }
 
-    fn add_group(&mut self, kind: Kind, now: Instant) -> u64 {
+    fn add_group(&mut self, kind: Kind) -> u64 {
         self.last_number += 1;
         let link = Arc::new(Link {
             group: self.last_number,
@@ -218,7 +218,7 @@ impl Shard {
             bell: Arc::clone(&self.bell),
         });
         kind.stream.attach(Arc::clone(&link));
-        let group = Group::new(kind, link, &self.around, now);
+        let group = Group::new(kind, link, &self.around);
         self.groups.insert(self.last_number, group);
         self.last_number
     }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use nix::errno::Errno;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Config, Control, Format, Selection, Sink, Start, Stream, ViewerGuard,
@@ -15,6 +15,7 @@ use super::{
     udp::UdpSink,
     wire::Vectors,
 };
+use crate::visitors::Place;
 
 /// The most frames of one batch.
 const MAX_FRAMES: u64 = 32;
@@ -48,7 +49,7 @@ pub(crate) struct NewViewer {
     /// When it has to go.
     pub(crate) watch_until: Instant,
     /// Its place among the connections that the server takes.
-    pub(crate) connection: Option<OwnedSemaphorePermit>,
+    pub(crate) connection: Option<Place>,
 }
 
 /// Why a viewer is closed.
@@ -116,6 +117,8 @@ fn is_loss(error: &io::Error) -> bool {
 /// What a viewer gets of the stream now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    /// Datagrams to it were lost.
+    Lost,
     /// It can only go on at a key frame.
     NeedsKey,
     /// Each frame in turn.
@@ -144,7 +147,7 @@ pub(super) struct Viewer {
     pub(super) sent: u64,
     control: Option<Control>,
     _guard: ViewerGuard,
-    _connection: Option<OwnedSemaphorePermit>,
+    _connection: Option<Place>,
 }
 
 impl Viewer {
@@ -184,6 +187,11 @@ impl Viewer {
         self.at == position && self.mode == Mode::Playing && self.rest.is_empty() && !self.blocked
     }
 
+    /// True if nothing is due for it, whatever comes.
+    pub(super) fn is_idle(&self) -> bool {
+        self.blocked || self.mode == Mode::Paused && self.rest.is_empty()
+    }
+
     pub(super) fn control(&self) -> Option<&Control> {
         self.control.as_ref()
     }
@@ -214,11 +222,14 @@ impl Viewer {
         now: Instant,
     ) -> Option<Position> {
         out.clear();
-        if self.at.next < ring.first() && self.mode == Mode::Playing {
+        let is_behind = self.at.next < ring.first() && self.mode == Mode::Playing;
+        if is_behind {
+            self.at.next = ring.newest_key().unwrap_or(ring.next());
+        }
+        if is_behind || self.mode == Mode::Lost {
             if self.count_jump(now) > limit {
                 return None;
             }
-            self.at.next = ring.newest_key().unwrap_or(ring.next());
             self.mode = Mode::NeedsKey;
         }
         if self.mode == Mode::NeedsKey {
@@ -285,8 +296,7 @@ impl Viewer {
         self.sent += sent.bytes;
         self.last_progress = now;
         if sent.lost {
-            self.mode = Mode::NeedsKey;
-            self.count_jump(now);
+            self.mode = Mode::Lost;
         }
         Wrote {
             bytes: sent.bytes,

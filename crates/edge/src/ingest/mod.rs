@@ -8,16 +8,16 @@ mod config;
 mod failure;
 mod feed;
 mod publish;
-mod runtime;
+pub(crate) mod rtp;
 mod sound;
 mod source;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 use std::{
     collections::HashMap,
-    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -31,14 +31,14 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use config::Config;
 pub(crate) use feed::Feed;
-pub(crate) use publish::{Candidate, Denied, Ended, Protocol, Publication};
+pub(crate) use publish::{Candidate, Denied, Publication};
+pub(crate) use tags::Tags;
 
 use crate::{
     ffmpeg::Ffmpeg,
     hub::{Hub, Stream},
 };
 use publish::Seat;
-use runtime::Threads;
 use sound::Sound;
 use worker::Worker;
 
@@ -55,7 +55,6 @@ struct Inner {
     /// site come back together, and neither they nor their switch like to be asked together.
     connects: Arc<Semaphore>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
-    threads: Threads,
     ffmpeg: Ffmpeg,
 }
 
@@ -87,9 +86,9 @@ impl Drop for Slot {
 }
 
 impl Ingests {
-    /// Fails if the system gives no threads.
-    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> io::Result<Self> {
-        Ok(Self(Arc::new(Inner {
+    /// Without work.
+    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
+        Self(Arc::new(Inner {
             connects: Arc::new(Semaphore::new(config.connects.max(1))),
             ffmpeg: Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             config,
@@ -97,8 +96,7 @@ impl Ingests {
             clock,
             tasks,
             slots: Mutex::default(),
-            threads: Threads::start()?,
-        })))
+        }))
     }
 
     /// Starts work. Work of the same key that is there already goes on with what is new: the
@@ -138,10 +136,9 @@ impl Ingests {
         };
         let running = stop.clone();
         let work = async move {
-            running.run_until_cancelled(worker.run(feed)).await;
+            running.run_until_cancelled(Box::pin(worker.run(feed))).await;
         };
-        let threads = self.0.threads.handle();
-        self.0.tasks.spawn_on(threads, "camera pull", work);
+        self.0.tasks.spawn("camera pull", work);
         let slot = Slot {
             desired: sender,
             stream,
@@ -161,14 +158,14 @@ impl Ingests {
             Some(seat) => seat.admit(candidate).await,
             None => Err(Denied::UnknownCamera),
         };
-        let (protocol, address) = (candidate.protocol, candidate.address);
+        let (protocol, address) = (candidate.protocol.as_str(), candidate.address);
         match &outcome {
             Ok(publication) => tracing::info!(
-                camera.id = %camera, %protocol, %address, key.id = %publication.key(),
+                camera.id = %camera, protocol, %address, key.id = %publication.key(),
                 "publisher accepted"
             ),
             Err(denied) => tracing::warn!(
-                camera.id = %camera, %protocol, %address, reason = denied.reason(),
+                camera.id = %camera, protocol, %address, reason = denied.reason(),
                 "publisher refused"
             ),
         }
@@ -202,8 +199,9 @@ impl Ingests {
                 since: status.since,
                 tracks: status.tracks,
                 viewers: slot.stream.viewers(),
-                publisher: None,
-                refused: None,
+                publisher: slot.seat.publisher(),
+                refused: slot.seat.refused(),
+                restream: None,
             }
         };
         slots.iter().map(report).collect()

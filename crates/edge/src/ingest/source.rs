@@ -3,9 +3,10 @@
 mod file;
 mod hls;
 mod rtsp;
-mod sync;
+mod tls;
 mod transport;
 
+use headworks_bootstrap::Clock;
 use headworks_types::{CameraSource, PullProtocol};
 use tokio::sync::Semaphore;
 
@@ -16,6 +17,7 @@ use crate::ffmpeg::Ffmpeg;
 /// at once.
 pub(super) async fn run(
     config: &Config,
+    clock: &Clock,
     connects: &Semaphore,
     ffmpeg: &Ffmpeg,
     job: &Job,
@@ -30,6 +32,7 @@ pub(super) async fn run(
         } if PullProtocol::new(url, *format) == Some(PullProtocol::Hls) => {
             let session = hls::Session {
                 config,
+                clock,
                 connects,
                 ffmpeg,
                 url,
@@ -39,12 +42,19 @@ pub(super) async fn run(
             // Rare, and large: other cameras need not have room for it.
             Box::pin(session.run(feed)).await
         }
-        CameraSource::Pull { url, transport, .. } => {
+        CameraSource::Pull {
+            url,
+            transport,
+            tls_verify,
+            ..
+        } => {
             let session = rtsp::Session {
                 config,
+                clock,
                 connects,
                 url,
                 transport: *transport,
+                tls_verify: *tls_verify,
                 credentials: job.work.credentials.as_ref(),
             };
             session.run(feed).await

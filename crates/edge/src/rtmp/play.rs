@@ -32,8 +32,8 @@ pub(super) async fn admit(rtmp: &Rtmp, target: &Target) -> Result<Admitted, Refu
     let stream = rtmp.hub.stream(camera).ok_or_else(not_found)?;
     let guard = stream.add_viewer_for(Format::Rtmp.sound());
     let limit = rtmp.hub.config().picture_wait;
-    match stream.wait_for_picture(limit).await {
-        Ok(()) => {
+    match rtmp.until_stop(stream.wait_for_picture(limit)).await {
+        Some(Ok(())) => {
             stream.wait_for_aac().await;
             Ok(Admitted {
                 session,
@@ -41,8 +41,9 @@ pub(super) async fn admit(rtmp: &Rtmp, target: &Target) -> Result<Admitted, Refu
                 guard,
             })
         }
-        Err(NoPicture::Ended) => Err(not_found()),
-        Err(NoPicture::Because(words)) => Err(Refusal::new(code::PLAY_FAILED, words)),
+        Some(Err(NoPicture::Ended)) => Err(not_found()),
+        Some(Err(NoPicture::Because(words))) => Err(Refusal::new(code::PLAY_FAILED, words)),
+        None => Err(super::stopping()),
     }
 }
 

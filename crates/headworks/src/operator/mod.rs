@@ -5,6 +5,7 @@ pub(crate) mod camera;
 pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
+pub(crate) mod restream;
 pub(crate) mod stream_key;
 pub(crate) mod token;
 pub(crate) mod user;

@@ -6,7 +6,13 @@ use headworks_types::{NodeId, ProjectId, edge::SlotKey};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DISABLED, key_arrays, slot_key};
+use super::{
+    DISABLED,
+    handover::{slot_bound, slot_mark_left},
+    key_arrays,
+    restream::restream_unwanted,
+    slot_key,
+};
 use crate::db::node::revision_bump;
 
 /// One change of who holds a slot.
@@ -31,16 +37,20 @@ pub(crate) struct Step {
 pub(crate) enum Outcome {
     /// It is done, for a camera of this project.
     Done { epoch: i64, project_id: ProjectId },
-    /// The slot or its camera has changed since the step was decided.
+    /// The slot or its camera has changed since the step was decided, or the last holder of a strict
+    /// slot may still do the work.
     Stale,
     /// The new holder has no room.
     Full,
 }
 
 /// A slot as it is now, locked.
-struct Current {
+pub(super) struct Current {
     epoch: i64,
-    node_id: Option<Uuid>,
+    pub(super) node_id: Option<Uuid>,
+    /// Who held it before nobody did, and the revision that took it away.
+    pub(super) left_node_id: Option<Uuid>,
+    pub(super) left_revision: Option<i64>,
     cost: i64,
     project_id: Uuid,
     wanted: bool,
@@ -49,7 +59,7 @@ struct Current {
 /// Performs the steps that are still possible, each for another slot, in the caller's transaction.
 /// The outcomes are in the order of the steps.
 ///
-/// The lock order is capacity, slot, revision. All capacity rows are locked before the first slot
+/// The lock order is capacity, slot, lease, revision. All capacity rows are locked before the first slot
 /// is read, so what is counted here in memory is what is written at the end.
 pub(crate) async fn slot_assign(
     conn: &mut PgConnection,
@@ -63,9 +73,11 @@ pub(crate) async fn slot_assign(
         .collect();
     let mut ledger = capacity_lock(conn, nodes.into_iter().collect()).await?;
     let current = slot_lock(conn, steps).await?;
+    let bound = slot_bound(conn, steps, &current).await?;
     let mut outcomes = vec![Outcome::Stale; steps.len()];
     let mut open: Vec<usize> = (0..steps.len())
         .filter(|index| steps[*index].is_possible(&current))
+        .filter(|index| !bound.contains(&steps[*index].slot))
         .collect();
     let mut done = Vec::new();
     // A step may need room that another one makes, so go on until nothing changes.
@@ -100,6 +112,11 @@ pub(crate) async fn slot_assign(
     }
     capacity_write(conn, &ledger).await?;
     revision_bump(conn, &ledger.touched()).await?;
+    let released = steps
+        .iter()
+        .zip(&outcomes)
+        .filter(|(step, outcome)| step.to.is_none() && matches!(outcome, Outcome::Done { .. }));
+    slot_mark_left(conn, released.map(|(step, _)| step.slot)).await?;
     Ok(outcomes)
 }
 
@@ -206,7 +223,8 @@ async fn slot_lock(
 ) -> sqlx::Result<BTreeMap<SlotKey, Current>> {
     let (cameras, roles, ordinals) = key_arrays(steps.iter().map(|step| step.slot));
     let slots = sqlx::query!(
-        r#"SELECT s.camera_id, s.role, s.ordinal, s.epoch, s.node_id, s.cost
+        r#"SELECT s.camera_id, s.role, s.ordinal, s.epoch, s.node_id, s.cost,
+                  s.left_node_id, s.left_revision
            FROM slot s
            JOIN unnest($1::uuid[], $2::text[], $3::smallint[]) AS k (camera_id, role, ordinal)
              ON (s.camera_id, s.role, s.ordinal) = (k.camera_id, k.role, k.ordinal)
@@ -222,14 +240,17 @@ async fn slot_lock(
         r#"SELECT id, project_id, enabled FROM camera WHERE id = ANY($1)"#,
         &cameras
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let unwanted = restream_unwanted(conn, steps.iter().map(|step| step.slot)).await?;
     let cameras: BTreeMap<_, _> = cameras.into_iter().map(|row| (row.id, row)).collect();
     let slots = slots.into_iter().filter_map(|slot| {
         let camera = cameras.get(&slot.camera_id)?;
         let current = Current {
             epoch: slot.epoch,
             node_id: slot.node_id,
+            left_node_id: slot.left_node_id,
+            left_revision: slot.left_revision,
             cost: slot.cost.into(),
             project_id: camera.project_id,
             wanted: camera.enabled,
@@ -237,7 +258,13 @@ async fn slot_lock(
         let key = slot_key(slot.camera_id, &slot.role, slot.ordinal);
         Some(key.map(|key| (key, current)))
     });
-    slots.collect()
+    let mut slots: BTreeMap<_, _> = slots.collect::<sqlx::Result<_>>()?;
+    for key in unwanted {
+        if let Some(slot) = slots.get_mut(&key) {
+            slot.wanted = false;
+        }
+    }
+    Ok(slots)
 }
 
 /// Writes the new holders; an assignment raises the epoch above everything that was ever seen.
@@ -260,6 +287,9 @@ async fn slot_write<'a>(
            SET node_id = w.node_id,
                cost = w.cost,
                reason = w.reason,
+               left_node_id = CASE WHEN w.node_id IS NULL THEN COALESCE(s.node_id, s.left_node_id) END,
+               left_revision = CASE WHEN w.node_id IS NULL AND s.node_id IS NULL
+                                    THEN s.left_revision END,
                epoch = CASE WHEN w.node_id IS NULL THEN s.epoch
                             ELSE GREATEST(s.epoch, s.reported_epoch) + 1 END,
                assigned_at = clock_timestamp()

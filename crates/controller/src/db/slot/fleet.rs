@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use headworks_planner::{Slot, Wanted};
 use sqlx::PgConnection;
 
-use super::{DISABLED, slot_key};
+use super::{DISABLED, restream::restream_fleet, slot_key};
 use crate::db::from_json;
 
 /// What one camera takes from a node, pulled or published.
@@ -23,9 +23,10 @@ pub(crate) async fn slot_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<Flee
     let rows = sqlx::query!(
         r#"SELECT s.camera_id, s.role, s.ordinal, s.node_id, s.epoch, s.cost, s.reason,
                   c.enabled, c.placement
-           FROM slot s JOIN camera c ON c.id = s.camera_id"#
+           FROM slot s JOIN camera c ON c.id = s.camera_id
+           WHERE s.role = 'ingest'"#
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     let slots = rows.into_iter().map(|row| {
         let held = NonZeroU32::new(row.cost.unsigned_abs());
@@ -40,10 +41,14 @@ pub(crate) async fn slot_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<Flee
                 },
                 placement: from_json(row.placement)?,
                 cost: held.unwrap_or(INGEST_COST),
+                follows: None,
+                bound: None,
             },
             epoch: row.epoch,
             reason: row.reason,
         })
     });
-    slots.collect()
+    let mut slots = slots.collect::<sqlx::Result<Vec<_>>>()?;
+    slots.extend(restream_fleet(conn).await?);
+    Ok(slots)
 }

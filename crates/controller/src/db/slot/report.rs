@@ -82,33 +82,38 @@ async fn status_upsert(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Res
     let publishers = publishers.collect::<sqlx::Result<Vec<_>>>()?;
     let refused = slots().map(|slot| slot.refused.as_ref().map(to_json).transpose());
     let refused = refused.collect::<sqlx::Result<Vec<_>>>()?;
+    let restreams = slots().map(|slot| slot.restream.as_ref().map(to_json).transpose());
+    let restreams = restreams.collect::<sqlx::Result<Vec<_>>>()?;
     // Only rows that change are locked and written; the lock keeps a camera that is being deleted
-    // from breaking the foreign key.
+    // from breaking the foreign key. Byte counters alone are written every ten seconds or so.
     sqlx::query!(
         r#"WITH changed AS (
                SELECT r.*
                FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::uuid[], $5::bigint[],
                            $6::text[], $7::text[], $8::timestamptz[], $9::jsonb[], $10::integer[],
-                           $11::jsonb[], $12::jsonb[])
+                           $11::jsonb[], $12::jsonb[], $13::jsonb[])
                     AS r (camera_id, role, ordinal, node_id, epoch, state, message, since, tracks,
-                          viewers, publisher, refused)
+                          viewers, publisher, refused, restream)
                JOIN slot s
                  ON (s.camera_id, s.role, s.ordinal) = (r.camera_id, r.role, r.ordinal)
                 AND s.node_id = r.node_id AND s.epoch = r.epoch
                LEFT JOIN slot_status t
                  ON (t.camera_id, t.role, t.ordinal) = (r.camera_id, r.role, r.ordinal)
                WHERE (t.node_id, t.epoch, t.state, t.message, t.since, t.tracks, t.viewers,
-                      t.publisher, t.refused)
+                      t.publisher, t.refused, t.restream - 'bytes_sent')
                      IS DISTINCT FROM
                      (r.node_id, r.epoch, r.state, r.message, r.since, r.tracks, r.viewers,
-                      r.publisher, r.refused)
+                      r.publisher, r.refused, r.restream - 'bytes_sent')
+                  OR (t.restream IS DISTINCT FROM r.restream
+                      AND t.observed_at < clock_timestamp() - interval '9 seconds')
                ORDER BY s.camera_id, s.role, s.ordinal
                FOR KEY SHARE OF s
            )
            INSERT INTO slot_status AS t (camera_id, role, ordinal, node_id, epoch, state, message,
-                                         since, tracks, viewers, publisher, refused, observed_at)
+                                         since, tracks, viewers, publisher, refused, restream,
+                                         observed_at)
            SELECT camera_id, role, ordinal, node_id, epoch, state, message, since, tracks, viewers,
-                  publisher, refused, clock_timestamp()
+                  publisher, refused, restream, clock_timestamp()
            FROM changed
            ON CONFLICT (camera_id, role, ordinal) DO UPDATE SET
                node_id = excluded.node_id,
@@ -120,6 +125,7 @@ async fn status_upsert(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Res
                viewers = excluded.viewers,
                publisher = excluded.publisher,
                refused = excluded.refused,
+               restream = excluded.restream,
                observed_at = excluded.observed_at
            WHERE t.epoch <= excluded.epoch"#,
         &cameras,
@@ -133,7 +139,8 @@ async fn status_upsert(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Res
         &tracks,
         &viewers,
         &publishers as &[Option<Value>],
-        &refused as &[Option<Value>]
+        &refused as &[Option<Value>],
+        &restreams as &[Option<Value>]
     )
     .execute(conn)
     .await?;

@@ -3,11 +3,11 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use headworks_types::{CameraId, CameraState, CameraStatus, NodeState, edge::SlotState};
+use headworks_types::{CameraId, CameraState, CameraStatus, edge::SlotState};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::DISABLED;
+use super::{DISABLED, observed::Observed};
 use crate::db::{from_json, lease::Life};
 
 /// The status of these cameras, where `suspect` is the silence that makes a node suspect. A camera
@@ -106,35 +106,27 @@ impl Row {
         let Some(node) = &self.node_name else {
             return Ok((CameraState::Unplaced, self.reason.clone(), placed));
         };
-        let life = Life {
-            died: self.died,
-            goodbye: self.goodbye,
-            silence: self.silence,
+        let observed = Observed {
+            node,
+            life: Life {
+                died: self.died,
+                goodbye: self.goodbye,
+                silence: self.silence,
+            },
+            renewed_at: self.renewed_at,
+            placed,
+            state: self.state.as_deref(),
+            message: self.message.as_deref(),
+            since: self.since,
         };
-        if life.state(suspect) != NodeState::Ready {
-            let message = format!("node {node} {}", life.words(suspect));
-            return Ok((
-                CameraState::Unknown,
-                message,
-                self.renewed_at.unwrap_or(placed),
-            ));
-        }
-        let (Some(state), Some(message), Some(since)) = (&self.state, &self.message, self.since)
-        else {
-            let message = format!("placed on {node}, which has not reported on it yet");
-            return Ok((CameraState::Connecting, message, placed));
-        };
-        let state = match SlotState::from_name(state) {
+        let (state, message, since) = observed.words(suspect)?;
+        let state = match state {
+            None => CameraState::Unknown,
             Some(SlotState::Idle) => CameraState::Idle,
             Some(SlotState::Connecting) => CameraState::Connecting,
             Some(SlotState::Live) => CameraState::Live,
             Some(SlotState::Failed) => CameraState::Failed,
-            None => {
-                return Err(sqlx::Error::Decode(
-                    format!("{state} is no slot state").into(),
-                ));
-            }
         };
-        Ok((state, message.clone(), since))
+        Ok((state, message, since))
     }
 }

@@ -1,5 +1,6 @@
 //! Every function of slots on a real PostgreSQL, and the invariants I1 and I2.
 
+mod handover;
 mod race;
 
 use chrono::{DateTime, Utc};
@@ -52,6 +53,7 @@ fn report(node_id: NodeId, camera: CameraId, epoch: i64, state: SlotState) -> Re
             viewers: 3,
             publisher: None,
             refused: None,
+            restream: None,
         },
     }
 }

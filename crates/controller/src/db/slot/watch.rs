@@ -2,19 +2,23 @@
 
 use headworks_types::{
     CameraSource, NodeId, ProjectId, StartMode,
-    edge::{SlotKey, StreamKeyDigest},
+    edge::{Role, SlotKey, StreamKeyDigest},
 };
 use sqlx::PgConnection;
 
 use super::slot_key;
-use crate::db::{from_json, stream_key::stream_key_digests};
+use crate::db::{
+    from_json,
+    restream::{DesiredRestream, restream_desired},
+    stream_key::stream_key_digests,
+};
 
 /// A slot of a node, with its camera. Epoch, version and stream keys together tell whether it has
 /// changed.
 pub(crate) struct Desired {
     pub(crate) key: SlotKey,
     pub(crate) epoch: i64,
-    /// The camera's version.
+    /// The camera's version, and its restream's.
     pub(crate) version: i64,
     pub(crate) project_id: ProjectId,
     pub(crate) camera_name: String,
@@ -24,6 +28,8 @@ pub(crate) struct Desired {
     pub(crate) start: StartMode,
     /// Of a published camera.
     pub(crate) stream_keys: Vec<StreamKeyDigest>,
+    /// Of a restream.
+    pub(crate) restream: Option<DesiredRestream>,
 }
 
 /// All slots of the node, in the order of their keys.
@@ -55,21 +61,33 @@ pub(crate) async fn desired_list(
             credentials: row.credentials,
             start: from_json(row.start.into())?,
             stream_keys: Vec::new(),
+            restream: None,
         })
     });
     let mut slots = slots.collect::<sqlx::Result<Vec<_>>>()?;
     let published: Vec<_> = slots
         .iter()
-        .filter(|slot| slot.source == CameraSource::Publish)
+        .filter(|slot| slot.key.role == Role::Ingest && slot.source == CameraSource::Publish)
         .map(|slot| slot.key.camera_id)
         .collect();
     if !published.is_empty() {
         let keys = stream_key_digests(conn, &published).await?;
-        for slot in &mut slots {
+        for slot in slots
+            .iter_mut()
+            .filter(|slot| slot.key.role == Role::Ingest)
+        {
             if let Some(keys) = keys.get(&slot.key.camera_id) {
                 slot.stream_keys.clone_from(keys);
             }
         }
+    }
+    let mut restreams = restream_desired(conn, node).await?;
+    for slot in &mut slots {
+        slot.restream = restreams.remove(&slot.key);
+        slot.version += slot
+            .restream
+            .as_ref()
+            .map_or(0, |restream| restream.version);
     }
     Ok(slots)
 }

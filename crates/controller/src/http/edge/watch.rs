@@ -256,8 +256,18 @@ impl Watch {
         (upsert, gone.into_iter().collect())
     }
 
-    /// Unseals the credentials: the only place that does, and only for the holder of the slot.
+    /// Unseals the secrets: the only place that does, and only for the holder of the slot.
     fn open(&self, slot: Desired) -> DesiredSlot {
+        if let Some(restream) = slot.restream {
+            let work = app::restream::open(&self.state.keys, restream);
+            return DesiredSlot {
+                key: slot.key,
+                epoch: slot.epoch,
+                project_id: slot.project_id,
+                camera_name: slot.camera_name,
+                work: Work::Restream(Box::new(work)),
+            };
+        }
         let camera = slot.key.camera_id;
         let credentials = slot.credentials.and_then(|sealed| {
             let row = Row::camera_credentials(camera);

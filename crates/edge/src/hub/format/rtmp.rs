@@ -7,14 +7,14 @@ use headworks_media::{
 };
 use headworks_rtmp::{
     MediaKind,
-    wire::{message, message_of},
+    wire::{message, message_of, pieces},
 };
 
 use super::flv::Body;
 use crate::hub::{
     entry::{Description, Entry},
     format::Sound,
-    wire::Wire,
+    wire::{SHARE_FROM, Wire},
 };
 
 pub(super) fn start(description: &Description) -> Wire {
@@ -32,8 +32,11 @@ pub(super) fn frame(entry: &Entry) -> Wire {
     let Some(body) = Body::of(entry) else {
         return Wire::default();
     };
-    let payload = [&body.header[..], &entry.frame.payload];
-    message_of(media_kind(body.kind), body.time, &payload).into()
+    let (kind, payload) = (media_kind(body.kind), &entry.frame.payload);
+    if payload.len() < SHARE_FROM {
+        return message_of(kind, body.time, &[&body.header, payload]).into();
+    }
+    Wire::of(pieces(kind, body.time, &body.header, payload))
 }
 
 fn configuration(description: &Description) -> impl Iterator<Item = Bytes> {

@@ -130,7 +130,11 @@ fn parse_ts(bytes: &[u8]) -> Vec<Seen> {
         };
         frames.push(seen(track, (time / 90) as u32, key));
     }
-    assert_eq!(demuxer.losses().skipped + demuxer.losses().damaged, 0);
+    let losses = demuxer.losses();
+    assert_eq!((losses.skipped, losses.damaged), (0, 0));
+    let times: Vec<_> = frames.iter().map(|frame| frame.time).collect();
+    let has_all = times.windows(2).all(|pair| pair[1] - pair[0] <= 41);
+    assert!(!has_all || losses.gaps == 0, "counters go on");
     frames
 }
 
@@ -287,20 +291,44 @@ async fn play(format: Format, gop: usize, late: usize, size: usize, reads: &[usi
         picture(&mut world, index);
     }
     let mut viewer = world.join(format).await;
+    let mut later = None;
     for (index, limit) in reads.iter().enumerate() {
+        if index == reads.len() / 2 {
+            later = Some(world.join(format).await);
+        }
         picture(&mut world, late + index);
         settle().await;
         viewer.read(*limit);
+        if let Some(later) = &mut later {
+            later.read_all().await;
+        }
     }
+    let mut later = later.expect("has joined");
     // Who has not taken everything when the stream ends is cut off.
     viewer.read_all().await;
     picture(&mut world, late + reads.len());
     settle().await;
     viewer.read_all().await;
+    later.read_all().await;
     drop(world.publisher);
     viewer.read_to_end().await;
+    later.read_to_end().await;
     let frames = parse(format, &viewer.bytes);
     is_valid(&frames, late + reads.len() + 1);
+    let all = parse(format, &later.bytes);
+    is_valid(&all, reads.len() + gop + 1);
+    let pictures = |frames: &[Seen]| {
+        let times = frames
+            .iter()
+            .filter(|frame| frame.track == TrackKind::Video);
+        times.map(|frame| frame.time).collect::<Vec<_>>()
+    };
+    let (some, all) = (pictures(&frames), pictures(&all));
+    assert_eq!(some.last(), all.last(), "both have the newest");
+    assert!(
+        all.windows(2).all(|pair| pair[1] - pair[0] <= 41),
+        "who reads misses nothing"
+    );
 
     let has_sound = frames.iter().any(|frame| frame.track == TrackKind::Audio);
     assert!(has_sound);
@@ -318,6 +346,8 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            // Sockets are looked at whenever a task yields.
+            .event_interval(1)
             .build()
             .expect("starts");
         for format in Format::ALL {

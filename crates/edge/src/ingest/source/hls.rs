@@ -12,6 +12,7 @@ mod playlist;
 use std::pin::pin;
 
 use bytes::Bytes;
+use headworks_bootstrap::Clock;
 use headworks_media::Demuxed;
 use headworks_types::Credentials;
 use tokio::sync::{Semaphore, mpsc};
@@ -32,6 +33,7 @@ const FRAMES: usize = 256;
 /// What a session needs to know.
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
+    pub(super) clock: &'a Clock,
     pub(super) connects: &'a Semaphore,
     pub(super) ffmpeg: &'a Ffmpeg,
     pub(super) url: &'a Url,
@@ -61,7 +63,6 @@ impl Session<'_> {
     /// Gives `feed` what comes, until the session fails or the stream ends.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
         let limit = self.config.connect_timeout;
-        let clock = feed.clock().clone();
         let fetcher = match Fetcher::new(self.url, self.credentials, self.tls_verify, limit) {
             Ok(fetcher) => fetcher,
             Err(failure) => return failure,
@@ -78,10 +79,10 @@ impl Session<'_> {
         feed.begin("HLS");
         let (pieces, fetched) = mpsc::channel(AHEAD);
         let (items, found) = mpsc::channel(FRAMES);
-        let fetch = fetcher.follow(media, &clock, pieces);
+        let fetch = fetcher.follow(media, self.clock, pieces);
         let demux = demux::run(self.ffmpeg, fetched, items);
         let mut work = pin!(async { tokio::join!(fetch, demux) });
-        let mut show = pin!(pace::run(found, feed));
+        let mut show = pin!(pace::run(found, self.clock, feed));
         let mut worked = None;
         loop {
             tokio::select! {

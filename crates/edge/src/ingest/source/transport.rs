@@ -10,27 +10,28 @@ use crate::ingest::{Feed, failure::Failure};
 pub(super) async fn play(output: &mut ChildStdout, feed: &mut Feed) -> Result<(), Failure> {
     let mut demuxer = Demuxer::default();
     let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = timeout_at(feed.deadline(), output.read(&mut buffer)).await;
-        let Ok(read) = read else {
-            feed.check()?;
-            continue;
-        };
-        match read {
-            Ok(count @ 1..) => demuxer.push(&buffer[..count]),
-            Ok(0) | Err(_) => {
+    let mut has_pictures = false;
+    let mut is_open = true;
+    while is_open {
+        match timeout_at(feed.deadline(), output.read(&mut buffer)).await {
+            Ok(Ok(count @ 1..)) => demuxer.push(&buffer[..count]),
+            Ok(Ok(0) | Err(_)) => {
                 demuxer.finish();
-                take(&mut demuxer, |found| feed.take(found))?;
-                feed.flush();
-                return match feed.current_tracks() {
-                    Some(_) => Ok(()),
-                    None => Err(Failure::NoVideoTrack),
-                };
+                is_open = false;
             }
+            Err(_) => {}
         }
-        take(&mut demuxer, |found| feed.take(found))?;
+        take(&mut demuxer, |found| {
+            has_pictures |= matches!(found, Demuxed::Video { .. });
+            feed.take(found);
+        })?;
         feed.flush();
         feed.check()?;
+    }
+    if has_pictures {
+        Ok(())
+    } else {
+        Err(Failure::NoVideoTrack)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Fetches playlists and segments.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use headworks_bootstrap::Clock;
@@ -16,7 +16,7 @@ use super::{
     Piece,
     playlist::{self, Media, Part, Playlist, Segment},
 };
-use crate::ingest::failure::Failure;
+use crate::ingest::{failure::Failure, source::tls};
 
 /// What is longer is not fetched, bytes.
 const MAX_PLAYLIST: usize = 2 << 20;
@@ -193,10 +193,10 @@ impl<'a> Fetcher<'a> {
             let last = from.saturating_add(length).saturating_sub(1);
             request = request.header(header::RANGE, format!("bytes={from}-{last}"));
         }
-        let mut answer = request.send().await.map_err(|error| self.failure(error))?;
+        let mut answer = request.send().await.map_err(|error| self.failure(&error))?;
         self.check(&answer, range.is_some())?;
         let mut bytes = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failure(error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failure(&error))? {
             if bytes.len() + chunk.len() > most {
                 return Err(Failure::Protocol(format!("an answer of over {most} bytes")));
             }
@@ -205,30 +205,26 @@ impl<'a> Fetcher<'a> {
         Ok((answer.url().clone(), bytes.freeze()))
     }
 
-    /// Why there is no answer, from the innermost cause that says so. Never with the URL, which may
-    /// hold a secret.
-    fn failure(&self, error: reqwest::Error) -> Failure {
+    /// Why there is no answer. Never in the words of the library, which tell the URL: that may hold
+    /// a secret.
+    fn failure(&self, error: &reqwest::Error) -> Failure {
         if error.is_timeout() {
             return Failure::Timeout(self.limit);
         }
         if error.is_redirect() {
             return Failure::Protocol(format!("it redirects more than {MAX_REDIRECTS} times"));
         }
-        let error = error.without_url();
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        let mut last = String::new();
+        let mut cause: Option<&dyn std::error::Error> = Some(error);
         while let Some(error) = cause {
-            last = error.to_string();
-            if let Some(found) = Failure::from_text(&last) {
-                return found;
+            if error.to_string().starts_with("failed to lookup address") {
+                return Failure::Unresolved;
+            }
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                return tls::failure(error);
             }
             cause = error.source();
         }
-        if error.is_connect() {
-            Failure::Protocol(last)
-        } else {
-            Failure::Closed
-        }
+        Failure::Closed
     }
 
     fn check(&self, answer: &reqwest::Response, has_range: bool) -> Result<(), Failure> {

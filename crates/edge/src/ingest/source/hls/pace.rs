@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use headworks_bootstrap::Clock;
 use headworks_media::{Demuxed, VIDEO_CLOCK};
 use tokio::{
     sync::mpsc,
@@ -20,7 +21,11 @@ const LATE: Duration = Duration::from_secs(3);
 const JUMP: i64 = 10 * VIDEO_CLOCK as i64;
 
 /// Shows everything that comes, at its time. Fails if no picture comes for too long.
-pub(super) async fn run(mut items: mpsc::Receiver<Item>, feed: &mut Feed) -> Result<(), Failure> {
+pub(super) async fn run(
+    mut items: mpsc::Receiver<Item>,
+    clock: &Clock,
+    feed: &mut Feed,
+) -> Result<(), Failure> {
     let mut pace = Pace::default();
     loop {
         let item = match timeout_at(feed.deadline(), items.recv()).await {
@@ -38,7 +43,7 @@ pub(super) async fn run(mut items: mpsc::Receiver<Item>, feed: &mut Feed) -> Res
             }
             Item::Found(found) => {
                 if let Demuxed::Video { dts, .. } = &found {
-                    let now = feed.clock().monotonic();
+                    let now = clock.monotonic();
                     sleep_until(pace.due(*dts, now)).await;
                 }
                 feed.take(found);
@@ -74,8 +79,6 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use headworks_bootstrap::Clock;
-
     use super::*;
 
     #[test]

@@ -1,0 +1,3 @@
+//! Pushes of cameras to other people's servers.
+
+pub mod sign;
