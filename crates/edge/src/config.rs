@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use headworks_types::{Labels, Secret, Validate as _, Violations};
-use serde::Deserialize;
+use serde::{Deserialize, de::Error as _};
 use url::Url;
 
 use crate::{hub, ingest, tls};
@@ -57,7 +57,7 @@ pub struct Config {
     pub rtsp_advertise: Option<Url>,
     /// Where RTP of RTSP's players and publishers is sent from and comes to over UDP; RTCP has the
     /// port behind it. Without it there is no UDP.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "address_or_off")]
     pub rtsp_udp_listen: Option<SocketAddr>,
     /// Where RTSP over TLS listens; nowhere if absent.
     #[serde(default)]
@@ -194,6 +194,17 @@ impl Config {
 /// More than all viewers in one building, and far from all places of a listener.
 fn connections_per_address() -> usize {
     2000
+}
+
+/// `off` is none. Other keys are left away for that, but this one has a default.
+fn address_or_off<'de, D>(deserializer: D) -> Result<Option<SocketAddr>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    match &*String::deserialize(deserializer)? {
+        "off" => Ok(None),
+        address => address.parse().map(Some).map_err(D::Error::custom),
+    }
 }
 
 /// For tests: a small edge on a free loopback port.
