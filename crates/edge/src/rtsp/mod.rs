@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use crate::{
     access::Access, hub::Hub, ingest::Ingests, socket::Incoming, tls::Acceptor, visitors::Visitors,
 };
-use connection::{Connection, Heard};
+use connection::Connection;
 pub(crate) use datagrams::Datagrams;
 
 /// Connections at once, players included; more wait in the kernel's queue.
@@ -128,9 +128,9 @@ impl Rtsp {
         let mut role = Role::Nobody;
         let why = loop {
             let end = match connection.poll().await {
-                Heard::Event(event) => self.take(event, &mut connection, &mut role).await,
-                Heard::Nothing => self.wait(&mut connection, &mut role).await,
-                Heard::Over(why) => ends(why),
+                Ok(Some(event)) => self.take(event, &mut connection, &mut role).await,
+                Ok(None) => self.wait(&mut connection, &mut role).await,
+                Err(why) => ends(why),
             };
             if let ControlFlow::Break(why) = end {
                 break why;
