@@ -21,6 +21,16 @@ pub(crate) enum Failure {
     Forbidden,
     #[error("404 from camera: no such path")]
     NoSuchPath,
+    #[error("camera has no such stream")]
+    NoSuchStream,
+    #[error("camera refuses: {0}")]
+    Rejected(String),
+    #[error("camera's certificate is not trusted: {0}")]
+    Certificate(String),
+    #[error("answer is not FLV")]
+    NotFlv,
+    #[error("{0}")]
+    Url(String),
     #[error("{0} from camera: {1}")]
     Status(u16, String),
     #[error("camera has no video track")]
@@ -66,7 +76,7 @@ impl Failure {
         Self::Protocol(line.to_owned())
     }
 
-    fn from_os(number: i32) -> Option<Self> {
+    pub(super) fn from_os(number: i32) -> Option<Self> {
         use io::ErrorKind as Kind;
         match io::Error::from_raw_os_error(number).kind() {
             Kind::ConnectionRefused => Some(Self::Refused),

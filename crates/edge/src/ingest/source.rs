@@ -1,9 +1,12 @@
 //! The protocols by which cameras are pulled: one session each, from connecting to its end.
 
+mod dial;
+mod flv;
+mod rtmp;
 mod rtsp;
 mod sync;
 
-use headworks_types::CameraSource;
+use headworks_types::{CameraSource, PullProtocol};
 use tokio::sync::Semaphore;
 
 use super::{Config, Feed, Job, failure::Failure};
@@ -16,17 +19,48 @@ pub(super) async fn run(
     job: &Job,
     feed: &mut Feed,
 ) -> Failure {
-    match &job.work.source {
-        CameraSource::Pull { url, transport, .. } => {
+    let CameraSource::Pull {
+        url,
+        transport,
+        format,
+        tls_verify,
+    } = &job.work.source
+    else {
+        return Failure::Internal;
+    };
+    let (transport, tls_verify) = (*transport, *tls_verify);
+    let credentials = job.work.credentials.as_ref();
+    match PullProtocol::new(url, *format) {
+        Some(PullProtocol::Rtsp) => {
             let session = rtsp::Session {
                 config,
                 connects,
                 url,
-                transport: *transport,
-                credentials: job.work.credentials.as_ref(),
+                transport,
+                credentials,
             };
             session.run(feed).await
         }
-        CameraSource::Publish | CameraSource::File { .. } => Failure::Internal,
+        Some(PullProtocol::Rtmp) => {
+            let session = rtmp::Session {
+                config,
+                connects,
+                url,
+                tls_verify,
+                credentials,
+            };
+            session.run(feed).await
+        }
+        Some(PullProtocol::HttpFlv) => {
+            let session = flv::Session {
+                config,
+                connects,
+                url,
+                tls_verify,
+                credentials,
+            };
+            session.run(feed).await
+        }
+        Some(PullProtocol::Hls) | None => Failure::Internal,
     }
 }
