@@ -1,10 +1,11 @@
 //! The protocols by which cameras are pulled: one session each, from connecting to its end.
 
+mod dial;
+mod flv;
+mod rtmp;
 mod rtsp;
-mod tls;
 
-use headworks_bootstrap::Clock;
-use headworks_types::CameraSource;
+use headworks_types::{CameraSource, PullProtocol};
 use tokio::sync::Semaphore;
 
 use super::{Config, Feed, Job, failure::Failure};
@@ -13,29 +14,54 @@ use super::{Config, Feed, Job, failure::Failure};
 /// at once.
 pub(super) async fn run(
     config: &Config,
-    clock: &Clock,
     connects: &Semaphore,
     job: &Job,
     feed: &mut Feed,
 ) -> Failure {
-    match &job.work.source {
-        CameraSource::Pull {
-            url,
-            transport,
-            tls_verify,
-            ..
-        } => {
+    let CameraSource::Pull {
+        url,
+        transport,
+        format,
+        tls_verify,
+    } = &job.work.source
+    else {
+        return Failure::Internal;
+    };
+    let (transport, tls_verify) = (*transport, *tls_verify);
+    let credentials = job.work.credentials.as_ref();
+    match PullProtocol::new(url, *format) {
+        Some(PullProtocol::Rtsp) => {
             let session = rtsp::Session {
                 config,
-                clock,
+                clock: &feed.clock().clone(),
                 connects,
                 url,
-                transport: *transport,
-                tls_verify: *tls_verify,
-                credentials: job.work.credentials.as_ref(),
+                transport,
+                tls_verify,
+                credentials,
             };
             session.run(feed).await
         }
-        CameraSource::Publish | CameraSource::File { .. } => Failure::Internal,
+        Some(PullProtocol::Rtmp) => {
+            let session = rtmp::Session {
+                config,
+                connects,
+                url,
+                tls_verify,
+                credentials,
+            };
+            session.run(feed).await
+        }
+        Some(PullProtocol::HttpFlv) => {
+            let session = flv::Session {
+                config,
+                connects,
+                url,
+                tls_verify,
+                credentials,
+            };
+            session.run(feed).await
+        }
+        Some(PullProtocol::Hls) | None => Failure::Internal,
     }
 }

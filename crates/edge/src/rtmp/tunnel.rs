@@ -30,7 +30,7 @@ use tokio::{
     io::{AsyncReadExt as _, split},
     net::UnixStream,
     sync::{Semaphore, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, error::Elapsed, sleep_until, timeout},
 };
 use tokio_util::either::Either;
 
@@ -69,6 +69,12 @@ impl Default for Tunnels {
 }
 
 impl Tunnels {
+    /// Of the sessions that are open.
+    #[cfg(test)]
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.open().keys().cloned().collect()
+    }
+
     fn find(&self, id: &str) -> Option<Arc<Tunnel>> {
         self.open().get(id).cloned()
     }
@@ -87,6 +93,25 @@ struct Tunnel {
     /// When it was asked for last; `None` once it is over.
     asked: watch::Sender<Option<Instant>>,
     clock: Clock,
+}
+
+/// The body of a request. It has to be read to its end, or hyper gives the connection up.
+struct Input(BodyDataStream);
+
+impl Input {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let next = timeout(REQUEST, self.0.next()).await.map_err(late)?;
+        next.transpose().map_err(io::Error::other)
+    }
+
+    async fn discard(&mut self) -> io::Result<()> {
+        while self.next().await?.is_some() {}
+        Ok(())
+    }
+}
+
+fn late(_: Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 /// Why a request is not served.
@@ -173,12 +198,20 @@ impl Caller<'_> {
     }
 
     async fn serve(&self, path: &str, body: BodyDataStream) -> Result<Bytes, Trouble> {
+        let mut body = Input(body);
         let (call, body) = match tunnel::request(path)? {
             tunnel::Request::Ident => return Err(Trouble::NotFound),
-            tunnel::Request::Open => return self.open(),
+            tunnel::Request::Open => {
+                body.discard().await?;
+                return self.open();
+            }
             tunnel::Request::Send(call) => (call, Some(body)),
-            tunnel::Request::Idle(call) => (call, None),
+            tunnel::Request::Idle(call) => {
+                body.discard().await?;
+                (call, None)
+            }
             tunnel::Request::Close(call) => {
+                body.discard().await?;
                 let tunnel = self.rtmp.tunnels.find(call.session);
                 tunnel.ok_or(Trouble::NotFound)?.close();
                 return Ok(Bytes::from_static(&[0]));
@@ -232,10 +265,13 @@ impl Caller<'_> {
 
 impl Tunnel {
     /// Serves one request of the session.
-    async fn take(&self, call: Call<'_>, body: Option<BodyDataStream>) -> Result<Bytes, Trouble> {
+    async fn take(&self, call: Call<'_>, body: Option<Input>) -> Result<Bytes, Trouble> {
         let mut session = self.session.lock().await;
         self.touch();
         if let Delivery::Repeated(answer) = session.request(call.sequence)? {
+            if let Some(mut body) = body {
+                body.discard().await?;
+            }
             return Ok(answer);
         }
         match body {
@@ -251,10 +287,8 @@ impl Tunnel {
     }
 
     /// Gives the body to our end as it comes.
-    async fn pass_on(&self, mut body: BodyDataStream) -> Result<(), Trouble> {
-        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        while let Some(piece) = timeout(REQUEST, body.next()).await.map_err(late)? {
-            let mut piece = piece.map_err(io::Error::other)?;
+    async fn pass_on(&self, mut body: Input) -> io::Result<()> {
+        while let Some(mut piece) = body.next().await? {
             while !piece.is_empty() {
                 let writable = timeout(REQUEST, self.pipe.writable());
                 writable.await.map_err(late)??;
@@ -262,7 +296,7 @@ impl Tunnel {
                     Ok(count) => drop(piece.split_to(count)),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     // It has ended; why is still to be read.
-                    Err(_) => return Ok(()),
+                    Err(_) => return body.discard().await,
                 }
             }
         }

@@ -3,11 +3,12 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    process::Command,
     time::Duration,
 };
 
-use headworks_testkit::{Player, tool, wait_until};
-use headworks_types::{OnConflict, edge::SlotState};
+use headworks_testkit::{Player, Process, Signal, tool, wait_until};
+use headworks_types::{OnConflict, edge::SlotReport};
 
 use super::world::{AAC, H264, KEY, LIMIT, World, last_words, publish, stream_key};
 
@@ -17,7 +18,7 @@ const OTHER: &str = "hwsk_bbbbbbbbbbbb_0123456789abcdefghijklmnopqrstuvwxyzABCDE
 fn publishers_are_told_why_and_so_is_the_operator() {
     let world = World::new();
     let mp3: &[&str] = &["-c:a", "libmp3lame"];
-    let vp6: &[&str] = &["-c:v", "flv"];
+    let sorenson: &[&str] = &["-c:v", "flv", "-bf", "0"];
     let key = format!("?key={KEY}");
     let elsewhere = world.publish_url("rtmp").replace("0001?", "0002?");
     let no_key = "add the stream key: ?key=hwsk_";
@@ -33,14 +34,14 @@ fn publishers_are_told_why_and_so_is_the_operator() {
         (
             world.url("rtmp", &key),
             mp3,
-            "sound in MP3 is not supported",
-            "sound in MP3 is not supported",
+            "Server error: sound in MP3 (FLV sound format 2) is not supported",
+            "sound in MP3 (FLV sound format 2) is not supported",
         ),
         (
             world.url("rtmp", &key),
-            vp6,
-            "a picture in Sorenson H.263 is not supported",
-            "a picture in Sorenson H.263 is not supported",
+            sorenson,
+            "Server error: a picture in Sorenson H.263 (FLV codec 2) is not supported",
+            "a picture in Sorenson H.263 (FLV codec 2) is not supported",
         ),
     ];
     for (url, codecs, words, reason) in cases {
@@ -67,10 +68,10 @@ fn a_publisher_goes_when_another_takes_over_or_its_key_is_revoked() {
         stream_key(KEY, OnConflict::Reject),
         stream_key(OTHER, OnConflict::Takeover),
     ]);
-    let first = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));
-    world.wait_for_live();
+    let mut first = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));
+    world.wait_for_live(&mut first);
     let url = world.url("rtmp", &format!("?key={OTHER}"));
-    let second = publish(tool::FFMPEG, &[H264, AAC], &url);
+    let mut second = publish(tool::FFMPEG, &[H264, AAC], &url);
     let said = last_words(first);
     assert!(said.contains("another publisher took over"), "{said}");
     let said = last_words(publish(
@@ -80,7 +81,7 @@ fn a_publisher_goes_when_another_takes_over_or_its_key_is_revoked() {
     ));
     let taken = "somebody else is publishing this camera";
     assert!(said.contains(taken), "{said}");
-    world.wait_for_live();
+    world.wait_for_live(&mut second);
     world.desire(vec![stream_key(KEY, OnConflict::Reject)]);
     let said = last_words(second);
     assert!(said.contains("the stream key was revoked"), "{said}");
@@ -114,14 +115,26 @@ fn players_are_told_why() {
 #[test]
 fn everybody_is_told_when_the_edge_stops() {
     let world = World::new();
-    let publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));
-    world.wait_for_live();
+    let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));
+    world.wait_for_live(&mut publisher);
     let mut player = Player::start(&world.play_url("rtmp")).expect("starts");
     player.wait_for_pictures(5, LIMIT).expect("plays");
+    let mut command = Command::new("rtmpdump");
+    let url = world.play_url("rtmp");
+    command.args(["--live", "--verbose", "--rtmp", &url, "--flv", "/dev/null"]);
+    let other = Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts");
+    let both = |report: &SlotReport| report.viewers == 2;
+    world.wait_for("the other player", both);
+    wait_until("it plays", LIMIT, || {
+        other.tail().contains("NetStream.Play.Start").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {}", other.tail()));
     world.stop();
     let said = last_words(publisher);
     assert!(said.contains("this edge stops"), "{said}");
     player.wait_for(LIMIT, |seen| seen.ended).expect("ends");
+    let said = last_words(other);
+    assert!(said.contains("NetStream.Play.UnpublishNotify"), "{said}");
 }
 
 #[test]
@@ -160,9 +173,7 @@ fn garbage_and_crowds_are_closed() {
             .then_some(())
     })
     .expect("is free");
-    let publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));
-    let live = world.wait_for("pictures", |report| report.state == SlotState::Live);
-    assert!(live.publisher.is_some());
-    drop(publisher);
+    let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));
+    world.wait_for_live(&mut publisher);
     world.stop();
 }

@@ -130,8 +130,17 @@ impl World {
         found.unwrap_or_else(|error| panic!("{error:#}: {:?}", self.report()))
     }
 
-    pub(super) fn wait_for_live(&self) -> SlotReport {
-        self.wait_for("pictures", |report| report.state == SlotState::Live)
+    /// Waits for the pictures of a program that publishes.
+    pub(super) fn wait_for_live(&self, publisher: &mut Process) -> SlotReport {
+        let found = wait_until("pictures", LIMIT, || {
+            let report = self.report();
+            let is_over = report.state == SlotState::Live || publisher.try_wait().is_some();
+            is_over.then_some(report)
+        });
+        match found {
+            Ok(report) if report.state == SlotState::Live => report,
+            _ => panic!("no pictures: {:?}\n{}", self.report(), publisher.tail()),
+        }
     }
 
     /// `rtmp://…/live/<camera>?key=…`
