@@ -39,7 +39,7 @@ impl Edge {
         );
         let rtmp = Rtmp::new(
             hub,
-            ingests.expect("starts"),
+            ingests,
             Issuer::new("k").access(clock.clone()),
             Visitors::new(1),
             clock.clone(),
