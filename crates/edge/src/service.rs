@@ -84,7 +84,9 @@ impl Service {
         let data = config.data.clone().context("edge.data is missing")?;
         let lock = open_data(&data)?;
         let listeners = Listeners::bind(&config).await?;
-        let bound = listeners.bound().context("find out where the edge listens")?;
+        let bound = listeners
+            .bound()
+            .context("find out where the edge listens")?;
         let tls = Acceptor::load(&config.tls, tasks.clone())?;
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
@@ -128,10 +130,7 @@ impl Service {
         tracing::info!(?bound, "the edge listens");
 
         agent.start(&tasks).await?;
-        Ok(Self {
-            bound,
-            _lock: lock,
-        })
+        Ok(Self { bound, _lock: lock })
     }
 
     /// Where playback listens.

@@ -2,8 +2,9 @@
 
 mod pulled;
 mod refused;
-mod wrapped;
+mod slow;
 mod world;
+mod wrapped;
 
 use std::process::Command;
 
@@ -44,7 +45,9 @@ fn rtmpdump(world: &World) {
     let url = format!("rtmp://127.0.0.1:{port}/live?token={token}");
     let mut command = Command::new("rtmpdump");
     command
-        .args(["--live", "--quiet", "--rtmp", &url, "--app", "live", "--tcUrl", &url])
+        .args([
+            "--live", "--quiet", "--rtmp", &url, "--app", "live", "--tcUrl", &url,
+        ])
         .args(["--playpath", &world::camera().to_string(), "--flv"])
         .arg(&file);
     let process = Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts");
@@ -77,8 +80,8 @@ fn a_publisher_that_drops_and_returns_costs_viewers_nothing() {
     let url = world.publish_url("rtmp");
     let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &url);
     world.wait_for_live(&mut publisher);
-    let mut players = [world.play_url("rtmp"), world.flv_url()]
-        .map(|url| Player::start(&url).expect("starts"));
+    let mut players =
+        [world.play_url("rtmp"), world.flv_url()].map(|url| Player::start(&url).expect("starts"));
     for player in &mut players {
         player.wait_for_pictures(10, LIMIT).expect("plays");
     }
@@ -106,7 +109,14 @@ fn enhanced_rtmp_carries_h265_av1_and_opus() {
         "-x265-params",
         "log-level=error:bframes=2:pools=1:frame-threads=1",
     ];
-    let av1: &[&str] = &["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "lp=1"];
+    let av1: &[&str] = &[
+        "-c:v",
+        "libsvtav1",
+        "-preset",
+        "12",
+        "-svtav1-params",
+        "lp=1",
+    ];
     let opus: &[&str] = &["-c:a", "libopus", "-ar", "48000"];
     let enhanced: &[&str] = &["-rtmp_enhanced_codecs", "av01,hvc1,Opus"];
     for (codecs, seen) in [
@@ -138,7 +148,13 @@ fn composition(url: &str) -> Vec<i64> {
     let mut command = Command::new(tool::FFPROBE);
     command
         .args(["-v", "error", "-select_streams", "v", "-of", "csv=p=0"])
-        .args(["-show_entries", "packet=pts,dts", "-read_intervals", "%+3", url]);
+        .args([
+            "-show_entries",
+            "packet=pts,dts",
+            "-read_intervals",
+            "%+3",
+            url,
+        ]);
     let mut process = Process::spawn(command, Signal::Kill, move |stream, line| {
         if stream == Stream::Output {
             writer.lock().expect("works").push(line.to_owned());
@@ -148,7 +164,7 @@ fn composition(url: &str) -> Vec<i64> {
     process.wait(LIMIT).expect("ends");
     let packets = packets.lock().expect("works");
     let later = |line: &String| {
-        let mut times = line.split(',').map(|time| time.parse::<i64>());
+        let mut times = line.split(',').map(str::parse::<i64>);
         let (Some(Ok(pts)), Some(Ok(dts))) = (times.next(), times.next()) else {
             panic!("{line}");
         };

@@ -69,6 +69,12 @@ impl Default for Tunnels {
 }
 
 impl Tunnels {
+    /// Of the sessions that are open.
+    #[cfg(test)]
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.open().keys().cloned().collect()
+    }
+
     fn find(&self, id: &str) -> Option<Arc<Tunnel>> {
         self.open().get(id).cloned()
     }
@@ -181,9 +187,7 @@ impl Caller<'_> {
         }
         let (head, body) = request.into_parts();
         match self.serve(head.uri.path(), body.into_data_stream()).await {
-            Ok(answer) => {
-                ([(header::CONTENT_TYPE, tunnel::CONTENT_TYPE)], answer).into_response()
-            }
+            Ok(answer) => ([(header::CONTENT_TYPE, tunnel::CONTENT_TYPE)], answer).into_response(),
             Err(Trouble::NotFound) => StatusCode::NOT_FOUND.into_response(),
             Err(Trouble::Broken(words)) => {
                 tracing::info!(address = %self.address, error = words, "RTMPT session ended");

@@ -61,13 +61,15 @@ impl Session<'_> {
     }
 
     async fn connect(&self, clock: &Clock) -> Result<Playing, Failure> {
-        let url = self.url().map_err(|error| Failure::Url(error.to_string()))?;
+        let url = self
+            .url()
+            .map_err(|error| Failure::Url(error.to_string()))?;
         let socket = dial::tcp(&url.host, url.port).await?;
         let socket = match url.scheme {
             Scheme::Rtmp => Either::Left(socket),
-            Scheme::Rtmps => {
-                Either::Right(Box::new(dial::tls(socket, &url.host, self.tls_verify).await?))
-            }
+            Scheme::Rtmps => Either::Right(Box::new(
+                dial::tls(socket, &url.host, self.tls_verify).await?,
+            )),
         };
         let config = ClientConfig {
             setup_within: self.config.connect_timeout,
@@ -97,7 +99,8 @@ impl Session<'_> {
                 .append_pair("pass", password)
                 .append_pair("password", password)
                 .finish();
-            url.name.push(if url.name.contains('?') { '&' } else { '?' });
+            url.name
+                .push(if url.name.contains('?') { '&' } else { '?' });
             url.name.push_str(&query);
         }
         Ok(url)
@@ -237,6 +240,7 @@ fn failure(event: ClientEvent) -> Failure {
             Failure::Timeout(limit)
         }
         ClientEvent::Closed(Closed::Failed(error)) => Failure::Protocol(error.to_string()),
+        ClientEvent::Closed(Closed::Peer(Some(_))) => Failure::Ended,
         ClientEvent::Closed(_) | ClientEvent::Ready | ClientEvent::Media(_) => Failure::Closed,
     }
 }
@@ -266,7 +270,10 @@ mod tests {
         let config = Config::default();
         let connects = Semaphore::new(1);
         for (url, name) in [
-            ("rtmp://h/live/cam", "cam?user=ad+min&pass=p%26ss&password=p%26ss"),
+            (
+                "rtmp://h/live/cam",
+                "cam?user=ad+min&pass=p%26ss&password=p%26ss",
+            ),
             (
                 "rtmp://h/bcs/main.bcs?channel=0",
                 "main.bcs?channel=0&user=ad+min&pass=p%26ss&password=p%26ss",

@@ -49,7 +49,11 @@ impl Nginx {
     fn run(directory: &TempDir, port: u16) -> Process {
         let mut command = Command::new("nginx");
         let path = directory.path();
-        command.arg("-p").arg(path).arg("-c").arg(path.join("nginx.conf"));
+        command
+            .arg("-p")
+            .arg(path)
+            .arg("-c")
+            .arg(path.join("nginx.conf"));
         let process = Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts");
         let up = || TcpStream::connect(("127.0.0.1", port)).ok();
         wait_until("nginx", LIMIT, up).unwrap_or_else(|e| panic!("{e:#}: {}", process.tail()));
@@ -91,7 +95,10 @@ fn nginx_is_pulled_and_pulled_again_when_it_comes_back() {
     world.wait_for_live(&mut publisher);
     let seen = player.wait_for_pictures(30, LIMIT).expect("goes on");
     assert_eq!(seen.errors, Vec::<String>::new());
-    clean(&judge::decode(&world.flv_url(), 2).expect("decodes"), &["h264", "aac"]);
+    clean(
+        &judge::decode(&world.flv_url(), 2).expect("decodes"),
+        &["h264", "aac"],
+    );
     world.stop();
 }
 
@@ -126,7 +133,7 @@ fn an_edge_pulls_from_an_edge() {
     };
     let [first, second, third] = &relays;
     all(&[&|| decode(first), &|| decode(second), &|| decode(third)]);
-    relays.map(World::stop);
+    relays.into_iter().for_each(World::stop);
     origin.stop();
 }
 
@@ -150,10 +157,22 @@ fn what_is_wrong_is_said_in_words() {
     let no_token = |url: String| pull(url.split('?').next().expect("has a path"));
     let refused = "camera refuses: add a playback token: ?token=…";
     let cases = [
-        (pull(&format!("rtmp://127.0.0.1:{nobody}/live/cam")), "connection refused"),
-        (pull(&format!("http://127.0.0.1:{nobody}/cam.flv")), "connection refused"),
-        (pull("rtmp://camera.invalid/live/cam"), "host name does not resolve"),
-        (pull("http://camera.invalid/cam.flv"), "host name does not resolve"),
+        (
+            pull(&format!("rtmp://127.0.0.1:{nobody}/live/cam")),
+            "connection refused",
+        ),
+        (
+            pull(&format!("http://127.0.0.1:{nobody}/cam.flv")),
+            "connection refused",
+        ),
+        (
+            pull("rtmp://camera.invalid/live/cam"),
+            "host name does not resolve",
+        ),
+        (
+            pull("http://camera.invalid/cam.flv"),
+            "host name does not resolve",
+        ),
         (no_token(origin.play_url("rtmp")), refused),
         (
             pull(&origin.play_url("rtmp").replace("/live/", "/other/")),
@@ -167,7 +186,10 @@ fn what_is_wrong_is_said_in_words() {
             no_token(origin.flv_url()),
             "401 from camera: it asks for a user name and password",
         ),
-        (elsewhere(origin.flv_url()), "403 from camera: this user may not watch"),
+        (
+            elsewhere(origin.flv_url()),
+            "403 from camera: this user may not watch",
+        ),
         (
             pull(&origin.flv_url().replace("stream.flv", "none.flv")),
             "404 from camera: no such path",

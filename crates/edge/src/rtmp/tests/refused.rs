@@ -3,11 +3,12 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    process::Command,
     time::Duration,
 };
 
-use headworks_testkit::{Player, tool, wait_until};
-use headworks_types::OnConflict;
+use headworks_testkit::{Player, Process, Signal, tool, wait_until};
+use headworks_types::{OnConflict, edge::SlotReport};
 
 use super::world::{AAC, H264, KEY, LIMIT, World, last_words, publish, stream_key};
 
@@ -50,7 +51,10 @@ fn publishers_are_told_why_and_so_is_the_operator() {
         assert_eq!(refused.reason, reason);
     }
     // Cameras that are not here are told nothing of.
-    for url in [elsewhere, world.publish_url("rtmp").replace("/live/", "/other/")] {
+    for url in [
+        elsewhere,
+        world.publish_url("rtmp").replace("/live/", "/other/"),
+    ] {
         let said = last_words(publish(tool::FFMPEG, &[H264, AAC], &url));
         assert!(said.contains(wrong), "{said}");
     }
@@ -99,7 +103,9 @@ fn players_are_told_why() {
         ),
     ];
     for (url, words) in cases {
-        let player = Player::start(&url).expect("starts").wait_for(LIMIT, |_| false);
+        let player = Player::start(&url)
+            .expect("starts")
+            .wait_for(LIMIT, |_| false);
         let said = player.expect_err("it ends").to_string();
         assert!(said.contains(words), "{said}");
     }
@@ -113,10 +119,22 @@ fn everybody_is_told_when_the_edge_stops() {
     world.wait_for_live(&mut publisher);
     let mut player = Player::start(&world.play_url("rtmp")).expect("starts");
     player.wait_for_pictures(5, LIMIT).expect("plays");
+    let mut command = Command::new("rtmpdump");
+    let url = world.play_url("rtmp");
+    command.args(["--live", "--verbose", "--rtmp", &url, "--flv", "/dev/null"]);
+    let other = Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts");
+    let both = |report: &SlotReport| report.viewers == 2;
+    world.wait_for("the other player", both);
+    wait_until("it plays", LIMIT, || {
+        other.tail().contains("NetStream.Play.Start").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {}", other.tail()));
     world.stop();
     let said = last_words(publisher);
     assert!(said.contains("this edge stops"), "{said}");
     player.wait_for(LIMIT, |seen| seen.ended).expect("ends");
+    let said = last_words(other);
+    assert!(said.contains("NetStream.Play.UnpublishNotify"), "{said}");
 }
 
 #[test]
@@ -151,7 +169,8 @@ fn garbage_and_crowds_are_closed() {
         let brief = Some(Duration::from_millis(100));
         socket.set_read_timeout(brief).expect("is set");
         let read = (&socket).read(&mut [0]);
-        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock).then_some(())
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+            .then_some(())
     })
     .expect("is free");
     let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));

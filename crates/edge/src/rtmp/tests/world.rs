@@ -247,4 +247,3 @@ pub(super) fn all(tests: &[&(dyn Fn() + Sync)]) {
         }
     });
 }
-
