@@ -13,12 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    socket::{Incoming, Socket},
+    socket::{Incoming, Socket, make_room},
     visitors::Place,
 };
-
-/// Read at once; key frames have more, sound has less.
-const READ: usize = 64 << 10;
 
 /// A client that takes an answer no sooner is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -107,7 +104,7 @@ impl Connection {
     /// Waits for bytes of the client, or for the engine's deadline. Losing the future loses
     /// nothing.
     pub(super) async fn wait(&mut self, deadline: Option<Instant>) {
-        self.buffer.reserve(READ);
+        make_room(&mut self.buffer);
         let due = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -168,7 +165,7 @@ impl Connection {
         if *why == Closed::Local && !self.is_deaf {
             let rest = async {
                 self.socket.shutdown().await?;
-                self.buffer.reserve(READ);
+                make_room(&mut self.buffer);
                 while self.socket.read_buf(&mut self.buffer).await? > 0 {
                     self.buffer.clear();
                 }
