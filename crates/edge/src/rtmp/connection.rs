@@ -20,6 +20,12 @@ use crate::{
 /// A client that takes an answer no sooner is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
+/// A publisher that is silent for [`PING_AFTER`] is asked whether it lives, and given up after
+/// [`SILENT`]: an encoder whose network has changed comes back by another connection, and finds
+/// its place taken until then.
+const PING_AFTER: Duration = Duration::from_secs(3);
+const SILENT: Duration = Duration::from_secs(8);
+
 /// How long somebody who was turned away may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -54,7 +60,12 @@ impl Connection {
     ) -> Self {
         let now = clock.monotonic().into_std();
         let seed = rand::rng().random();
-        let mut server = Server::new(now, ServerConfig::default(), seed);
+        let config = ServerConfig {
+            ping_after: PING_AFTER,
+            silent_within: SILENT,
+            ..ServerConfig::default()
+        };
+        let mut server = Server::new(now, config, seed);
         server.handle_input(now, first.freeze());
         Self {
             socket: incoming.socket,
