@@ -9,6 +9,7 @@ mod rtp;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use headworks_media::TrackKind;
 
 use super::{
@@ -117,6 +118,14 @@ impl Format {
             Self::FlvWebSocket => flv::in_messages(&flv::start(description)),
             Self::Rtmp => rtmp::start(description),
             Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
+        }
+    }
+
+    /// What a viewer gets when nothing follows; it may be nothing.
+    pub(super) fn end(self) -> Bytes {
+        match self {
+            Self::Rtmp => headworks_rtmp::wire::end(),
+            Self::Flv | Self::FlvWebSocket | Self::RtpInterleaved | Self::RtpUdp => Bytes::new(),
         }
     }
 

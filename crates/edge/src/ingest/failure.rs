@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     Codec(String),
     #[error("no video for {} s", .0.as_secs_f64())]
     NoVideo(Duration),
+    #[error("camera has ended the stream")]
+    Ended,
     #[error("camera closed the connection")]
     Closed,
     #[error("camera breaks the protocol: {0}")]

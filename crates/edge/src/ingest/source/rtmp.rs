@@ -21,10 +21,10 @@ use tokio_util::either::Either;
 use url::form_urlencoded;
 
 use super::dial;
-use crate::ingest::{Config, Feed, Tags, failure::Failure};
-
-/// Read at once; key frames have more, sound has less.
-const READ: usize = 64 << 10;
+use crate::{
+    ingest::{Config, Feed, Tags, failure::Failure},
+    socket::make_room,
+};
 
 /// A server that takes an answer no sooner is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -159,7 +159,7 @@ impl Playing {
     /// Waits for bytes of the server, or for the engine's deadline. Losing the future loses
     /// nothing.
     async fn wait(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
-        self.buffer.reserve(READ);
+        make_room(&mut self.buffer);
         let due = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -240,6 +240,7 @@ fn failure(event: ClientEvent) -> Failure {
             Failure::Timeout(limit)
         }
         ClientEvent::Closed(Closed::Failed(error)) => Failure::Protocol(error.to_string()),
+        ClientEvent::Closed(Closed::Peer(Some(_))) => Failure::Ended,
         ClientEvent::Closed(_) | ClientEvent::Ready | ClientEvent::Media(_) => Failure::Closed,
     }
 }

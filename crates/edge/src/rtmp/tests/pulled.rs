@@ -103,6 +103,24 @@ fn nginx_is_pulled_and_pulled_again_when_it_comes_back() {
 }
 
 #[test]
+fn a_server_that_gives_nothing_is_noticed() {
+    let nginx = Nginx::start();
+    let world = World::impatient();
+    // nginx says yes to a player, and waits for a publisher.
+    world.start(pull(&nginx.url()), Vec::new());
+    world.wait_for("a failure", |report| report.message == "no video for 1 s");
+    let origin = World::new();
+    let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &origin.publish_url("rtmp"));
+    origin.wait_for_live(&mut publisher);
+    world.start(pull(&origin.flv_url()), Vec::new());
+    world.wait_for("pictures", |report| report.state == SlotState::Live);
+    publisher.signal(Signal::Stop);
+    world.wait_for("a failure", |report| report.message == "no video for 1 s");
+    world.stop();
+    origin.stop();
+}
+
+#[test]
 fn an_edge_pulls_from_an_edge() {
     let origin = World::new();
     let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &origin.publish_url("rtmp"));
