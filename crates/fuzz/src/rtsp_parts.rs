@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use headworks_rtp::{Described, Options, Receiver, window};
+use headworks_media::Timeline;
+use headworks_rtp::{
+    Described, Event, Media, Options, Receiver,
+    rtcp::{self, SenderInfo},
+    window,
+};
 use headworks_rtsp::{
     auth::{Authenticator, Challenge, Credentials, Login, Realm, Schemes},
     header::{RtpInfo, Transport, parse_session},
@@ -203,18 +208,57 @@ pub(crate) fn sdp(bytes: &[u8]) {
                 fmtp: Some(&format.fmtp.0),
             };
             if let Ok(track) = described.media() {
-                let options = Options {
-                    limits: window::Limits::STREAM,
-                    ssrc: 1,
-                    cname: String::new(),
-                    start: None,
-                };
-                let mut receiver = Receiver::new(&track, options);
-                let packet = [&[0x80, format.payload_type & 0x7f][..], &[0; 10], &[1; 20]].concat();
-                let _ = receiver.handle_rtp(start(), &packet.into());
-                while receiver.poll_event(start()).is_some() {}
+                receive(&track);
             }
         }
+    }
+}
+
+/// A few packets at odd times: clock rates and configurations are the stranger's.
+fn receive(track: &Media) {
+    let options = Options {
+        limits: window::Limits::STREAM,
+        ssrc: 1,
+        cname: String::new(),
+        start: None,
+    };
+    let mut receiver = Receiver::new(track, options);
+    let mut timeline = Timeline::default();
+    timeline.restart(2, Some(track.clock_rate));
+    let mut now = start();
+    for (sequence, timestamp) in [
+        (1_u8, 0_u32),
+        (2, 3600),
+        (3, 1 << 31),
+        (4, 5),
+        (200, u32::MAX),
+    ] {
+        now += Duration::from_secs(6);
+        let mut packet = vec![0x80, 0x80 | track.payload_type, 0, sequence];
+        packet.extend(u32::to_be_bytes(timestamp));
+        packet.extend([0; 4]);
+        packet.extend([1; 20]);
+        let _ = receiver.handle_rtp(now, &packet.into());
+        let info = SenderInfo {
+            ntp: u64::from(timestamp) << 32,
+            timestamp,
+            packets: 1,
+            octets: 1,
+        };
+        let _ = receiver.handle_rtcp(now, &rtcp::sender_report(0, "", info));
+        while let Some(event) = receiver.poll_event(now) {
+            match event {
+                Event::Picture(picture) => {
+                    timeline.video(picture.timestamp);
+                }
+                Event::Sound(sound) => {
+                    timeline.audio(sound.timestamp, sound.length);
+                }
+                Event::SenderReport { timestamp, .. } => timeline.correct_audio(timestamp),
+                _ => {}
+            }
+        }
+        let _ = receiver.poll_report(now);
     }
 }
 
@@ -228,6 +272,7 @@ pub(crate) fn sdp_seeds() -> Vec<Vec<u8>> {
         a=fmtp:104 profile-level-id=15; streamtype=5; mode=AAC-hbr; config=1408;SizeLength=13; \
         IndexLength=3; IndexDeltaLength=3\r\na=sendonly\r\n\
         m=audio 0 RTP/AVP 98\r\na=rtpmap:98 MP4A-LATM/44100/2\r\n\
-        a=fmtp:98 cpresent=0;config=400024203fc0\r\nm=application 0 RTP/AVP 107\r\n";
+        a=fmtp:98 cpresent=0;config=400024203fc0\r\nm=application 0 RTP/AVP 107\r\n\
+        m=audio 0 RTP/AVP 99\r\na=rtpmap:99 PCMU/4294967295/255\r\n";
     vec![ours, camera.to_vec()]
 }
