@@ -135,7 +135,16 @@ impl Program {
         if seeds.exists() {
             fs::remove_dir_all(&seeds).context("remove the old seeds")?;
         }
-        cargo::run(Command::new(&self.binary).env("HEADWORKS_FUZZ_SEEDS", &seeds))?;
+        // libFuzzer always warns of sanitizers that are not there.
+        let output = Command::new(&self.binary)
+            .env("HEADWORKS_FUZZ_SEEDS", &seeds)
+            .output()
+            .context("run the fuzz program")?;
+        ensure!(
+            output.status.success(),
+            "the seeds cannot be written: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let mut names = Vec::new();
         for entry in fs::read_dir(&seeds).context("read the seeds")? {
             let entry = entry?;
