@@ -11,6 +11,7 @@ mod ci;
 mod database;
 mod demo;
 mod deps;
+mod fuzz;
 mod openapi;
 mod setup;
 mod sqlx;
@@ -28,10 +29,15 @@ cargo xtask <task>
   setup             install what the demo and the tests need (the others do it themselves)
   ci                run every check, as CI does
   bench fanout      measure what serving many viewers costs
+  fuzz [target] [--seconds N]
+                    feed generated garbage to every parser, or to one
+  fuzz target --replay file
+                    feed it one input again
 
 Parts of ci:
   deps              check who depends on whom
   sqlx [--check]    write the metadata of the SQL queries to .sqlx, or compare it
+  fuzz --check      build the fuzz targets
   openapi [--check] write the API documents to openapi/, or compare them
 ";
 
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         ["openapi"] => openapi::write(),
         ["openapi", "--check"] => openapi::check(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
