@@ -22,7 +22,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let connections = tasks.clone();
-    tasks.spawn("http server", async move {
+    tasks.spawn("listener", async move {
         let stop = connections.token();
         stop.run_until_cancelled(run(listener, places, connections, drive))
             .await;
@@ -40,7 +40,7 @@ where
             Ok((socket, _)) => {
                 // Answers are small; waiting for more to send with them only delays.
                 let _ = socket.set_nodelay(true);
-                tasks.spawn("http connection", drive(socket, place));
+                tasks.spawn("connection", drive(socket, place));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -5,6 +5,7 @@
 //! [`signal::Signals::listen`] in this order, make one [`Clock`] and one [`Tasks`], and hand them down.
 
 mod accept;
+mod bind;
 mod clock;
 pub mod config;
 pub mod file;
@@ -14,5 +15,6 @@ mod tasks;
 pub mod telemetry;
 
 pub use accept::accept;
+pub use bind::bind;
 pub use clock::Clock;
 pub use tasks::Tasks;

@@ -3,9 +3,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use headworks_bootstrap::{Clock, Tasks};
+use headworks_bootstrap::{Clock, Tasks, bind};
 use headworks_types::Secret;
-use tokio::net::TcpListener;
 
 use crate::{
     Config, app, database, http,
@@ -38,7 +37,7 @@ impl Service {
         let clock = Clock::system();
         let pool = database::open(&config, &clock).await?;
         // Before the database is set up: the admin key must not be lost to an address in use.
-        let listener = listen(&config.listen).await?;
+        let listener = bind("controller.listen", &config.listen).await?;
         let local_addr = listener.local_addr()?;
         let state = State {
             pool,
@@ -84,13 +83,4 @@ impl Service {
             .await
             .context("make a join token")
     }
-}
-
-async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "listen on {address}; if another program has it, set controller.listen \
-             (HEADWORKS__CONTROLLER__LISTEN) to another address or to port 0"
-        )
-    })
 }

@@ -61,6 +61,9 @@ pub struct Config {
     /// Where RTSP over TLS is reached; found out if absent.
     #[serde(default)]
     pub rtsps_advertise: Option<Url>,
+    /// Connections that one address may have at a listener's protocol.
+    #[serde(default = "connections_per_address")]
+    pub connections_per_address: usize,
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
@@ -96,7 +99,7 @@ impl Config {
         }
         self.validate_advertised(&mut found);
         self.validate_listeners(&mut found);
-        found.extend(self.tls.validate());
+        self.validate_tls(&mut found);
         let mut violations = Violations::default();
         violations.optional_text("name", self.name.as_deref(), 63);
         violations.text("site", &self.site, 63);
@@ -142,6 +145,17 @@ impl Config {
         }
     }
 
+    fn validate_tls(&self, found: &mut Vec<String>) {
+        found.extend(self.tls.validate());
+        for (scheme, listen) in [("rtmps", self.rtmps_listen), ("rtsps", self.rtsps_listen)] {
+            if listen.is_some() && self.tls.certificate.is_none() {
+                found.push(format!(
+                    "edge.{scheme}_listen: needs edge.tls.certificate and edge.tls.key"
+                ));
+            }
+        }
+    }
+
     /// Two cannot listen at the same place.
     fn validate_listeners(&self, found: &mut Vec<String>) {
         let all = [
@@ -163,6 +177,11 @@ impl Config {
             }
         }
     }
+}
+
+/// More than all viewers in one building, and far from all places of a listener.
+fn connections_per_address() -> usize {
+    2000
 }
 
 /// For tests: a small edge on a free loopback port.
@@ -187,6 +206,7 @@ pub(crate) fn testing() -> Config {
         rtsp_advertise: None,
         rtsps_listen: None,
         rtsps_advertise: None,
+        connections_per_address: connections_per_address(),
         pull: ingest::Config::default(),
         hub: hub::Config::default(),
         tls: tls::Config::default(),

@@ -30,6 +30,7 @@ mod socket;
     expect(dead_code, reason = "RTMPS and RTSPS listeners use it")
 )]
 mod tls;
+mod visitors;
 mod work;
 
 pub use config::Config;

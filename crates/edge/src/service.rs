@@ -2,8 +2,7 @@
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
-    io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
@@ -17,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use headworks_bootstrap::{Clock, Tasks};
+use headworks_bootstrap::{Clock, Tasks, bind};
 use headworks_types::{Problem, ProblemCode};
 use tokio::{net::TcpListener, sync::watch::Receiver};
 
@@ -29,14 +28,48 @@ use crate::{
     hub::Hub,
     ingest::Ingests,
     metrics::{self, Metrics},
+    rtmp::Rtmp,
+    tls::Acceptor,
+    visitors::Visitors,
     work::Work,
 };
 
 /// A running edge. It stops with its tasks.
 #[derive(Debug)]
 pub struct Service {
-    http: SocketAddr,
+    bound: Bound,
     _lock: File,
+}
+
+/// What listens.
+struct Listeners {
+    http: TcpListener,
+    rtmp: TcpListener,
+    rtmps: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let optional = async |key, address: Option<SocketAddr>| match address {
+            Some(address) => bind(key, address).await.map(Some),
+            None => Ok(None),
+        };
+        Ok(Self {
+            http: bind("edge.http_listen", config.http_listen).await?,
+            rtmp: bind("edge.rtmp_listen", config.rtmp_listen).await?,
+            rtmps: optional("edge.rtmps_listen", config.rtmps_listen).await?,
+        })
+    }
+
+    /// Where each of them really listens.
+    fn bound(&self) -> std::io::Result<Bound> {
+        let rtmps = self.rtmps.as_ref().map(TcpListener::local_addr);
+        Ok(Bound {
+            rtmp: Some(self.rtmp.local_addr()?),
+            rtmps: rtmps.transpose()?,
+            ..Bound::new(self.http.local_addr()?)
+        })
+    }
 }
 
 impl Service {
@@ -50,8 +83,9 @@ impl Service {
         let config = Arc::new(config);
         let data = config.data.clone().context("edge.data is missing")?;
         let lock = open_data(&data)?;
-        let listener = bind(config.http_listen).await?;
-        let bound = listener.local_addr().context("edge.http_listen")?;
+        let listeners = Listeners::bind(&config).await?;
+        let bound = listeners.bound().context("find out where the edge listens")?;
+        let tls = Acceptor::load(&config.tls, tasks.clone())?;
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
@@ -62,11 +96,19 @@ impl Service {
             tasks.clone(),
         )
         .context("start threads for cameras")?;
+        let rtmp = Rtmp::new(
+            hub.clone(),
+            ingests.clone(),
+            access.clone(),
+            Visitors::new(config.connections_per_address),
+            clock.clone(),
+            tasks.clone(),
+        );
         let work = Work::new(ingests);
         let agent = Agent::load(
             &config,
             &data,
-            Bound::new(bound),
+            bound,
             work.clone(),
             access.clone(),
             clock.clone(),
@@ -78,12 +120,16 @@ impl Service {
         };
         let playback = PlaybackState::new(hub, access, clock);
         let router = http::router(playback).merge(health_routes(health));
-        http::serve(listener, router, &tasks);
-        tracing::info!(%bound, "playback listens");
+        http::serve(listeners.http, router, &tasks);
+        rtmp.serve(listeners.rtmp, None);
+        if let (Some(listener), Some(tls)) = (listeners.rtmps, tls) {
+            rtmp.serve(listener, Some(tls));
+        }
+        tracing::info!(?bound, "the edge listens");
 
         agent.start(&tasks).await?;
         Ok(Self {
-            http: bound,
+            bound,
             _lock: lock,
         })
     }
@@ -91,7 +137,19 @@ impl Service {
     /// Where playback listens.
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
-        self.http
+        self.bound.http
+    }
+
+    /// Where RTMP listens.
+    #[must_use]
+    pub fn rtmp_addr(&self) -> Option<SocketAddr> {
+        self.bound.rtmp
+    }
+
+    /// Where RTMP over TLS listens, if it does.
+    #[must_use]
+    pub fn rtmps_addr(&self) -> Option<SocketAddr> {
+        self.bound.rtmps
     }
 }
 
@@ -118,28 +176,6 @@ fn open_data(data: &Path) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("edge.data: lock {}", path.display()))
         }
     }
-}
-
-/// `[::]` means every address; on a machine without IPv6, every IPv4 address.
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let mut bound = TcpListener::bind(address).await;
-    if address.is_ipv6() && address.ip().is_unspecified() && bound.as_ref().is_err_and(no_ipv6) {
-        bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await;
-    }
-    bound.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "edge.http_listen: {address} is in use by another program; choose another port"
-        ),
-        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
-            "edge.http_listen: {address} is not allowed; ports below 1024 need privileges"
-        ),
-        _ => anyhow::Error::new(error).context(format!("edge.http_listen: listen on {address}")),
-    })
-}
-
-fn no_ipv6(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 #[derive(Clone)]

@@ -2,13 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tokio::{
-    net::{TcpStream, UnixStream},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
-use crate::hub::Sink;
+use crate::{hub::Sink, visitors::Place};
 
 /// The client's own connection, or one end of a pair whose other end is wrapped into TLS or HTTP.
 pub(crate) type Socket = Either<TcpStream, UnixStream>;
@@ -20,7 +17,7 @@ pub(crate) struct Incoming {
     /// From where.
     pub(crate) address: SocketAddr,
     /// Its place among the connections that the listener takes.
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
 /// Gives the socket to a writer shard, which also reads it.

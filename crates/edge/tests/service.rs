@@ -20,6 +20,8 @@ fn config(data: &Path, more: &str) -> Config {
         zone = 'default'
         capacity = 10
         http_listen = '127.0.0.1:0'
+        rtmp_listen = '127.0.0.1:0'
+        rtsp_listen = '127.0.0.1:0'
         stop_deadline = '5s'
         ",
         data.display()

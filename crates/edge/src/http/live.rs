@@ -148,7 +148,7 @@ impl Opened {
             control,
             guard: self.guard,
             watch_until: self.watch_until,
-            connection: Some(place),
+            connection: Some(place.into()),
         }
     }
 }

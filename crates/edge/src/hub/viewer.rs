@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use nix::errno::Errno;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Config, Control, Format, Selection, Sink, Start, Stream, ViewerGuard,
@@ -15,6 +15,7 @@ use super::{
     udp::UdpSink,
     wire::Vectors,
 };
+use crate::visitors::Place;
 
 /// The most frames of one batch.
 const MAX_FRAMES: u64 = 32;
@@ -48,7 +49,7 @@ pub(crate) struct NewViewer {
     /// When it has to go.
     pub(crate) watch_until: Instant,
     /// Its place among the connections that the server takes.
-    pub(crate) connection: Option<OwnedSemaphorePermit>,
+    pub(crate) connection: Option<Place>,
 }
 
 /// Why a viewer is closed.
@@ -146,7 +147,7 @@ pub(super) struct Viewer {
     pub(super) sent: u64,
     control: Option<Control>,
     _guard: ViewerGuard,
-    _connection: Option<OwnedSemaphorePermit>,
+    _connection: Option<Place>,
 }
 
 impl Viewer {

@@ -10,6 +10,7 @@ mod feed;
 mod publish;
 mod runtime;
 mod source;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -30,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use config::Config;
 pub(crate) use feed::Feed;
-pub(crate) use publish::{Candidate, Denied, Ended, Protocol, Publication};
+pub(crate) use publish::{Candidate, Denied, Publication};
+pub(crate) use tags::Tags;
 
 use crate::hub::{Hub, Stream};
 use publish::Seat;
@@ -147,14 +149,14 @@ impl Ingests {
             Some(seat) => seat.admit(candidate).await,
             None => Err(Denied::UnknownCamera),
         };
-        let (protocol, address) = (candidate.protocol, candidate.address);
+        let (protocol, address) = (candidate.protocol.as_str(), candidate.address);
         match &outcome {
             Ok(publication) => tracing::info!(
-                camera.id = %camera, %protocol, %address, key.id = %publication.key(),
+                camera.id = %camera, protocol, %address, key.id = %publication.key(),
                 "publisher accepted"
             ),
             Err(denied) => tracing::warn!(
-                camera.id = %camera, %protocol, %address, reason = denied.reason(),
+                camera.id = %camera, protocol, %address, reason = denied.reason(),
                 "publisher refused"
             ),
         }
@@ -188,8 +190,8 @@ impl Ingests {
                 since: status.since,
                 tracks: status.tracks,
                 viewers: slot.stream.viewers(),
-                publisher: None,
-                refused: None,
+                publisher: slot.seat.publisher(),
+                refused: slot.seat.refused(),
                 restream: None,
             }
         };

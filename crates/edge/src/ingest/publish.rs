@@ -12,32 +12,14 @@ mod seat;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, net::SocketAddr};
+use std::net::SocketAddr;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use headworks_types::edge::StreamKeyDigest;
+use headworks_types::{PublishProtocol, edge::StreamKeyDigest};
 
 pub(crate) use denied::Denied;
 pub(super) use seat::Seat;
-pub(crate) use seat::{Ended, Publication};
-
-/// By what somebody publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// RTMP in any of its wrappings.
-    Rtmp,
-    /// RTSP ANNOUNCE and RECORD.
-    Rtsp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Rtmp => "RTMP",
-            Self::Rtsp => "RTSP",
-        })
-    }
-}
+pub(crate) use seat::Publication;
 
 /// Who wants to publish.
 #[derive(Debug, Clone)]
@@ -45,7 +27,7 @@ pub(crate) struct Candidate<'a> {
     /// The stream key as it came.
     pub(crate) key: &'a str,
     /// By what.
-    pub(crate) protocol: Protocol,
+    pub(crate) protocol: PublishProtocol,
     /// From where.
     pub(crate) address: SocketAddr,
 }

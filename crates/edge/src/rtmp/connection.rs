@@ -5,14 +5,17 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::{Bytes, BytesMut};
 use headworks_bootstrap::Clock;
 use headworks_rtmp::{Closed, Event, Output, Refusal, Server, ServerConfig};
+use headworks_types::PublishProtocol;
 use rand::RngExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::socket::{Incoming, Socket};
+use crate::{
+    socket::{Incoming, Socket},
+    visitors::Place,
+};
 
 /// Read at once; key frames have more, sound has less.
 const READ: usize = 64 << 10;
@@ -20,11 +23,15 @@ const READ: usize = 64 << 10;
 /// A client that takes an answer no sooner is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long somebody who was turned away may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// A client's connection.
 pub(super) struct Connection {
     socket: Socket,
     address: SocketAddr,
-    place: OwnedSemaphorePermit,
+    protocol: PublishProtocol,
+    place: Place,
     server: Server,
     buffer: BytesMut,
     clock: Clock,
@@ -41,14 +48,23 @@ pub(super) enum Heard {
 }
 
 impl Connection {
-    pub(super) fn new(incoming: Incoming, clock: Clock) -> Self {
+    /// A client of whom `first` has been read.
+    pub(super) fn new(
+        incoming: Incoming,
+        first: BytesMut,
+        protocol: PublishProtocol,
+        clock: Clock,
+    ) -> Self {
         let now = clock.monotonic().into_std();
         let seed = rand::rng().random();
+        let mut server = Server::new(now, ServerConfig::default(), seed);
+        server.handle_input(now, first.freeze());
         Self {
             socket: incoming.socket,
             address: incoming.address,
+            protocol,
             place: incoming.place,
-            server: Server::new(now, ServerConfig::default(), seed),
+            server,
             buffer: BytesMut::new(),
             clock,
             is_deaf: false,
@@ -58,6 +74,11 @@ impl Connection {
     /// From where the client comes.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// By what the client comes.
+    pub(super) fn protocol(&self) -> PublishProtocol {
+        self.protocol
     }
 
     /// The next event, however long it takes. The last one is [`Event::Closed`].
@@ -115,7 +136,7 @@ impl Connection {
 
     /// The player may play. Gives the socket and its place in the listener, once all answers are
     /// written; `None` if the player has gone.
-    pub(super) async fn accept_play(mut self) -> Option<(Socket, OwnedSemaphorePermit)> {
+    pub(super) async fn accept_play(mut self) -> Option<(Socket, Place)> {
         self.server.accept_play(self.now());
         let is_here = matches!(self.poll().await, Heard::Nothing(_)) && !self.is_deaf;
         is_here.then_some((self.socket, self.place))
@@ -138,10 +159,22 @@ impl Connection {
         self.is_deaf = !matches!(written, Ok(Ok(())));
     }
 
-    /// The client is gone.
-    pub(super) fn farewell(&self, why: &Closed) {
+    /// The connection is over. A client that still sends is listened to for a moment: closing a
+    /// socket with unread input resets the connection, and what it was told last is lost with it.
+    pub(super) async fn close(mut self, why: &Closed) {
         if let Closed::Failed(error) = why {
             tracing::info!(address = %self.address, %error, "RTMP connection ended");
+        }
+        if *why == Closed::Local && !self.is_deaf {
+            let rest = async {
+                self.socket.shutdown().await?;
+                self.buffer.reserve(READ);
+                while self.socket.read_buf(&mut self.buffer).await? > 0 {
+                    self.buffer.clear();
+                }
+                std::io::Result::Ok(())
+            };
+            let _ = timeout(LINGER, rest).await;
         }
     }
 }

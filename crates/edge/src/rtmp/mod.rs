@@ -1,23 +1,46 @@
 //! RTMP: takes publishers and players, plain, over TLS and over HTTP.
 //!
 //! [`connection`] drives the engine of `headworks-rtmp` with a socket; [`publish`] gives what comes
-//! to the camera's feed, [`play`] hands the socket over to a writer shard of the hub.
+//! to the camera's feed, [`play`] hands the socket over to a writer shard of the hub. A client whose
+//! first byte is that of an HTTP request speaks RTMPT ([`tunnel`]): it needs no port of its own.
 
 mod connection;
 mod play;
 mod publish;
+#[cfg(test)]
+mod tests;
+mod tunnel;
 
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::BytesMut;
 use headworks_bootstrap::{Clock, Tasks};
-use headworks_rtmp::Event;
-use headworks_types::CameraId;
-use tokio::net::TcpListener;
+use headworks_rtmp::{Event, Refusal, code};
+use headworks_types::{CameraId, PublishProtocol};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
+    time::timeout,
+};
 use tokio_util::either::Either;
 
-use crate::{access::Access, hub::Hub, ingest::Ingests, socket::Incoming};
+use crate::{
+    access::Access,
+    hub::Hub,
+    ingest::Ingests,
+    socket::Incoming,
+    tls::Acceptor,
+    visitors::{Place, Visitors},
+};
 use connection::Connection;
+use tunnel::Tunnels;
 
 /// Connections at once, players included; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 20_000;
+
+/// From accepting a connection to its first bytes.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
 
 /// The only application there is, as in `/live/…` of the other protocols.
 const APPLICATION: &str = "live";
@@ -25,41 +48,115 @@ const APPLICATION: &str = "live";
 /// What connections share.
 #[derive(Clone)]
 pub(crate) struct Rtmp {
-    pub(crate) hub: Hub,
-    pub(crate) ingests: Ingests,
-    pub(crate) access: Access,
-    pub(crate) clock: Clock,
+    hub: Hub,
+    ingests: Ingests,
+    access: Access,
+    visitors: Visitors,
+    tunnels: Tunnels,
+    clock: Clock,
+    tasks: Tasks,
 }
 
 impl Rtmp {
-    /// Serves `listener` until `tasks` stops.
-    pub(crate) fn serve(&self, listener: TcpListener, tasks: &Tasks) {
-        let (rtmp, stop) = (self.clone(), tasks.token());
-        headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
-            let (rtmp, stop) = (rtmp.clone(), stop.clone());
-            async move {
-                // Without an address it has gone already.
-                let Ok(address) = socket.peer_addr() else {
-                    return;
-                };
-                let incoming = Incoming {
-                    socket: Either::Left(socket),
-                    address,
-                    place,
-                };
-                stop.run_until_cancelled(rtmp.drive(incoming)).await;
-            }
-        });
+    pub(crate) fn new(
+        hub: Hub,
+        ingests: Ingests,
+        access: Access,
+        visitors: Visitors,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> Self {
+        Self {
+            hub,
+            ingests,
+            access,
+            visitors,
+            tunnels: Tunnels::default(),
+            clock,
+            tasks,
+        }
     }
 
-    /// Serves one client, until it leaves or its socket is the hub's.
-    pub(crate) async fn drive(&self, incoming: Incoming) {
-        let mut connection = Connection::new(incoming, self.clock.clone());
+    /// Serves `listener` until the edge stops; with TLS if there is an acceptor.
+    pub(crate) fn serve(&self, listener: TcpListener, tls: Option<Acceptor>) {
+        let rtmp = self.clone();
+        let drive = move |socket, place| {
+            let (rtmp, tls) = (rtmp.clone(), tls.clone());
+            async move {
+                let Some(incoming) = rtmp.welcome(socket, place, tls.as_ref()).await else {
+                    return;
+                };
+                let protocol = match tls {
+                    Some(_) => PublishProtocol::Rtmps,
+                    None => PublishProtocol::Rtmp,
+                };
+                rtmp.drive(incoming, protocol).await;
+            }
+        };
+        headworks_bootstrap::accept(listener, MAX_CONNECTIONS, &self.tasks, drive);
+    }
+
+    /// `None` for one that has gone already, or that has enough connections.
+    async fn welcome(
+        &self,
+        socket: TcpStream,
+        place: OwnedSemaphorePermit,
+        tls: Option<&Acceptor>,
+    ) -> Option<Incoming> {
+        let peer = socket.peer_addr().ok()?;
+        let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Some(visit) = self.visitors.enter(address.ip()) else {
+            tracing::debug!(%address, "RTMP connection refused: its address has too many");
+            return None;
+        };
+        let socket = match tls {
+            None => Either::Left(socket),
+            Some(tls) => {
+                let accepted = self.until_stop(tls.accept(socket)).await?;
+                let plain = accepted
+                    .inspect_err(|error| tracing::debug!(%address, %error, "TLS handshake failed"));
+                Either::Right(plain.ok()?.socket)
+            }
+        };
+        Some(Incoming {
+            socket,
+            address,
+            place: Place::new(place, visit),
+        })
+    }
+
+    /// Serves one client that comes by `protocol`, or by its form over HTTP.
+    async fn drive(&self, mut incoming: Incoming, protocol: PublishProtocol) {
+        let mut first = BytesMut::new();
+        let read = timeout(FIRST_BYTES, incoming.socket.read_buf(&mut first));
+        let Some(Ok(Ok(1..))) = self.until_stop(read).await else {
+            return;
+        };
+        // RTMP begins with 3, its encrypted kin with 6 or 8; HTTP with the name of a method.
+        if first[0].is_ascii_uppercase() {
+            self.until_stop(tunnel::serve(self, incoming, first.freeze(), protocol))
+                .await;
+        } else {
+            self.speak(incoming, first, protocol).await;
+        }
+    }
+
+    /// Serves one client of whom `first` has been read, until it leaves or its socket is the hub's.
+    async fn speak(&self, incoming: Incoming, first: BytesMut, protocol: PublishProtocol) {
+        let mut connection = Connection::new(incoming, first, protocol, self.clock.clone());
         loop {
-            match connection.event().await {
+            let event = match self.until_stop(connection.event()).await {
+                Some(event) => event,
+                None => {
+                    connection.refuse(&stopping());
+                    // What is left is to tell it.
+                    connection.event().await
+                }
+            };
+            match event {
                 Event::Publish(wish) => {
                     if let Some(closed) = publish::run(self, &mut connection, &wish.target).await {
-                        return connection.farewell(&closed);
+                        return connection.close(&closed).await;
                     }
                 }
                 Event::Play(wish) => match play::admit(self, &wish.target).await {
@@ -67,10 +164,20 @@ impl Rtmp {
                     Err(refusal) => connection.refuse(&refusal),
                 },
                 Event::Connect(_) | Event::Media(_) | Event::Stopped => {}
-                Event::Closed(closed) => return connection.farewell(&closed),
+                Event::Closed(closed) => return connection.close(&closed).await,
             }
         }
     }
+
+    /// `None` if the edge stops before.
+    async fn until_stop<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.tasks.token().run_until_cancelled(future).await
+    }
+}
+
+/// What everybody is told when the edge stops.
+fn stopping() -> Refusal {
+    Refusal::new(code::CONNECT_CLOSED, "this edge stops")
 }
 
 /// The camera that a client names. `None` for what cannot be one.

@@ -32,14 +32,15 @@ pub(super) async fn admit(rtmp: &Rtmp, target: &Target) -> Result<Admitted, Refu
     let stream = rtmp.hub.stream(camera).ok_or_else(not_found)?;
     let guard = stream.add_viewer_for(Format::Rtmp.sound());
     let limit = rtmp.hub.config().picture_wait;
-    match stream.wait_for_picture(limit).await {
-        Ok(()) => Ok(Admitted {
+    match rtmp.until_stop(stream.wait_for_picture(limit)).await {
+        Some(Ok(())) => Ok(Admitted {
             session,
             stream,
             guard,
         }),
-        Err(NoPicture::Ended) => Err(not_found()),
-        Err(NoPicture::Because(words)) => Err(Refusal::new(code::PLAY_FAILED, words)),
+        Some(Err(NoPicture::Ended)) => Err(not_found()),
+        Some(Err(NoPicture::Because(words))) => Err(Refusal::new(code::PLAY_FAILED, words)),
+        None => Err(super::stopping()),
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use headworks_media::flv::{Demuxer, TagKind};
-use headworks_rtmp::{Closed, Event, Media, MediaKind, Refusal, Target, code};
+use headworks_rtmp::{Closed, Event, Refusal, Target, code};
 use tokio::time::sleep_until;
 
 use super::{
     Rtmp,
     connection::{Connection, Heard},
 };
-use crate::ingest::{Candidate, Denied, Feed, Protocol, Publication};
+use crate::ingest::{Candidate, Denied, Feed, Publication, Tags};
 
 /// Takes a publisher, if its key is good, until it stops. Gives why the connection is over, if it
 /// is.
@@ -22,7 +21,7 @@ pub(super) async fn run(
     let key = target.query.parameter("key").unwrap_or_default();
     let candidate = Candidate {
         key: &key,
-        protocol: Protocol::Rtmp,
+        protocol: connection.protocol(),
         address: connection.address(),
     };
     let admitted = match super::camera(target) {
@@ -32,7 +31,7 @@ pub(super) async fn run(
     match admitted {
         Ok(publication) => {
             connection.accept_publish();
-            receive(connection, publication).await
+            receive(rtmp, connection, publication).await
         }
         Err(denied) => {
             connection.refuse(&Refusal::new(code::PUBLISH_BAD_NAME, denied.to_string()));
@@ -47,16 +46,23 @@ enum End {
     Stopped,
     /// Its connection is over.
     Closed(Closed),
-    /// We do not go on, and this is why.
-    Ours(String),
+    /// It has to go.
+    Told(Refusal),
+    /// What it sends cannot be taken.
+    Unusable(String),
 }
 
-async fn receive(connection: &mut Connection, mut publication: Publication) -> Option<Closed> {
-    let mut demuxer = Demuxer::default();
+async fn receive(
+    rtmp: &Rtmp,
+    connection: &mut Connection,
+    mut publication: Publication,
+) -> Option<Closed> {
+    let mut tags = Tags::default();
+    let stop = rtmp.tasks.token();
     let end = loop {
         match connection.poll().await {
             Heard::Event(event) => {
-                if let ControlFlow::Break(end) = take(event, &mut demuxer, publication.feed()) {
+                if let ControlFlow::Break(end) = take(event, &mut tags, publication.feed()) {
                     break end;
                 }
             }
@@ -65,60 +71,54 @@ async fn receive(connection: &mut Connection, mut publication: Publication) -> O
                 let no_picture = publication.feed().deadline();
                 tokio::select! {
                     () = connection.wait(deadline) => {}
-                    ended = publication.ended() => break End::Ours(ended.to_string()),
+                    ended = publication.ended() => break denied(ended.to_string()),
                     () = sleep_until(no_picture) => {}
+                    () = stop.cancelled() => break End::Told(super::stopping()),
                 }
                 if let Err(failure) = publication.feed().check() {
-                    break End::Ours(failure.to_string());
+                    break denied(failure.to_string());
                 }
             }
         }
     };
-    demuxer.finish();
-    let _ = drain(&mut demuxer, publication.feed());
-    match end {
-        End::Stopped => {
-            publication.leave("it stopped");
-            None
-        }
-        End::Closed(closed) => {
-            publication.leave(&words(&closed));
-            Some(closed)
-        }
-        End::Ours(reason) => {
-            connection.refuse(&Refusal::new(code::PUBLISH_DENIED, reason.clone()));
-            publication.leave(&reason);
-            None
-        }
-    }
+    tags.finish(publication.feed());
+    leave(connection, publication, end)
 }
 
-fn take(event: Event, demuxer: &mut Demuxer, feed: &mut Feed) -> ControlFlow<End> {
-    match event {
-        Event::Media(media) => take_media(&media, demuxer, feed).map_break(End::Ours),
-        Event::Stopped => ControlFlow::Break(End::Stopped),
-        Event::Closed(closed) => ControlFlow::Break(End::Closed(closed)),
-        Event::Connect(_) | Event::Publish(_) | Event::Play(_) => ControlFlow::Continue(()),
+fn denied(reason: String) -> End {
+    End::Told(Refusal::new(code::PUBLISH_DENIED, reason))
+}
+
+/// Tells the publisher why, if it was not its own wish, and whoever looks at the camera.
+fn leave(connection: &mut Connection, publication: Publication, end: End) -> Option<Closed> {
+    match end {
+        End::Stopped => publication.leave("it stopped"),
+        End::Closed(closed) => {
+            publication.leave(&words(&closed));
+            return Some(closed);
+        }
+        End::Told(refusal) => {
+            connection.refuse(&refusal);
+            publication.leave(&refusal.description);
+        }
+        End::Unusable(reason) => {
+            connection.refuse(&Refusal::new(code::PUBLISH_DENIED, reason.clone()));
+            publication.refuse(&reason);
+        }
     }
+    None
 }
 
 /// A bad tag ends the publisher, who is told which: what follows could not be trusted either.
-fn take_media(media: &Media, demuxer: &mut Demuxer, feed: &mut Feed) -> ControlFlow<String> {
-    let kind = match media.kind {
-        MediaKind::Audio => TagKind::Audio,
-        MediaKind::Video => TagKind::Video,
-        MediaKind::Data => TagKind::Script,
-    };
-    if let Err(error) = demuxer.push(kind, media.timestamp, &media.payload) {
-        return ControlFlow::Break(error.to_string());
-    }
-    drain(demuxer, feed);
-    ControlFlow::Continue(())
-}
-
-fn drain(demuxer: &mut Demuxer, feed: &mut Feed) {
-    while let Some(found) = demuxer.poll() {
-        feed.take(found);
+fn take(event: Event, tags: &mut Tags, feed: &mut Feed) -> ControlFlow<End> {
+    match event {
+        Event::Media(media) => match tags.take_rtmp(&media, feed) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(End::Unusable(error.to_string())),
+        },
+        Event::Stopped => ControlFlow::Break(End::Stopped),
+        Event::Closed(closed) => ControlFlow::Break(End::Closed(closed)),
+        Event::Connect(_) | Event::Publish(_) | Event::Play(_) => ControlFlow::Continue(()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_types::{
-    OnConflict, StreamKeyId,
+    OnConflict, PublishProtocol, Publisher, RefusedPublisher, StreamKeyId,
     edge::{SlotState, StreamKeyDigest},
 };
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use super::{Candidate, Denied, Protocol, find};
+use super::{Candidate, Denied, find};
 use crate::ingest::{Feed, Job};
 
 /// How long a publisher that takes over waits for the one before to leave.
@@ -42,13 +42,15 @@ struct State {
     /// Since when it is there; `None` once what is buffered has been forgotten.
     left: Option<Instant>,
     holder: Option<Holder>,
+    /// Who was turned away last.
+    refused: Option<RefusedPublisher>,
     /// The slot is gone: what comes back is dropped.
     retired: bool,
 }
 
 /// Who publishes.
 struct Holder {
-    key: StreamKeyId,
+    publisher: Publisher,
     end: watch::Sender<Option<Ended>>,
 }
 
@@ -88,7 +90,7 @@ impl Seat {
     pub(in crate::ingest) fn update(&self, job: Arc<Job>) {
         self.change(|state| {
             if let Some(holder) = &state.holder
-                && !job.work.stream_keys.iter().any(|key| key.id == holder.key)
+                && !job.work.stream_keys.iter().any(|key| key.id == holder.publisher.stream_key_id)
             {
                 holder.end(Ended::Revoked);
             }
@@ -159,8 +161,38 @@ impl Seat {
         }
     }
 
+    /// Who publishes now.
+    pub(in crate::ingest) fn publisher(&self) -> Option<Publisher> {
+        let state = self.lock();
+        Some(state.holder.as_ref()?.publisher.clone())
+    }
+
+    /// Who was turned away last.
+    pub(in crate::ingest) fn refused(&self) -> Option<RefusedPublisher> {
+        self.lock().refused.clone()
+    }
+
+    fn note_refused(&self, address: SocketAddr, reason: &str) {
+        self.lock().refused = Some(RefusedPublisher {
+            at: self.clock.now(),
+            address,
+            reason: reason.to_owned(),
+        });
+    }
+
     /// Lets a publisher in whose key is good. One that takes over waits a moment for the other.
     pub(in crate::ingest) async fn admit(
+        self: &Arc<Self>,
+        candidate: &Candidate<'_>,
+    ) -> Result<Publication, Denied> {
+        let admitted = self.wait_for_place(candidate).await;
+        if let Err(denied) = &admitted {
+            self.note_refused(candidate.address, denied.reason());
+        }
+        admitted
+    }
+
+    async fn wait_for_place(
         self: &Arc<Self>,
         candidate: &Candidate<'_>,
     ) -> Result<Publication, Denied> {
@@ -195,7 +227,15 @@ impl Seat {
             };
         };
         let (end, ended) = watch::channel(None);
-        state.holder = Some(Holder { key: key.id, end });
+        state.holder = Some(Holder {
+            publisher: Publisher {
+                protocol: candidate.protocol,
+                address: candidate.address,
+                stream_key_id: key.id,
+                since: self.clock.now(),
+            },
+            end,
+        });
         state.left = None;
         drop(state);
         let origin = origin(candidate.protocol, candidate.address);
@@ -204,6 +244,7 @@ impl Seat {
         Ok(Some(Publication {
             feed: Some(feed),
             key: key.id,
+            address: candidate.address,
             expires_at: key.expires_at,
             ended,
             last_words: String::new(),
@@ -263,7 +304,8 @@ impl Holder {
 }
 
 /// By what and from where, for people.
-fn origin(protocol: Protocol, address: SocketAddr) -> String {
+fn origin(protocol: PublishProtocol, address: SocketAddr) -> String {
+    let protocol = protocol.as_str().to_uppercase();
     format!("{protocol} from {}", address.ip().to_canonical())
 }
 
@@ -271,6 +313,7 @@ fn origin(protocol: Protocol, address: SocketAddr) -> String {
 pub(crate) struct Publication {
     feed: Option<Feed>,
     key: StreamKeyId,
+    address: SocketAddr,
     expires_at: Option<DateTime<Utc>>,
     ended: watch::Receiver<Option<Ended>>,
     last_words: String,
@@ -314,6 +357,12 @@ impl Publication {
     /// Ends it, and says why in the camera's status.
     pub(crate) fn leave(mut self, why: &str) {
         why.clone_into(&mut self.last_words);
+    }
+
+    /// Ends it, since what it sends is of no use.
+    pub(crate) fn refuse(self, reason: &str) {
+        self.seat.note_refused(self.address, reason);
+        self.leave(reason);
     }
 }
 

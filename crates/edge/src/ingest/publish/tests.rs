@@ -10,7 +10,7 @@ use headworks_types::{
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::*;
+use super::{seat::Ended, *};
 use crate::{
     hub::{self, Hub, testing},
     ingest::{Config, Ingests, Job},
@@ -60,7 +60,7 @@ impl World {
     async fn publish(&self, key: &str) -> Result<Publication, Denied> {
         let candidate = Candidate {
             key,
-            protocol: Protocol::Rtmp,
+            protocol: PublishProtocol::Rtmp,
             address: ([192, 0, 2, 1], 4000).into(),
         };
         self.ingests.publish(camera(), &candidate).await

@@ -1,0 +1,123 @@
+//! How many connections one address may have: nobody takes all places of a listener alone.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Counts connections by the address that they come from. Clones count together.
+#[derive(Clone)]
+pub(crate) struct Visitors(Arc<Inner>);
+
+struct Inner {
+    limit: usize,
+    /// Has only addresses with connections, so that it is no longer than there are connections.
+    visits: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One connection, counted until it is dropped.
+pub(crate) struct Visit {
+    visitors: Visitors,
+    from: IpAddr,
+}
+
+/// A connection's place among those that the edge takes, free again when it is dropped.
+pub(crate) struct Place {
+    _listener: OwnedSemaphorePermit,
+    _visit: Option<Visit>,
+}
+
+impl Visitors {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self(Arc::new(Inner {
+            limit,
+            visits: Mutex::default(),
+        }))
+    }
+
+    /// One more from `address`; `None` if it has as many as it may.
+    pub(crate) fn enter(&self, address: IpAddr) -> Option<Visit> {
+        let from = network(address);
+        let mut visits = self.visits();
+        let count = visits.get(&from).copied().unwrap_or_default();
+        if count >= self.0.limit {
+            return None;
+        }
+        visits.insert(from, count + 1);
+        Some(Visit {
+            visitors: self.clone(),
+            from,
+        })
+    }
+
+    fn visits(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.visits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut visits = self.visitors.visits();
+        if let Some(count) = visits.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                visits.remove(&self.from);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// A place of a listener, taken by somebody who is counted.
+    pub(crate) fn new(listener: OwnedSemaphorePermit, visit: Visit) -> Self {
+        Self {
+            _listener: listener,
+            _visit: Some(visit),
+        }
+    }
+}
+
+impl From<OwnedSemaphorePermit> for Place {
+    fn from(listener: OwnedSemaphorePermit) -> Self {
+        Self {
+            _listener: listener,
+            _visit: None,
+        }
+    }
+}
+
+/// Whoever has one IPv6 address has the 2^64 beside it (RFC 4291 §2.5.4).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let prefix = v6.to_bits() & (u128::MAX << 64);
+            Ipv6Addr::from_bits(prefix).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_its_own_count_and_leaves_nothing_behind() {
+        let visitors = Visitors::new(2);
+        let enter = |text: &str| visitors.enter(text.parse().expect("an address"));
+        let first = enter("192.0.2.1").expect("there is room");
+        let second = enter("::ffff:192.0.2.1").expect("there is room");
+        assert!(enter("192.0.2.1").is_none());
+        let neighbours = [enter("2001:db8::1"), enter("2001:db8::2:1")];
+        assert!(neighbours.iter().all(Option::is_some));
+        assert!(enter("2001:db8::3").is_none());
+        assert!(enter("2001:db8:0:1::1").is_some(), "another network");
+        drop(first);
+        let third = enter("192.0.2.1").expect("there is room again");
+        drop((second, third, neighbours));
+        assert!(visitors.visits().is_empty());
+    }
+}
