@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use headworks_types::{Labels, Secret, Validate as _, Violations};
-use serde::Deserialize;
+use serde::{Deserialize, de::Error as _};
 use url::Url;
 
 use crate::{hub, ingest, tls};
@@ -55,6 +55,10 @@ pub struct Config {
     /// Where RTSP is reached; found out if absent.
     #[serde(default)]
     pub rtsp_advertise: Option<Url>,
+    /// Where RTP of RTSP's players and publishers is sent from and comes to over UDP; RTCP has the
+    /// port behind it. Without it there is no UDP.
+    #[serde(default, deserialize_with = "address_or_off")]
+    pub rtsp_udp_listen: Option<SocketAddr>,
     /// Where RTSP over TLS listens; nowhere if absent.
     #[serde(default)]
     pub rtsps_listen: Option<SocketAddr>,
@@ -99,6 +103,14 @@ impl Config {
         }
         self.validate_advertised(&mut found);
         self.validate_listeners(&mut found);
+        if let Some(address) = self.rtsp_udp_listen
+            && !address.port().is_multiple_of(2)
+        {
+            found.push(
+                "edge.rtsp_udp_listen: needs an even port; RTCP has the odd one behind it"
+                    .to_owned(),
+            );
+        }
         self.validate_tls(&mut found);
         let mut violations = Violations::default();
         violations.optional_text("name", self.name.as_deref(), 63);
@@ -184,6 +196,17 @@ fn connections_per_address() -> usize {
     2000
 }
 
+/// `off` is none. Other keys are left away for that, but this one has a default.
+fn address_or_off<'de, D>(deserializer: D) -> Result<Option<SocketAddr>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    match &*String::deserialize(deserializer)? {
+        "off" => Ok(None),
+        address => address.parse().map(Some).map_err(D::Error::custom),
+    }
+}
+
 /// For tests: a small edge on a free loopback port.
 #[cfg(test)]
 pub(crate) fn testing() -> Config {
@@ -204,6 +227,7 @@ pub(crate) fn testing() -> Config {
         rtmps_advertise: None,
         rtsp_listen: ([127, 0, 0, 1], 0).into(),
         rtsp_advertise: None,
+        rtsp_udp_listen: None,
         rtsps_listen: None,
         rtsps_advertise: None,
         connections_per_address: connections_per_address(),

@@ -23,6 +23,7 @@ mod ingest;
 mod metrics;
 pub mod restream;
 mod rtmp;
+mod rtsp;
 mod service;
 mod socket;
 #[cfg_attr(
@@ -30,6 +31,7 @@ mod socket;
     expect(dead_code, reason = "RTMPS and RTSPS listeners use it")
 )]
 mod tls;
+mod udp;
 mod visitors;
 mod work;
 

@@ -29,6 +29,7 @@ use crate::{
     ingest::Ingests,
     metrics::{self, Metrics},
     rtmp::Rtmp,
+    rtsp::{Datagrams, Rtsp},
     tls::Acceptor,
     visitors::Visitors,
     work::Work,
@@ -46,6 +47,8 @@ struct Listeners {
     http: TcpListener,
     rtmp: TcpListener,
     rtmps: Option<TcpListener>,
+    rtsp: TcpListener,
+    rtsps: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -58,15 +61,22 @@ impl Listeners {
             http: bind("edge.http_listen", config.http_listen).await?,
             rtmp: bind("edge.rtmp_listen", config.rtmp_listen).await?,
             rtmps: optional("edge.rtmps_listen", config.rtmps_listen).await?,
+            rtsp: bind("edge.rtsp_listen", config.rtsp_listen).await?,
+            rtsps: optional("edge.rtsps_listen", config.rtsps_listen).await?,
         })
     }
 
     /// Where each of them really listens.
     fn bound(&self) -> std::io::Result<Bound> {
-        let rtmps = self.rtmps.as_ref().map(TcpListener::local_addr);
+        let address = |listener: &Option<TcpListener>| {
+            let listener = listener.as_ref();
+            listener.map(TcpListener::local_addr).transpose()
+        };
         Ok(Bound {
             rtmp: Some(self.rtmp.local_addr()?),
-            rtmps: rtmps.transpose()?,
+            rtmps: address(&self.rtmps)?,
+            rtsp: Some(self.rtsp.local_addr()?),
+            rtsps: address(&self.rtsps)?,
             ..Bound::new(self.http.local_addr()?)
         })
     }
@@ -84,7 +94,13 @@ impl Service {
         let data = config.data.clone().context("edge.data is missing")?;
         let lock = open_data(&data)?;
         let listeners = Listeners::bind(&config).await?;
-        let bound = listeners.bound().context("find out where the edge listens")?;
+        let bound = listeners
+            .bound()
+            .context("find out where the edge listens")?;
+        let datagrams = match config.rtsp_udp_listen {
+            Some(address) => Some(Datagrams::bind(address, &tasks).await?),
+            None => None,
+        };
         let tls = Acceptor::load(&config.tls, tasks.clone())?;
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
@@ -94,13 +110,22 @@ impl Service {
             hub.clone(),
             clock.clone(),
             tasks.clone(),
-        )
-        .context("start threads for cameras")?;
+        );
+        let visitors = Visitors::new(config.connections_per_address);
         let rtmp = Rtmp::new(
             hub.clone(),
             ingests.clone(),
             access.clone(),
-            Visitors::new(config.connections_per_address),
+            visitors.clone(),
+            clock.clone(),
+            tasks.clone(),
+        );
+        let rtsp = Rtsp::new(
+            hub.clone(),
+            ingests.clone(),
+            access.clone(),
+            visitors,
+            datagrams,
             clock.clone(),
             tasks.clone(),
         );
@@ -122,16 +147,17 @@ impl Service {
         let router = http::router(playback).merge(health_routes(health));
         http::serve(listeners.http, router, &tasks);
         rtmp.serve(listeners.rtmp, None);
-        if let (Some(listener), Some(tls)) = (listeners.rtmps, tls) {
-            rtmp.serve(listener, Some(tls));
+        if let (Some(listener), Some(tls)) = (listeners.rtmps, &tls) {
+            rtmp.serve(listener, Some(tls.clone()));
+        }
+        rtsp.serve(listeners.rtsp, None);
+        if let (Some(listener), Some(tls)) = (listeners.rtsps, tls) {
+            rtsp.serve(listener, Some(tls));
         }
         tracing::info!(?bound, "the edge listens");
 
         agent.start(&tasks).await?;
-        Ok(Self {
-            bound,
-            _lock: lock,
-        })
+        Ok(Self { bound, _lock: lock })
     }
 
     /// Where playback listens.
@@ -150,6 +176,18 @@ impl Service {
     #[must_use]
     pub fn rtmps_addr(&self) -> Option<SocketAddr> {
         self.bound.rtmps
+    }
+
+    /// Where RTSP listens.
+    #[must_use]
+    pub fn rtsp_addr(&self) -> Option<SocketAddr> {
+        self.bound.rtsp
+    }
+
+    /// Where RTSP over TLS listens, if it does.
+    #[must_use]
+    pub fn rtsps_addr(&self) -> Option<SocketAddr> {
+        self.bound.rtsps
     }
 }
 

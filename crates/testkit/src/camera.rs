@@ -103,6 +103,8 @@ pub struct CameraOptions {
     pub bitrate_kbit: u32,
     /// What it shows: a pattern of GStreamer's `videotestsrc`. `snow` fills any bit rate.
     pub pattern: &'static str,
+    /// The only way in which it sends RTP, `TCP` or `UDP`; both if none.
+    pub transport: Option<&'static str>,
     /// Where it listens on 127.0.0.1; 0 for a free port.
     pub port: u16,
     /// The path of its stream.
@@ -122,6 +124,7 @@ impl Default for CameraOptions {
             b_frames: 0,
             bitrate_kbit: 300,
             pattern: "ball",
+            transport: None,
             port: 0,
             path: "/live",
         }

@@ -20,6 +20,13 @@ const START: Duration = Duration::from_secs(90);
 /// From a signal to the end.
 const END: Duration = Duration::from_secs(40);
 
+/// Where an edge listens that is not told where: several of them do not get into each other's way.
+const FREE_PORTS: [(&str, &str); 3] = [
+    ("HEADWORKS__EDGE__RTMP_LISTEN", "127.0.0.1:0"),
+    ("HEADWORKS__EDGE__RTSP_LISTEN", "127.0.0.1:0"),
+    ("HEADWORKS__EDGE__RTSP_UDP_LISTEN", "127.0.0.1:0"),
+];
+
 /// How to start it.
 #[derive(Debug, Clone, Default)]
 pub struct Launch {
@@ -115,7 +122,10 @@ impl Headworks {
                 command.env_remove(name);
             }
         }
-        command.args(arguments).envs(launch.env.iter().cloned());
+        command
+            .args(arguments)
+            .envs(FREE_PORTS)
+            .envs(launch.env.iter().cloned());
         let output = Arc::new(Mutex::new(Vec::new()));
         let writer = Arc::clone(&output);
         let process = Process::spawn(command, Signal::Terminate, move |stream, line| {

@@ -79,8 +79,7 @@ impl Edge {
             hub,
             clock.clone(),
             tasks.clone(),
-        )
-        .expect("starts");
+        );
         let work = Work::new(ingests);
         let agent = Agent::load(
             &Arc::new(self.config.clone()),

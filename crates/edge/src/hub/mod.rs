@@ -42,7 +42,7 @@ use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::CameraId;
 
 pub(crate) use config::Config;
-pub(crate) use control::{Control, NotTaken, ViewerHandle, control};
+pub(crate) use control::{Control, ViewerHandle, control};
 pub(crate) use counters::Counters;
 pub(crate) use entry::Description;
 pub(crate) use format::{Format, Selection, Sound};
@@ -50,7 +50,7 @@ pub(crate) use hls::{HlsRequest, Live};
 pub(crate) use publisher::Publisher;
 pub(crate) use sink::Sink;
 pub(crate) use status::Status;
-pub(crate) use stream::{NoPicture, RtpStart, Start, Stream, ViewerGuard};
+pub(crate) use stream::{NoPicture, Start, Stream, ViewerGuard};
 pub(crate) use udp::{UdpPeer, UdpSink};
 pub(crate) use viewer::{Leave, NewViewer};
 

@@ -31,67 +31,31 @@ pub(crate) enum Failure {
     NoVideo(Duration),
     #[error("camera closed the connection")]
     Closed,
+    #[error("the camera's certificate is not good: {0}; tls_verify = false takes any")]
+    Certificate(String),
     #[error("camera breaks the protocol: {0}")]
     Protocol(String),
     #[error("an internal error; the log says more")]
     Internal,
 }
 
-impl Failure {
-    /// What a session's error means. retina's errors are opaque, so that its text has to do; the
-    /// operating system's error number stands in it.
-    pub(super) fn from_retina(error: &retina::Error, has_credentials: bool) -> Self {
-        let text = error.to_string();
-        // What comes after the first line is for people with Wireshark.
-        let line = text.lines().next().unwrap_or_default();
-        if let Some(status) = error.status_code() {
-            return match status {
-                401 if has_credentials => Self::WrongCredentials,
-                401 => Self::NoCredentials,
-                403 => Self::Forbidden,
-                404 => Self::NoSuchPath,
-                200 => Self::Protocol(reason(line)),
-                status => Self::Status(status, reason(line)),
-            };
-        }
-        if text.contains("failed to lookup address") {
-            return Self::Unresolved;
-        }
-        if let Some(failure) = os_error(line).and_then(Self::from_os) {
-            return failure;
-        }
-        if line.contains("EOF") || line.contains("eof") {
-            return Self::Closed;
-        }
-        Self::Protocol(line.to_owned())
-    }
-
-    fn from_os(number: i32) -> Option<Self> {
+impl From<&io::Error> for Failure {
+    /// Why connecting, reading or writing failed.
+    fn from(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
-        match io::Error::from_raw_os_error(number).kind() {
-            Kind::ConnectionRefused => Some(Self::Refused),
-            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
-                Some(Self::Unreachable)
-            }
-            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
-                Some(Self::Closed)
-            }
-            Kind::TimedOut => Some(Self::Unreachable),
-            _ => None,
+        match error.kind() {
+            Kind::ConnectionRefused => Self::Refused,
+            Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+            | Kind::TimedOut => Self::Unreachable,
+            Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::UnexpectedEof => Self::Closed,
+            _ => Self::Protocol(error.to_string()),
         }
     }
-}
-
-/// The number in `… (os error 111)`.
-fn os_error(line: &str) -> Option<i32> {
-    let (_, rest) = line.rsplit_once("(os error ")?;
-    rest.split(')').next()?.parse().ok()
-}
-
-/// The part after `503 Service Unavailable response to DESCRIBE CSeq=1: `.
-fn reason(line: &str) -> String {
-    let (_, rest) = line.split_once(": ").unwrap_or(("", line));
-    rest.to_owned()
 }
 
 #[cfg(test)]
@@ -99,17 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn os_errors_are_found_in_text() {
-        let line = "Unable to connect to RTSP server: Connection refused (os error 111)";
-        assert_eq!(
-            os_error(line).and_then(Failure::from_os),
-            Some(Failure::Refused)
-        );
-        assert_eq!(
-            os_error("No route to host (os error 113)").and_then(Failure::from_os),
-            Some(Failure::Unreachable)
-        );
-        assert_eq!(os_error("no number here"), None);
+    fn errors_of_the_system_are_said_in_words() {
+        let words = |number| Failure::from(&io::Error::from_raw_os_error(number)).to_string();
+        assert_eq!(words(111), "connection refused");
+        assert_eq!(words(113), "no route to host");
+        assert_eq!(words(104), "camera closed the connection");
     }
 
     #[test]

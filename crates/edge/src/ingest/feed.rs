@@ -100,11 +100,6 @@ impl Feed {
         }
     }
 
-    /// What the session's frames are made of.
-    pub(crate) fn current_tracks(&self) -> Option<&Arc<Tracks>> {
-        self.session.tracks.as_ref()
-    }
-
     /// A picture that the session shows at `pts` (90 kHz), of a source that says no more.
     pub(crate) fn video(&mut self, pts: i64, key: bool, payload: Bytes) {
         // Until its parameters are known, a picture is of no use.
@@ -118,6 +113,13 @@ impl Feed {
     pub(crate) fn video_with_dts(&mut self, dts: i64, pts: i64, key: bool, payload: Bytes) {
         if self.session.tracks.is_some() {
             self.publisher.video_with_dts(dts, pts, key, payload);
+            self.session.last_video = self.clock.monotonic();
+        }
+    }
+
+    /// A picture has come that is of no use to viewers; the source is alive all the same.
+    pub(crate) fn leave_out(&mut self) {
+        if self.session.tracks.is_some() {
             self.session.last_video = self.clock.monotonic();
         }
     }

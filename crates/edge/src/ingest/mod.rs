@@ -8,7 +8,7 @@ mod config;
 mod failure;
 mod feed;
 mod publish;
-mod runtime;
+pub(crate) mod rtp;
 mod source;
 mod tags;
 #[cfg(test)]
@@ -17,7 +17,6 @@ mod worker;
 
 use std::{
     collections::HashMap,
-    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -36,7 +35,6 @@ pub(crate) use tags::Tags;
 
 use crate::hub::{Hub, Stream};
 use publish::Seat;
-use runtime::Threads;
 use worker::Worker;
 
 /// All cameras that this edge pulls.
@@ -52,7 +50,6 @@ struct Inner {
     /// site come back together, and neither they nor their switch like to be asked together.
     connects: Arc<Semaphore>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
-    threads: Threads,
 }
 
 /// What a worker has to do.
@@ -83,17 +80,16 @@ impl Drop for Slot {
 }
 
 impl Ingests {
-    /// Fails if the system gives no threads.
-    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> io::Result<Self> {
-        Ok(Self(Arc::new(Inner {
+    /// Without work.
+    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
+        Self(Arc::new(Inner {
             connects: Arc::new(Semaphore::new(config.connects.max(1))),
             config,
             hub,
             clock,
             tasks,
             slots: Mutex::default(),
-            threads: Threads::start()?,
-        })))
+        }))
     }
 
     /// Starts work. Work of the same key that is there already goes on with what is new: the
@@ -128,8 +124,7 @@ impl Ingests {
         let work = async move {
             running.run_until_cancelled(worker.run(feed)).await;
         };
-        let threads = self.0.threads.handle();
-        self.0.tasks.spawn_on(threads, "camera pull", work);
+        self.0.tasks.spawn("camera pull", work);
         let slot = Slot {
             desired: sender,
             stream,

@@ -18,8 +18,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_types::{PublishProtocol, edge::StreamKeyDigest};
 
 pub(crate) use denied::Denied;
-pub(super) use seat::Seat;
 pub(crate) use seat::Publication;
+pub(super) use seat::Seat;
 
 /// Who wants to publish.
 #[derive(Debug, Clone)]

@@ -1,8 +1,9 @@
 //! The protocols by which cameras are pulled: one session each, from connecting to its end.
 
 mod rtsp;
-mod sync;
+mod tls;
 
+use headworks_bootstrap::Clock;
 use headworks_types::CameraSource;
 use tokio::sync::Semaphore;
 
@@ -12,17 +13,25 @@ use super::{Config, Feed, Job, failure::Failure};
 /// at once.
 pub(super) async fn run(
     config: &Config,
+    clock: &Clock,
     connects: &Semaphore,
     job: &Job,
     feed: &mut Feed,
 ) -> Failure {
     match &job.work.source {
-        CameraSource::Pull { url, transport, .. } => {
+        CameraSource::Pull {
+            url,
+            transport,
+            tls_verify,
+            ..
+        } => {
             let session = rtsp::Session {
                 config,
+                clock,
                 connects,
                 url,
                 transport: *transport,
+                tls_verify: *tls_verify,
                 credentials: job.work.credentials.as_ref(),
             };
             session.run(feed).await

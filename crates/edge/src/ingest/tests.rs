@@ -1,5 +1,7 @@
 //! Ingests of real cameras, judged by FFmpeg at the end of the whole media path.
 
+mod cost;
+
 use std::time::Duration;
 
 use headworks_bootstrap::{Clock, Tasks};
@@ -41,12 +43,14 @@ impl World {
     }
 
     fn with(config: Config) -> Self {
-        let runtime = Runtime::new().expect("starts");
+        Self::on(Runtime::new().expect("starts"), config)
+    }
+
+    fn on(runtime: Runtime, config: Config) -> Self {
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let entered = runtime.enter();
         let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
-        let ingests =
-            Ingests::new(config, hub.clone(), clock.clone(), tasks.clone()).expect("starts");
+        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
         let issuer = Issuer::new("k");
         let state = PlaybackState::new(hub, issuer.access(clock.clone()), clock);
         let listener = runtime
@@ -197,6 +201,35 @@ fn b_frames_over_udp_come_out_clean() {
     let hls = judge::decode(&world.url("index.m3u8"), 4).expect("decodes");
     clean(&hls, &["h264"]);
     world.stop();
+}
+
+#[test]
+fn a_camera_that_refuses_one_transport_is_asked_for_the_other() {
+    let camera = |only| {
+        let transport = Some(only);
+        let camera = Camera::start(CameraOptions {
+            transport,
+            ..CameraOptions::default()
+        });
+        camera.expect("starts")
+    };
+    let (tcp, udp) = (camera("TCP"), camera("UDP"));
+    let cases = [
+        (
+            over_udp(slot(&tcp.url(), None)),
+            "H.264 320x240; over TCP, since the camera refuses UDP",
+        ),
+        (
+            slot(&udp.url(), None),
+            "H.264 320x240; over UDP, since the camera refuses TCP",
+        ),
+    ];
+    for (slot, words) in cases {
+        let world = World::new();
+        world.start(slot);
+        assert_eq!(world.wait_for(SlotState::Live).message, words);
+        world.stop();
+    }
 }
 
 #[test]

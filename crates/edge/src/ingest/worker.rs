@@ -123,7 +123,13 @@ impl Worker {
         let stream = Arc::clone(feed.stream());
         let demand = idle(&stream, job, self.config.idle);
         // A depacketizer that panics over garbage must not end the camera.
-        let run = AssertUnwindSafe(source::run(&self.config, &self.connects, job, feed));
+        let run = AssertUnwindSafe(source::run(
+            &self.config,
+            &self.clock,
+            &self.connects,
+            job,
+            feed,
+        ));
         tokio::select! {
             ended = run.catch_unwind() => End::Failed(ended.unwrap_or(Failure::Internal)),
             () = changed(&mut self.desired, job) => End::Changed,

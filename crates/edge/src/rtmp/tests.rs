@@ -1,8 +1,8 @@
 //! Real encoders and players, judged by FFmpeg at the end of the whole media path.
 
 mod refused;
-mod wrapped;
 mod world;
+mod wrapped;
 
 use std::process::Command;
 
@@ -105,7 +105,14 @@ fn enhanced_rtmp_carries_h265_av1_and_opus() {
         "-x265-params",
         "log-level=error:bframes=2:pools=1:frame-threads=1",
     ];
-    let av1: &[&str] = &["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "lp=1"];
+    let av1: &[&str] = &[
+        "-c:v",
+        "libsvtav1",
+        "-preset",
+        "12",
+        "-svtav1-params",
+        "lp=1",
+    ];
     let opus: &[&str] = &["-c:a", "libopus", "-ar", "48000"];
     let enhanced: &[&str] = &["-rtmp_enhanced_codecs", "av01,hvc1,Opus"];
     for (codecs, seen) in [
@@ -137,7 +144,13 @@ fn composition(url: &str) -> Vec<i64> {
     let mut command = Command::new(tool::FFPROBE);
     command
         .args(["-v", "error", "-select_streams", "v", "-of", "csv=p=0"])
-        .args(["-show_entries", "packet=pts,dts", "-read_intervals", "%+3", url]);
+        .args([
+            "-show_entries",
+            "packet=pts,dts",
+            "-read_intervals",
+            "%+3",
+            url,
+        ]);
     let mut process = Process::spawn(command, Signal::Kill, move |stream, line| {
         if stream == Stream::Output {
             writer.lock().expect("works").push(line.to_owned());

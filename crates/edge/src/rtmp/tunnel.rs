@@ -181,9 +181,7 @@ impl Caller<'_> {
         }
         let (head, body) = request.into_parts();
         match self.serve(head.uri.path(), body.into_data_stream()).await {
-            Ok(answer) => {
-                ([(header::CONTENT_TYPE, tunnel::CONTENT_TYPE)], answer).into_response()
-            }
+            Ok(answer) => ([(header::CONTENT_TYPE, tunnel::CONTENT_TYPE)], answer).into_response(),
             Err(Trouble::NotFound) => StatusCode::NOT_FOUND.into_response(),
             Err(Trouble::Broken(words)) => {
                 tracing::info!(address = %self.address, error = words, "RTMPT session ended");

@@ -110,6 +110,8 @@ def main():
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(f"( {video(o)} {audio(o)} )")
     factory.set_shared(True)
+    if o["transport"]:
+        factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, o["transport"]))
     factory.set_latency(0)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")

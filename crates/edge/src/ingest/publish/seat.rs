@@ -90,7 +90,11 @@ impl Seat {
     pub(in crate::ingest) fn update(&self, job: Arc<Job>) {
         self.change(|state| {
             if let Some(holder) = &state.holder
-                && !job.work.stream_keys.iter().any(|key| key.id == holder.publisher.stream_key_id)
+                && !job
+                    .work
+                    .stream_keys
+                    .iter()
+                    .any(|key| key.id == holder.publisher.stream_key_id)
             {
                 holder.end(Ended::Revoked);
             }

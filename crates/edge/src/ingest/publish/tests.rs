@@ -33,9 +33,8 @@ impl World {
             publisher_grace: Duration::from_millis(100),
             ..Config::default()
         };
-        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
         let world = Self {
-            ingests: ingests.expect("starts"),
+            ingests: Ingests::new(config, hub.clone(), clock.clone(), tasks.clone()),
             hub,
             tasks,
         };

@@ -1,47 +1,87 @@
-//! One RTSP session with a camera, by retina (RFC 2326, RFC 3550).
+//! One RTSP session with a camera (RFC 2326), over TCP or TLS, with RTP in it or beside it.
+//!
+//! [`connection`] drives the engine of `headworks-rtsp`, [`datagrams`] has the sockets of RTP over
+//! UDP. A camera may send as fast as it likes: each turn takes a bounded amount, and after it
+//! others have theirs.
 
-use std::{num::NonZeroU32, sync::Arc};
+mod connection;
+mod datagrams;
+
+use std::{fmt, net::IpAddr};
 
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _};
-use headworks_media::{
-    AudioParameters, G711Law, TrackKind, Tracks, VIDEO_CLOCK, VideoCodec, VideoParameters, rescale,
+use futures::FutureExt as _;
+use headworks_bootstrap::Clock;
+use headworks_rtp::window::Limits;
+use headworks_rtsp::{
+    Packet, Start,
+    client::{Event, Path, Via},
+    message::frame_header,
+    sdp,
 };
 use headworks_types::{Credentials, Transport};
-use retina::{
-    client::{
-        Demuxed, Described, InitialTimestampPolicy, PlayOptions, SessionIdPolicy, SessionOptions,
-        SetupOptions, TcpTransportOptions, UdpTransportOptions,
-    },
-    codec::{AudioFrame, CodecItem, FrameFormat, ParametersRef, VideoFrame, VideoParametersCodec},
-    rtcp::ReceivedCompoundPacket,
-};
 use tokio::{
     sync::Semaphore,
-    time::{timeout, timeout_at},
+    task::yield_now,
+    time::{Instant, sleep_until, timeout},
 };
 use url::Url;
 
-use super::sync::Sync;
-use crate::ingest::{Config, Feed, failure::Failure};
+use crate::ingest::{
+    Config, Feed,
+    failure::Failure,
+    rtp::{Chosen, Reception, Unusable},
+};
+use connection::Connection;
+use datagrams::Datagrams;
 
-/// The largest picture that a camera may send, bytes. A key frame of 8K video has about a quarter.
-const MAX_PICTURE: usize = 8 << 20;
+/// Cameras that send us on and on lead nowhere.
+const MAX_REDIRECTS: usize = 3;
+
+/// Packets that may come before the answer to PLAY and are kept.
+const MAX_EARLY: usize = 512;
 
 /// What a session needs to know.
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
+    pub(super) clock: &'a Clock,
     pub(super) connects: &'a Semaphore,
     pub(super) url: &'a Url,
     pub(super) transport: Transport,
+    pub(super) tls_verify: bool,
     pub(super) credentials: Option<&'a Credentials>,
 }
 
-/// The tracks that are used, as indexes of the camera's streams.
-#[derive(Debug, Clone, Copy)]
-struct Chosen {
-    video: usize,
-    audio: Option<usize>,
+/// A camera that plays.
+struct Playing {
+    connection: Connection,
+    chosen: Chosen,
+    ways: Ways,
+    starts: Vec<Start>,
+    early: Vec<Came>,
+}
+
+/// How packets come, and where reports go.
+#[derive(Default)]
+struct Ways {
+    datagrams: Option<Datagrams>,
+    /// Of each track in the connection: its index and the channel of its reports.
+    channels: Vec<(usize, u8)>,
+    /// What the camera did not take.
+    refused: Option<Transport>,
+}
+
+/// A packet that has come.
+struct Came {
+    track: usize,
+    kind: Packet,
+    data: Bytes,
+}
+
+/// How far connecting has come.
+enum Step {
+    Playing(Box<Playing>),
+    Redirect(Url),
 }
 
 impl Session<'_> {
@@ -58,217 +98,309 @@ impl Session<'_> {
             }
         };
         match connected {
-            Ok((demuxed, chosen)) => self.receive(demuxed, chosen, feed).await,
+            Ok(playing) => self.receive(*playing, feed).await,
             Err(failure) => failure,
         }
     }
 
-    async fn connect(&self) -> Result<(Demuxed, Chosen), Failure> {
-        let failure = |error: retina::Error| {
-            tracing::debug!(%error, "RTSP session failed");
-            Failure::from_retina(&error, self.credentials.is_some())
-        };
-        let credentials = self.credentials.map(|known| retina::client::Credentials {
-            username: known.username.clone(),
-            password: known.password.expose().to_owned(),
-        });
-        let options = SessionOptions::default()
-            .creds(credentials)
-            .user_agent(concat!("Headworks/", env!("CARGO_PKG_VERSION")).to_owned())
-            // Some cameras name another session in each answer; what they mean is the first.
-            .session_id(SessionIdPolicy::UseFirst);
-        let mut session = retina::client::Session::describe(self.url.clone(), options)
-            .await
-            .map_err(failure)?;
-        let chosen = choose(&session)?;
-        for index in [Some(chosen.video), chosen.audio].into_iter().flatten() {
-            let transport = match self.transport {
-                Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
-                Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
-            };
-            let options = SetupOptions::default()
-                .transport(transport)
-                .frame_format(FrameFormat::MP4);
-            session.setup(index, options).await.map_err(failure)?;
+    async fn connect(&self) -> Result<Box<Playing>, Failure> {
+        let mut url = self.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            match self.ask(&url).await? {
+                Step::Playing(playing) => return Ok(playing),
+                Step::Redirect(to) => {
+                    check_redirect(&url, &to)?;
+                    tracing::debug!(host = to.host_str(), "the camera sends us elsewhere");
+                    url = to;
+                }
+            }
         }
-        // Servers without RTP-Info exist; sender reports tell the rest (`sync`).
-        let options = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Permissive);
-        let playing = session.play(options).await.map_err(failure)?;
-        Ok((playing.demuxed().map_err(failure)?, chosen))
+        Err(Failure::Protocol(format!(
+            "more than {MAX_REDIRECTS} redirects"
+        )))
     }
 
-    async fn receive(&self, mut demuxed: Demuxed, chosen: Chosen, feed: &mut Feed) -> Failure {
-        feed.begin("");
-        let mut receiver = Receiver {
-            chosen,
-            feed,
-            sync: Sync::default(),
-        };
+    /// From connecting to the answer to PLAY.
+    async fn ask(&self, url: &Url) -> Result<Step, Failure> {
+        let mut connection = Connection::open(self, url).await?;
+        let mut chosen = None;
+        let mut ways = Ways::default();
+        let mut early = Vec::new();
+        let mut transport = self.transport;
         loop {
-            // What has arrived already is taken first, so that it leaves together.
-            let item = match demuxed.next().now_or_never() {
-                Some(item) => item,
-                None => {
-                    receiver.feed.flush();
-                    match timeout_at(receiver.feed.deadline(), demuxed.next()).await {
-                        Ok(item) => item,
-                        Err(_) => return Failure::NoVideo(self.config.video_timeout),
+            match connection.event().await? {
+                Event::Described(description) => {
+                    let found = Chosen::of(&description, sdp::Media::is_playable)?;
+                    let first = transport;
+                    ways.plan(&mut connection, &found, first).await?;
+                    chosen = Some(found);
+                }
+                Event::TransportRefused { .. } => {
+                    let other = other(transport);
+                    let may = ways.refused.is_none() && connection.may_use(other);
+                    let Some(chosen) = chosen.as_ref().filter(|_| may) else {
+                        return Err(no_transport(transport, ways.refused));
+                    };
+                    ways.refused = Some(transport);
+                    transport = other;
+                    ways.plan(&mut connection, chosen, transport).await?;
+                }
+                Event::SetUp { track, path, .. } => ways.set_up(track, path, connection.peer()),
+                Event::Packet { track, kind, data } => {
+                    if early.len() < MAX_EARLY {
+                        early.push(Came { track, kind, data });
                     }
                 }
-            };
-            let outcome = match item {
-                None => Err(Failure::Closed),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "RTSP session ended");
-                    Err(Failure::from_retina(&error, self.credentials.is_some()))
+                Event::Playing { starts } => {
+                    let chosen = chosen.ok_or(Failure::Internal)?;
+                    return Ok(Step::Playing(Box::new(Playing {
+                        connection,
+                        chosen,
+                        ways,
+                        starts,
+                        early,
+                    })));
                 }
-                Some(Ok(item)) => receiver.take(item, &demuxed),
-            };
-            if let Err(failure) = outcome.and_then(|()| receiver.feed.check()) {
-                receiver.feed.flush();
-                return failure;
+                Event::Redirect(to) => return Ok(Step::Redirect(to)),
+                Event::Announced | Event::Recording | Event::Closed => {}
             }
         }
     }
-}
 
-/// The first track of each kind that we carry. Others are not even set up.
-fn choose(session: &retina::client::Session<Described>) -> Result<Chosen, Failure> {
-    let streams = session.streams();
-    let of = |media: &str, known: &[&str]| {
-        streams
-            .iter()
-            .position(|stream| stream.media() == media && known.contains(&stream.encoding_name()))
-    };
-    let Some(video) = of("video", &["h264", "h265"]) else {
-        let mut pictures = streams
-            .iter()
-            .filter(|s| matches!(s.media(), "video" | "image"));
-        return Err(match pictures.next() {
-            Some(other) if other.encoding_name() == "jpeg" => Failure::Codec("mjpeg".to_owned()),
-            Some(other) => Failure::Codec(other.encoding_name().to_owned()),
-            None => Failure::NoVideoTrack,
-        });
-    };
-    let audio = of("audio", &["mpeg4-generic", "pcma", "pcmu"])
-        // Without parameters the SDP was bad; a picture without sound is better than none.
-        .filter(|index| streams[*index].parameters().is_some());
-    Ok(Chosen { video, audio })
-}
-
-/// Takes what a session gives.
-struct Receiver<'a> {
-    chosen: Chosen,
-    feed: &'a mut Feed,
-    sync: Sync,
-}
-
-impl Receiver<'_> {
-    fn take(&mut self, item: CodecItem, demuxed: &Demuxed) -> Result<(), Failure> {
-        match item {
-            CodecItem::VideoFrame(frame) if frame.stream_id() == self.chosen.video => {
-                self.video(frame, demuxed)
-            }
-            CodecItem::AudioFrame(frame) if Some(frame.stream_id()) == self.chosen.audio => {
-                self.audio(&frame);
-                Ok(())
-            }
-            CodecItem::Rtcp(packet) => {
-                self.report(&packet, demuxed);
-                Ok(())
-            }
-            _ => Ok(()),
+    async fn receive(&self, playing: Playing, feed: &mut Feed) -> Failure {
+        let Playing {
+            mut connection,
+            chosen,
+            mut ways,
+            starts,
+            early,
+        } = playing;
+        feed.begin(ways.remark());
+        let limits = match ways.datagrams {
+            Some(_) => Limits::DATAGRAMS,
+            None => Limits::STREAM,
+        };
+        let mut reception = Reception::new(&chosen, limits, &starts, feed);
+        let now = self.clock.monotonic().into_std();
+        for Came { track, kind, data } in early {
+            reception.packet(now, track, kind, &data);
         }
+        ways.open_paths().await;
+        let failure = loop {
+            if let Err(failure) = self
+                .turn(&mut connection, &mut ways, &mut reception, feed)
+                .await
+            {
+                break failure;
+            }
+        };
+        feed.flush();
+        failure
     }
 
-    fn video(&mut self, frame: VideoFrame, demuxed: &Demuxed) -> Result<(), Failure> {
-        if frame.data().len() > MAX_PICTURE {
-            let size = frame.data().len() >> 20;
-            return Err(Failure::Protocol(format!("a picture of {size} MiB")));
+    /// Takes what has come, or waits for something to come.
+    async fn turn(
+        &self,
+        connection: &mut Connection,
+        ways: &mut Ways,
+        reception: &mut Reception,
+        feed: &mut Feed,
+    ) -> Result<(), Failure> {
+        let now = self.clock.monotonic().into_std();
+        while let Some(event) = connection.poll().await? {
+            match event {
+                Event::Packet { track, kind, data } => reception.packet(now, track, kind, &data),
+                // A camera that moves is connected to anew, at its first address.
+                Event::Redirect(_) | Event::Closed => return Err(Failure::Closed),
+                _ => {}
+            }
         }
-        if frame.has_new_parameters() || self.feed.current_tracks().is_none() {
-            self.learn(demuxed)?;
+        reception.deliver(now, feed)?;
+        feed.check()?;
+        while let Some((track, report)) = reception.report(now) {
+            ways.report(connection, track, &report).await?;
         }
-        let rate = frame.timestamp().clock_rate().get();
-        let pts = rescale(frame.timestamp().elapsed(), rate, VIDEO_CLOCK);
-        let key = frame.is_random_access_point();
-        self.feed.video(pts, key, Bytes::from(frame.into_data()));
+        // What has arrived already is taken first, so that it leaves together.
+        let many = match self.wait(connection, ways, reception).now_or_never() {
+            Some(came) => came?,
+            None => {
+                feed.flush();
+                tokio::select! {
+                    came = self.wait(connection, ways, reception) => came?,
+                    () = sleep_until(feed.deadline()) => false,
+                }
+            }
+        };
+        if many {
+            yield_now().await;
+        }
         Ok(())
     }
 
-    /// Reads the parameters that the camera has sent so far.
-    fn learn(&mut self, demuxed: &Demuxed) -> Result<(), Failure> {
-        let streams = demuxed.streams();
-        let Some(ParametersRef::Video(video)) = streams[self.chosen.video].parameters() else {
+    /// Takes packets once they are there. True if there may be many more. Losing the future loses
+    /// nothing.
+    async fn wait(
+        &self,
+        connection: &mut Connection,
+        ways: &mut Ways,
+        reception: &mut Reception,
+    ) -> Result<bool, Failure> {
+        let due = reception.deadline().map(Instant::from_std);
+        let due = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let datagrams = async {
+            match &mut ways.datagrams {
+                Some(datagrams) => datagrams.receive().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            came = connection.read() => came,
+            came = datagrams => {
+                let now = self.clock.monotonic().into_std();
+                let many = came.len() >= datagrams::AT_ONCE;
+                for Came { track, kind, data } in came {
+                    reception.packet(now, track, kind, &data);
+                }
+                Ok(many)
+            }
+            () = due => Ok(false),
+        }
+    }
+}
+
+impl Ways {
+    /// Asks for all chosen tracks over one transport.
+    async fn plan(
+        &mut self,
+        connection: &mut Connection,
+        chosen: &Chosen,
+        transport: Transport,
+    ) -> Result<(), Failure> {
+        self.channels.clear();
+        self.datagrams = None;
+        let plan: Vec<_> = match transport {
+            Transport::Tcp => chosen.indices().map(|index| (index, Via::Tcp)).collect(),
+            Transport::Udp => {
+                let tracks: Vec<_> = chosen.indices().collect();
+                let local = connection.local();
+                let datagrams = Datagrams::bind(local, &tracks).await?;
+                let plan = datagrams
+                    .ports()
+                    .map(|(index, client)| (index, Via::Udp { client }));
+                let plan = plan.collect();
+                self.datagrams = Some(datagrams);
+                plan
+            }
+        };
+        connection.setup(&plan)
+    }
+
+    fn set_up(&mut self, track: usize, path: Path, peer: IpAddr) {
+        match path {
+            Path::Tcp { channels } => self.channels.push((track, channels.1)),
+            Path::Udp { server, source, .. } => {
+                if let Some(datagrams) = &mut self.datagrams {
+                    datagrams.set_peer(track, source.unwrap_or(peer), server);
+                }
+            }
+        }
+    }
+
+    /// Lets packets through firewalls on our side.
+    async fn open_paths(&self) {
+        if let Some(datagrams) = &self.datagrams {
+            datagrams.open_paths().await;
+        }
+    }
+
+    async fn report(
+        &self,
+        connection: &mut Connection,
+        track: usize,
+        report: &Bytes,
+    ) -> Result<(), Failure> {
+        if let Some(datagrams) = &self.datagrams {
+            datagrams.report(track, report).await;
             return Ok(());
-        };
-        let codec = match video.codec_params().clone() {
-            VideoParametersCodec::H264 { sps, pps } => VideoCodec::H264 { sps, pps },
-            VideoParametersCodec::H265 { vps, sps, pps } => VideoCodec::H265 { vps, sps, pps },
-            other => return Err(Failure::Codec(format!("{other:?}"))),
-        };
-        let bad = |error: headworks_media::Error| Failure::Protocol(error.to_string());
-        let audio = match self.chosen.audio {
-            Some(index) => audio_parameters(&streams[index]).map_err(bad)?,
-            None => None,
-        };
-        self.feed.tracks(Arc::new(Tracks {
-            video: VideoParameters::new(codec).map_err(bad)?,
-            audio,
-        }));
-        Ok(())
+        }
+        let channel = self.channels.iter().find(|(of, _)| *of == track);
+        match channel.and_then(|(_, channel)| frame_header(*channel, report.len())) {
+            Some(header) => connection.write(&[&header, &report[..]].concat()).await,
+            None => Ok(()),
+        }
     }
 
-    fn audio(&mut self, frame: &AudioFrame) {
-        let length = frame.frame_length().get();
-        let payload = Bytes::copy_from_slice(frame.data());
-        self.feed
-            .audio(frame.timestamp().elapsed(), length, payload);
-    }
-
-    fn report(&mut self, packet: &ReceivedCompoundPacket, demuxed: &Demuxed) {
-        let track = if packet.stream_id() == self.chosen.video {
-            TrackKind::Video
-        } else {
-            TrackKind::Audio
-        };
-        let (Some(time), Some(wall)) = (packet.rtp_timestamp(), wall_clock(packet)) else {
-            return;
-        };
-        let Some(audio) = self.chosen.audio else {
-            return;
-        };
-        if let Some(later) = self.sync.report(track, wall, time.elapsed_secs()) {
-            let rate = f64::from(demuxed.streams()[audio].clock_rate_hz());
-            tracing::debug!(seconds = later, "sound corrected by sender reports");
-            self.feed.correct_audio((later * rate) as i64);
+    /// For people, behind what the camera is made of.
+    fn remark(&self) -> &'static str {
+        match self.refused {
+            None => "",
+            Some(Transport::Udp) => "over TCP, since the camera refuses UDP",
+            Some(Transport::Tcp) => "over UDP, since the camera refuses TCP",
         }
     }
 }
 
-/// The wall clock of the sender report in the packet, if there is one.
-fn wall_clock(packet: &ReceivedCompoundPacket) -> Option<u64> {
-    let mut reports = packet.pkts().filter_map(|p| p.as_sender_report().ok()?);
-    Some(reports.next()?.ntp_timestamp().0)
+impl From<Unusable> for Failure {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::NoVideo => Self::NoVideoTrack,
+            Unusable::Codec(name) => Self::Codec(name),
+        }
+    }
 }
 
-fn audio_parameters(
-    stream: &retina::client::Stream,
-) -> Result<Option<AudioParameters>, headworks_media::Error> {
-    let Some(ParametersRef::Audio(audio)) = stream.parameters() else {
-        return Ok(None);
+fn other(transport: Transport) -> Transport {
+    match transport {
+        Transport::Tcp => Transport::Udp,
+        Transport::Udp => Transport::Tcp,
+    }
+}
+
+fn no_transport(tried: Transport, before: Option<Transport>) -> Failure {
+    let what: &dyn fmt::Display = match (tried, before) {
+        (_, Some(_)) => &"neither RTP over TCP nor over UDP",
+        (Transport::Tcp, None) => &"no RTP over TCP",
+        (Transport::Udp, None) => &"no RTP over UDP",
     };
-    let Some(clock_rate) = NonZeroU32::new(audio.clock_rate()).map(NonZeroU32::get) else {
-        return Ok(None);
+    Failure::Status(461, format!("it takes {what}"))
+}
+
+/// The new address is the camera's word. What is allowed for the first one is for it too, but
+/// from TLS it does not lead out into the open.
+fn check_redirect(from: &Url, to: &Url) -> Result<(), Failure> {
+    let scheme = to.scheme();
+    let good = match from.scheme() {
+        "rtsps" => scheme == "rtsps",
+        _ => matches!(scheme, "rtsp" | "rtsps"),
     };
-    let g711 = |law| AudioParameters::G711 {
-        law,
-        clock_rate,
-        channels: u8::try_from(audio.channels().get()).unwrap_or(1),
-    };
-    match stream.encoding_name() {
-        "pcma" => Ok(Some(g711(G711Law::A))),
-        "pcmu" => Ok(Some(g711(G711Law::Mu))),
-        _ => AudioParameters::aac(Bytes::copy_from_slice(audio.extra_data()), clock_rate).map(Some),
+    if good && to.host_str().is_some_and(|host| !host.is_empty()) && to.port() != Some(0) {
+        return Ok(());
+    }
+    Err(Failure::Protocol(format!(
+        "a redirect from {} to {scheme}",
+        from.scheme()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_only_where_cameras_are() {
+        let may = |from: &str, to: &str| {
+            let parse = |url: &str| url.parse().expect("a URL");
+            check_redirect(&parse(from), &parse(to)).is_ok()
+        };
+        assert!(may("rtsp://a/1", "rtsp://b:8554/2"));
+        assert!(may("rtsp://a/1", "rtsps://b/2"));
+        assert!(!may("rtsps://a/1", "rtsp://a/1"));
+        assert!(!may("rtsp://a/1", "http://a/1"));
+        assert!(!may("rtsp://a/1", "rtsp://b:0/1"));
     }
 }

@@ -50,7 +50,10 @@ fn publishers_are_told_why_and_so_is_the_operator() {
         assert_eq!(refused.reason, reason);
     }
     // Cameras that are not here are told nothing of.
-    for url in [elsewhere, world.publish_url("rtmp").replace("/live/", "/other/")] {
+    for url in [
+        elsewhere,
+        world.publish_url("rtmp").replace("/live/", "/other/"),
+    ] {
         let said = last_words(publish(tool::FFMPEG, &[H264, AAC], &url));
         assert!(said.contains(wrong), "{said}");
     }
@@ -99,7 +102,9 @@ fn players_are_told_why() {
         ),
     ];
     for (url, words) in cases {
-        let player = Player::start(&url).expect("starts").wait_for(LIMIT, |_| false);
+        let player = Player::start(&url)
+            .expect("starts")
+            .wait_for(LIMIT, |_| false);
         let said = player.expect_err("it ends").to_string();
         assert!(said.contains(words), "{said}");
     }
@@ -151,7 +156,8 @@ fn garbage_and_crowds_are_closed() {
         let brief = Some(Duration::from_millis(100));
         socket.set_read_timeout(brief).expect("is set");
         let read = (&socket).read(&mut [0]);
-        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock).then_some(())
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+            .then_some(())
     })
     .expect("is free");
     let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url("rtmp"));

@@ -61,7 +61,6 @@ impl World {
             ..ingest::Config::default()
         };
         let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
-        let ingests = ingests.expect("starts");
         let issuer = Issuer::new("k");
         let access = issuer.access(clock.clone());
         let listen = || {
@@ -247,4 +246,3 @@ pub(super) fn all(tests: &[&(dyn Fn() + Sync)]) {
         }
     });
 }
-

@@ -23,10 +23,9 @@ fn tls_and_http_carry_publishers_and_players() {
             let seen = judge::decode(url, 2).unwrap_or_else(|error| panic!("{scheme}: {error:#}"));
             clean(&seen, &["h264", "aac"]);
         };
-        all(&[
-            &|| decode(&world.play_url(scheme)),
-            &|| decode(&world.play_url("rtmp")),
-        ]);
+        all(&[&|| decode(&world.play_url(scheme)), &|| {
+            decode(&world.play_url("rtmp"))
+        }]);
         world.stop();
     }
 }

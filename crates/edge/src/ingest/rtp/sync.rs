@@ -16,13 +16,15 @@ const ABSURD: f64 = 10.0;
 pub(super) struct Sync {
     video: Option<f64>,
     audio: Option<f64>,
+    /// By how much the sound has been moved already.
+    applied: f64,
     done: bool,
 }
 
 impl Sync {
     /// Takes a report: the wall clock (NTP format, 32.32 bits) and the session time in seconds
-    /// that belongs to it. Returns by how many seconds the sound is later than the session times
-    /// say; once, when both tracks have reported.
+    /// that belongs to it. Returns by how many seconds the sound is later than thought so far;
+    /// once, when both tracks have reported.
     pub(super) fn report(&mut self, track: TrackKind, wall: u64, elapsed: f64) -> Option<f64> {
         if self.done || wall == 0 {
             return None;
@@ -35,7 +37,21 @@ impl Sync {
         }
         let later = self.audio? - self.video?;
         self.done = true;
-        (TOLERANCE..ABSURD).contains(&later.abs()).then_some(later)
+        let correction = later - self.applied;
+        if !(TOLERANCE..ABSURD).contains(&correction.abs()) {
+            return None;
+        }
+        self.applied = later;
+        Some(correction)
+    }
+
+    /// The sender has started a track anew: its reports are waited for again.
+    pub(super) fn restart(&mut self, track: TrackKind) {
+        match track {
+            TrackKind::Video => self.video = None,
+            TrackKind::Audio => self.audio = None,
+        }
+        self.done = false;
     }
 }
 
@@ -55,6 +71,19 @@ mod tests {
             "{later:?}"
         );
         assert_eq!(sync.report(TrackKind::Audio, NOON << 32, 9.0), None);
+    }
+
+    #[test]
+    fn after_a_restart_only_the_difference_is_corrected() {
+        let mut sync = Sync::default();
+        sync.report(TrackKind::Video, NOON << 32, 5.0);
+        sync.report(TrackKind::Audio, (NOON << 32) + (1 << 31), 5.0);
+        sync.restart(TrackKind::Audio);
+        let later = sync.report(TrackKind::Audio, (NOON + 1) << 32, 5.25);
+        assert!(
+            later.is_some_and(|later| (later - 0.25).abs() < 0.001),
+            "{later:?}"
+        );
     }
 
     #[test]
