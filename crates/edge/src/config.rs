@@ -7,7 +7,7 @@ use headworks_types::{Labels, Secret, Validate as _, Violations};
 use serde::{Deserialize, de::Error as _};
 use url::Url;
 
-use crate::{hub, ingest, tls};
+use crate::{ffmpeg, hub, ingest, tls};
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -74,6 +74,9 @@ pub struct Config {
     /// How streams are buffered, written and cut.
     #[serde(default)]
     pub(crate) hub: hub::Config,
+    /// FFmpeg, for what is encoded.
+    #[serde(default)]
+    pub(crate) ffmpeg: ffmpeg::Config,
     /// Certificate and key of the listeners that have TLS.
     #[serde(default)]
     pub(crate) tls: tls::Config,
@@ -233,6 +236,7 @@ pub(crate) fn testing() -> Config {
         connections_per_address: connections_per_address(),
         pull: ingest::Config::default(),
         hub: hub::Config::default(),
+        ffmpeg: ffmpeg::Config::default(),
         tls: tls::Config::default(),
         stop_deadline: Duration::from_secs(5),
     }

@@ -42,12 +42,16 @@ const LONGEST_LINE: u64 = 1024;
 pub(crate) struct Config {
     /// The program: a path, or a name that is looked for in `PATH`.
     pub(crate) program: PathBuf,
+    /// One that encodes for viewers waits this long for the next when the last has gone.
+    #[serde(with = "humantime_serde")]
+    pub(crate) idle: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             program: "ffmpeg".into(),
+            idle: Duration::from_secs(10),
         }
     }
 }
@@ -76,6 +80,11 @@ impl Ffmpeg {
             config: Arc::new(config),
             tasks,
         }
+    }
+
+    /// How long a child that encodes for viewers waits for the next.
+    pub(crate) fn idle(&self) -> Duration {
+        self.config.idle
     }
 
     /// Starts a child with these arguments behind the usual ones. `what` names it in the log.

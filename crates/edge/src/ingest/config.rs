@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::ffmpeg;
+
 /// How cameras are pulled.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +30,9 @@ pub(crate) struct Config {
     /// When a publisher has been away for this long, its last pictures are forgotten.
     #[serde(with = "humantime_serde")]
     pub(crate) publisher_grace: Duration,
+    /// FFmpeg, which has a section of its own.
+    #[serde(skip)]
+    pub(crate) ffmpeg: ffmpeg::Config,
 }
 
 impl Default for Config {
@@ -40,6 +45,7 @@ impl Default for Config {
             retry_max: Duration::from_secs(8),
             idle: Duration::from_secs(20),
             publisher_grace: Duration::from_secs(10),
+            ffmpeg: ffmpeg::Config::default(),
         }
     }
 }
