@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{apply::Slots, *};
-use crate::{access::sign::Issuer, hub::Hub, ingest::Ingests};
+use crate::{access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams};
 use controller::Controller;
 
 /// Work for camera `camera`: on demand, so that nothing is connected to.
@@ -76,11 +76,18 @@ impl Edge {
         let hub = Hub::new(crate::hub::Config::default(), clock.clone(), tasks.clone());
         let ingests = Ingests::new(
             crate::ingest::Config::default(),
-            hub,
+            hub.clone(),
             clock.clone(),
             tasks.clone(),
         );
-        let work = Work::new(ingests);
+        let restreams = Restreams::new(
+            crate::restream::Config::default(),
+            hub,
+            Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone()),
+            clock.clone(),
+            tasks.clone(),
+        );
+        let work = Work::new(ingests, restreams);
         let agent = Agent::load(
             &Arc::new(self.config.clone()),
             self.path(),

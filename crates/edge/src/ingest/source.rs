@@ -1,7 +1,7 @@
 //! The protocols by which cameras are pulled: one session each, from connecting to its end.
 
 mod rtsp;
-mod tls;
+pub(crate) mod tls;
 
 use headworks_bootstrap::Clock;
 use headworks_types::CameraSource;

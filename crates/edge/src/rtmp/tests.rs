@@ -43,7 +43,9 @@ fn rtmpdump(world: &World) {
     let url = format!("rtmp://127.0.0.1:{port}/live?token={token}");
     let mut command = Command::new("rtmpdump");
     command
-        .args(["--live", "--quiet", "--rtmp", &url, "--app", "live", "--tcUrl", &url])
+        .args([
+            "--live", "--quiet", "--rtmp", &url, "--app", "live", "--tcUrl", &url,
+        ])
         .args(["--playpath", &world::camera().to_string(), "--flv"])
         .arg(&file);
     let process = Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts");
@@ -76,8 +78,8 @@ fn a_publisher_that_drops_and_returns_costs_viewers_nothing() {
     let url = world.publish_url("rtmp");
     let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &url);
     world.wait_for_live(&mut publisher);
-    let mut players = [world.play_url("rtmp"), world.flv_url()]
-        .map(|url| Player::start(&url).expect("starts"));
+    let mut players =
+        [world.play_url("rtmp"), world.flv_url()].map(|url| Player::start(&url).expect("starts"));
     for player in &mut players {
         player.wait_for_pictures(10, LIMIT).expect("plays");
     }

@@ -19,7 +19,7 @@ use crate::ingest::failure::Failure;
 
 /// Does the handshake with the host of `url`. Without `verify` any certificate is taken: nobody
 /// overhears what is said, but nobody knows either who is at the other end.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     tcp: TcpStream,
     url: &Url,
     verify: bool,
