@@ -72,9 +72,10 @@ fn a_camera_is_pushed_stopped_started_and_restarted() {
     assert_eq!((live.attempts, live.last_error), (1, None));
     assert!(live.connected_at.is_some());
     judge_pictures(&target.url("live", "gate"), &["h264", "aac"]);
-    up.api.wait_for_restream(push, "bytes are counted", |restream| {
-        restream.status.bytes_sent > 10_000
-    });
+    up.api
+        .wait_for_restream(push, "bytes are counted", |restream| {
+            restream.status.bytes_sent > 10_000
+        });
 
     up.api.call(up.api.client.restream_stop(push));
     up.api.wait_for_push(push, RestreamState::Disabled);
@@ -90,9 +91,11 @@ fn a_camera_is_pushed_stopped_started_and_restarted() {
     judge_pictures(&target.url("live", "gate"), &["h264", "aac"]);
 
     up.api.call(up.api.client.restream_restart(push));
-    let again = up.api.wait_for_restream(push, "it is connected anew", |restream| {
-        restream.status.state == RestreamState::Live && restream.status.attempts == 2
-    });
+    let again = up
+        .api
+        .wait_for_restream(push, "it is connected anew", |restream| {
+            restream.status.state == RestreamState::Live && restream.status.attempts == 2
+        });
     assert_eq!(again.status.last_error, None);
     judge_pictures(&target.url("live", "gate"), &["h264", "aac"]);
     assert_eq!(camera.plays(), 1, "one connection to the camera");
@@ -150,7 +153,10 @@ fn what_is_wrong_with_a_target_is_said_without_secrets() {
             status.state == RestreamState::Failed && status.message.contains(words)
         });
         let shown = serde_json::to_string(&failed).expect("is JSON");
-        assert!(!shown.contains("top-secret") && !shown.contains("hidden"), "{shown}");
+        assert!(
+            !shown.contains("top-secret") && !shown.contains("hidden"),
+            "{shown}"
+        );
     }
 }
 

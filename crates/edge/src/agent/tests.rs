@@ -1,6 +1,7 @@
 //! The agent against a scripted controller over real HTTP.
 
 mod controller;
+mod strict;
 
 use std::{path::Path, time::Duration};
 
@@ -71,9 +72,18 @@ impl Edge {
 
     /// The agent and what it works on.
     fn load(&self, tasks: &Tasks) -> (Agent, Work, Access) {
+        let hub = Hub::new(
+            crate::hub::Config::default(),
+            Clock::system(),
+            tasks.clone(),
+        );
+        self.load_with(tasks, hub)
+    }
+
+    /// The same, with streams of the test's.
+    fn load_with(&self, tasks: &Tasks, hub: Hub) -> (Agent, Work, Access) {
         let clock = Clock::system();
         let access = Issuer::new("none").access(clock.clone());
-        let hub = Hub::new(crate::hub::Config::default(), clock.clone(), tasks.clone());
         let ingests = Ingests::new(
             crate::ingest::Config::default(),
             hub.clone(),

@@ -14,7 +14,12 @@
 //! [`holds`]: Permit::holds
 //! [`lapsed`]: Permit::lapsed
 
-use std::sync::Arc;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use headworks_bootstrap::Clock;
 use headworks_types::edge::STRICT_STOP;
@@ -114,8 +119,21 @@ impl Permit {
             .is_some_and(|until| self.fence.is_before(until))
     }
 
-    /// Returns when the work has to stop.
+    /// Returns when the work has to stop. Looks at the clock whenever it is polled: after a freeze
+    /// timers may be late.
     pub(crate) async fn lapsed(&self) {
+        let mut waiting = pin!(self.wait());
+        poll_fn(|context| {
+            if self.holds() {
+                waiting.as_mut().poll(context)
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
+    async fn wait(&self) {
         let mut state = self.fence.state.subscribe();
         loop {
             state.mark_unchanged();

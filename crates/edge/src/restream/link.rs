@@ -143,15 +143,17 @@ impl Link {
         self.queued
     }
 
-    /// Counts a datagram that went beside the connection. Lost ones are lost.
+    /// To be asked before datagrams go beside the connection.
     ///
     /// # Errors
-    /// If the right to send has run out; then no other may follow.
-    pub(super) fn datagram(&self, sent: io::Result<usize>) -> Result<(), Failure> {
-        if let Ok(count) = sent {
-            self.meter.sent(count);
-        }
+    /// If the right to send has run out.
+    pub(super) fn may_send(&self) -> Result<(), Failure> {
         self.permit.holds().then_some(()).ok_or(Failure::Fenced)
+    }
+
+    /// Counts a datagram that went beside the connection.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.meter.sent(bytes);
     }
 
     /// Writes, and reads, as far as the target lets it. Losing the future loses nothing.
@@ -175,9 +177,7 @@ impl Link {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Came, Failure>> {
         if self.queued > 0 {
-            if !self.permit.holds() {
-                return Poll::Ready(Err(Failure::Fenced));
-            }
+            self.may_send()?;
             if let Poll::Ready(written) = self.poll_write(context) {
                 let came = written.map(|()| Came::Written);
                 return Poll::Ready(came.map_err(|error| Failure::from(&error)));

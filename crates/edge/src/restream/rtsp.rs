@@ -315,15 +315,15 @@ impl Session<'_, '_> {
                 self.link.queue(out.freeze());
             }
             (Some(Way::Ports(rtp, rtcp)), Some(sockets)) => {
-                self.link.datagram(Ok(0))?;
                 let peer = self.link.peer().ip();
-                if let Some(report) = report {
-                    let sent = sockets.rtcp.send_to(&report, (peer, rtcp)).await;
-                    self.link.datagram(sent)?;
-                }
-                for packet in packets {
-                    let sent = sockets.rtp.send_to(&packet, (peer, rtp)).await;
-                    self.link.datagram(sent)?;
+                let report = report.iter().map(|report| (&sockets.rtcp, rtcp, report));
+                let media = packets.iter().map(|packet| (&sockets.rtp, rtp, packet));
+                for (socket, port, packet) in report.chain(media) {
+                    self.link.may_send()?;
+                    // What is lost is lost.
+                    if let Ok(count) = socket.send_to(packet, (peer, port)).await {
+                        self.link.sent(count);
+                    }
                 }
             }
             _ => {}

@@ -186,7 +186,8 @@ async fn only_what_matters_connects_anew() {
     job.work.generation = 2;
     world.restreams.start(job);
     assert_eq!(first.end().await, Came::Closed);
-    target.publisher().await.wait_for_media(3).await;
+    let mut second = target.publisher().await;
+    second.wait_for_media(3).await;
     let report = world.wait_for_state(SlotState::Live).await;
     assert_eq!(report.restream.expect("is a push").attempts, 1);
     assert!(target.is_alone(), "once");
@@ -201,7 +202,9 @@ async fn it_waits_for_the_camera() {
     world.camera.stream().set_status(SlotState::Failed, message);
     let target = Target::start().await;
     world.restreams.start(job(target.url()));
-    let report = world.wait_for(|report| report.message.contains(message)).await;
+    let report = world
+        .wait_for(|report| report.message.contains(message))
+        .await;
     assert_eq!(report.state, SlotState::Idle);
     assert!(report.message.starts_with("the camera gives no picture: "));
     assert!(target.is_alone());
@@ -223,7 +226,9 @@ async fn a_refusal_is_told_without_secrets() {
     assert_eq!(publisher.name, "refused?token=top-secret");
     let report = world.wait_for_state(SlotState::Failed).await;
     assert!(
-        report.message.starts_with("target refuses the stream: no stream refused?"),
+        report
+            .message
+            .starts_with("target refuses the stream: no stream refused?"),
         "{}",
         report.message
     );
@@ -299,7 +304,9 @@ async fn what_has_stopped_is_gone_before_it_is_said_to_have() {
         .expect("it comes")
         .expect("accepts");
     world.restreams.stop(key());
-    timeout(SOON, world.restreams.stopped()).await.expect("it stops");
+    timeout(SOON, world.restreams.stopped())
+        .await
+        .expect("it stops");
     let mut buffer = vec![0; 64 << 10];
     let end = loop {
         match stream.try_read(&mut buffer) {
