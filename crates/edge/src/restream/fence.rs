@@ -14,12 +14,7 @@
 //! [`holds`]: Permit::holds
 //! [`lapsed`]: Permit::lapsed
 
-use std::{
-    future::{Future as _, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use headworks_bootstrap::Clock;
 use headworks_types::edge::STRICT_STOP;

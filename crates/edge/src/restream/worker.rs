@@ -152,12 +152,14 @@ impl Worker {
                 Err(failure) => failure,
             };
             let why = secrets.hide(&failure.to_string());
-            self.board.failed(&why);
             let wait = backoff.next(backoff::random());
-            tracing::warn!(
-                restream.id = %job.work.id, restream.name = job.work.name, url = %job.work.url,
-                error = why, retry_in = ?wait, "the push does not get through"
-            );
+            if self.board.failed(&why) {
+                tracing::warn!(
+                    restream.id = %job.work.id, restream.name = job.work.name,
+                    url = %job.work.url, error = why, "the push does not get through"
+                );
+            }
+            tracing::debug!(restream.id = %job.work.id, retry_in = ?wait, "it is tried again");
             tokio::select! {
                 () = sleep(wait) => {}
                 () = changed(&mut self.desired, &job) => backoff.reset(),
