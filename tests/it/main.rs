@@ -8,4 +8,5 @@ mod hls;
 mod lifecycle;
 mod operator;
 mod playback;
+mod restream;
 mod scene;

@@ -5,6 +5,7 @@
 //! * [`Player`], [`judge`]: foreign decoders (two versions of FFmpeg) that say what they could
 //!   decode. An output is judged by these, never by our own parsers alone.
 //! * [`Browser`]: Chromium with a player of web pages.
+//! * [`RtmpServer`] (nginx), [`RtspRecorder`] (GStreamer): somebody else's servers, to push to.
 //! * [`Headworks`]: the built binary as a process.
 //! * [`http`]: a minimal client, for what a typed one would not send.
 //!
@@ -20,6 +21,8 @@ pub mod http;
 pub mod judge;
 mod player;
 mod process;
+mod recorder;
+mod rtmp_server;
 pub mod tool;
 
 pub use browser::{Browser, Facts, WebPlayer};
@@ -29,3 +32,5 @@ pub use headworks::{Headworks, Launch, binary};
 pub use headworks_postgres::{Options as PostgresOptions, Server as Postgres};
 pub use player::{Player, Seen, TrackSeen};
 pub use process::{Interrupt, Process, Signal, Stream};
+pub use recorder::RtspRecorder;
+pub use rtmp_server::RtmpServer;
