@@ -6,6 +6,7 @@
 //!   decode. An output is judged by these, never by our own parsers alone.
 //! * [`Browser`]: Chromium with a player of web pages.
 //! * [`Headworks`]: the built binary as a process.
+//! * [`interop`]: the table of real peers, in both directions.
 //! * [`http`]: a minimal client, for what a typed one would not send.
 //!
 //! Everything blocks, everything has a deadline, and no child outlives the process. An
@@ -17,6 +18,7 @@ mod camera;
 mod deadline;
 mod headworks;
 pub mod http;
+pub mod interop;
 pub mod judge;
 mod player;
 mod process;
