@@ -15,6 +15,8 @@ mod program;
 mod publish;
 mod pull;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod verdict;
 pub mod watch;
 

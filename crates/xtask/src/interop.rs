@@ -3,11 +3,7 @@
 
 mod table;
 
-use std::{
-    fs,
-    sync::{Mutex, PoisonError},
-    thread,
-};
+use std::{env, fs};
 
 use anyhow::{Context, bail, ensure};
 use headworks_testkit::{
@@ -33,13 +29,26 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let rows = choice.rows();
     ensure!(!rows.is_empty(), "no row has {:?} in its name", choice.only);
     setup::everything()?;
-    let binary = cargo::build_headworks(false)?;
+    let binary = match env::var_os("HEADWORKS_BIN") {
+        Some(binary) => binary.into(),
+        None => cargo::build_headworks(false)?,
+    };
     let launch = Launch {
         binary: Some(binary),
         ..Launch::default()
     };
     let lab = Lab::start(launch, choice.seconds)?;
-    let lines = run_rows(&lab, &rows, choice.jobs);
+    let outcomes = lab.run_all(&rows, choice.jobs, |index, row, outcome| {
+        println!(
+            "{:>3}/{} {} {}  {}",
+            index + 1,
+            rows.len(),
+            table::mark(&outcome.verdict),
+            row.name(),
+            outcome.reason()
+        );
+    });
+    let lines: Vec<Line> = rows.into_iter().zip(outcomes).collect();
     let table = table::markdown(&lines, choice.seconds);
     println!("\n{table}");
     print_failures(&lines);
@@ -93,35 +102,6 @@ impl Choice {
         rows.retain(|row| row.name().to_lowercase().contains(&self.only));
         rows
     }
-}
-
-/// Runs them, several at once if wanted, and returns them in their order.
-fn run_rows(lab: &Lab, rows: &[Row], jobs: usize) -> Vec<Line> {
-    let next = Mutex::new(rows.iter().enumerate());
-    let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || {
-        let mut lines = Vec::new();
-        while let Some((index, row)) = take() {
-            let outcome = lab.run(row);
-            println!(
-                "{:>3}/{} {} {}  {}",
-                index + 1,
-                rows.len(),
-                table::mark(&outcome.verdict),
-                row.name(),
-                outcome.reason()
-            );
-            lines.push((index, (*row, outcome)));
-        }
-        lines
-    };
-    let mut lines: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        let lines = workers.into_iter().filter_map(|worker| worker.join().ok());
-        lines.flatten().collect()
-    });
-    lines.sort_by_key(|(index, _)| *index);
-    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 /// Everything that is known of what went wrong.

@@ -163,16 +163,11 @@ impl Clip {
                     parameters,
                 ]
             }
-            Picture::Av1 => vec![
-                "libsvtav1",
-                "-preset",
-                "12",
-                "-svtav1-params",
-                "pred-struct=1",
-            ],
+            // By itself it sends no picture in another order.
+            Picture::Av1 => vec!["libsvtav1", "-preset", "10", "-crf", "45"],
         };
         if self.picture == Picture::H264 {
-            coder.extend(["-bf", b_frames]);
+            coder.extend(["-b:v", "400k", "-bf", b_frames]);
         }
         coder
     }
@@ -204,7 +199,7 @@ impl Clip {
             command.args(["-f", "lavfi", "-i", &sound]);
         }
         command
-            .args(["-pix_fmt", "yuv420p", "-g", "25", "-b:v", "400k", "-c:v"])
+            .args(["-pix_fmt", "yuv420p", "-g", "25", "-c:v"])
             .args(self.picture_coder())
             .args(self.sound_coder())
             .args(["-f", "matroska"])

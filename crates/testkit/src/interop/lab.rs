@@ -9,6 +9,7 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -73,6 +74,39 @@ impl Lab {
     pub fn run(&self, row: &Row) -> Outcome {
         self.attempt(row)
             .unwrap_or_else(|error| Outcome::of_error(&error))
+    }
+
+    /// Runs rows, `at_once` at a time, and gives their outcomes in their order. `on_end` hears of
+    /// each when it has ended, with its number.
+    pub fn run_all(
+        &self,
+        rows: &[Row],
+        at_once: usize,
+        on_end: impl Fn(usize, &Row, &Outcome) + Sync,
+    ) -> Vec<Outcome> {
+        let next = Mutex::new(rows.iter().enumerate());
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let Some((index, row)) = lock(&next).next() else {
+                    return done;
+                };
+                let outcome = self.run(row);
+                on_end(index, row, &outcome);
+                done.push((index, outcome));
+            }
+        };
+        let mut done: Vec<_> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..at_once.max(1)).map(|_| scope.spawn(work)).collect();
+            let join = |worker: thread::ScopedJoinHandle<'_, Vec<_>>| {
+                worker
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            workers.into_iter().flat_map(join).collect()
+        });
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// What Headworks logged last.

@@ -66,14 +66,17 @@ impl Publisher {
                 file,
                 &["-f", "rtsp", "-rtsp_transport", transport, url],
             )?,
+            // FLV needs the decoding times, which Matroska does not have.
             Self::GstRtmp => gst_copy(
-                clip,
                 file,
+                &format!("{} ! h264timestamper", clip.gst_parser()),
+                clip.gst_sound_parser(),
                 &format!("flvmux name=m streamable=true ! rtmp2sink sync=true location={url}"),
             ),
             Self::GstRtsp(transport) => gst_copy(
-                clip,
                 file,
+                clip.gst_parser(),
+                clip.gst_sound_parser(),
                 &format!("rtspclientsink name=m protocols={transport} location={url}"),
             ),
         };
@@ -94,14 +97,13 @@ pub(super) fn ffmpeg_copy(ffmpeg: Ffmpeg, file: &Path, output: &[&str]) -> anyho
 }
 
 /// GStreamer with the same; `sink` has an element `m` that takes both tracks.
-fn gst_copy(clip: Clip, file: &Path, sink: &str) -> Command {
-    let sound = clip.gst_sound_parser().map_or_else(String::new, |parser| {
+fn gst_copy(file: &Path, picture: &str, sound: Option<&str>, sink: &str) -> Command {
+    let sound = sound.map_or_else(String::new, |parser| {
         format!("d.audio_0 ! queue ! {parser} ! m.")
     });
     program::gst(&format!(
         "filesrc location={} ! matroskademux name=d {sink} \
-         d.video_0 ! queue ! {} ! m. {sound}",
+         d.video_0 ! queue ! {picture} ! m. {sound}",
         file.display(),
-        clip.gst_parser()
     ))
 }

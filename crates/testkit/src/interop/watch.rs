@@ -26,6 +26,9 @@ const REACH: f64 = 0.5;
 /// How far a picture may be from the grid of its rate, in seconds: half of what FLV's clock of
 /// milliseconds rounds away on both sides, and some.
 const GRID: f64 = 0.003;
+/// What the judge writes its findings with. These complain about times that are not even, which is
+/// judged by itself.
+const OWN: [&str; 2] = ["[null @", "[framecrc @"];
 /// To connect, to wait for a key frame, to find out the codecs.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -117,15 +120,17 @@ impl Watched {
         Some(median * 1000.0)
     }
 
-    /// True if the decoded pictures are shown one after the other, each on the grid of the rate.
+    /// Where, in seconds, a decoded picture is not shown after the one before, or not on the grid
+    /// of the rate.
     #[must_use]
-    pub fn is_even(&self) -> bool {
+    pub fn uneven(&self) -> Vec<f64> {
         let step = 1.0 / f64::from(FPS);
-        self.pictures.len() > 1
-            && self.pictures.windows(2).all(|pair| {
-                let steps = (pair[1].at - pair[0].at) / step;
-                steps.round() >= 1.0 && (steps - steps.round()).abs() * step <= GRID
-            })
+        let wrong = |pair: &&[Level]| {
+            let steps = (pair[1].at - pair[0].at) / step;
+            steps.round() < 1.0 || (steps - steps.round()).abs() * step > GRID
+        };
+        let pairs = self.pictures.windows(2).filter(wrong);
+        pairs.map(|pair| pair[1].at).collect()
     }
 
     /// True if pictures were sent in another order than they are shown, by their own times.
@@ -136,7 +141,8 @@ impl Watched {
 
     fn take(&mut self, line: &str) {
         let complaint = ["[error]", "[fatal]", "[panic]"];
-        if complaint.iter().any(|level| line.contains(level)) {
+        let is_own = OWN.iter().any(|output| line.starts_with(output));
+        if complaint.iter().any(|level| line.contains(level)) && !is_own {
             self.errors.push(line.to_owned());
         } else if let Some(codec) = line.strip_prefix("#codec_id ") {
             let codec = codec.split(' ').next_back().unwrap_or_default();
@@ -216,14 +222,17 @@ mod tests {
     #[test]
     fn lost_composition_times_are_seen() {
         let mut seen = watched(0.0);
-        assert!(seen.is_even());
+        assert_eq!(seen.uneven(), Vec::<f64>::new());
         seen.pictures.remove(7);
-        assert!(seen.is_even(), "a lost picture is not a wrong time");
+        assert!(
+            seen.uneven().is_empty(),
+            "a lost picture is not a wrong time"
+        );
         seen.pictures.swap(3, 4);
-        assert!(!seen.is_even());
+        assert!(!seen.uneven().is_empty());
         let mut seen = watched(0.0);
         seen.pictures[5].at += 0.01;
-        assert!(!seen.is_even());
+        assert_eq!(seen.uneven().len(), 2);
     }
 
     #[test]
