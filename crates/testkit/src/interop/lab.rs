@@ -16,9 +16,14 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::{Clip, Outcome, Part, Row, play, publish::Publisher, watch::watch};
+use super::{
+    Clip, Outcome, Part, Row, play,
+    publish::{Ffmpeg, Publisher},
+    verdict,
+    watch::watch,
+};
 use crate::{
-    Headworks, Launch, Process, headworks::temporary_directory, http, process::lock, tool,
+    Headworks, Launch, Process, headworks::temporary_directory, http, process::lock,
     wait_until,
 };
 
@@ -26,6 +31,7 @@ use crate::{
 const LIVE: Duration = Duration::from_secs(40);
 /// How much longer clips are than what is watched of them: all starts and waits.
 const SPARE: u32 = 60;
+const CERTIFICATE: &str = "tls.crt";
 const BOTH_PEM: &str = "both.pem";
 
 /// A running Headworks, and a directory for what peers read and write.
@@ -115,6 +121,11 @@ impl Lab {
         self.headworks.log()
     }
 
+    /// The file with the certificate.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.directory.path().join(CERTIFICATE)
+    }
+
     /// The certificate and the key in one file.
     pub(super) fn both_pem(&self) -> PathBuf {
         self.directory.path().join(BOTH_PEM)
@@ -137,7 +148,7 @@ impl Lab {
             Part::Publish(_) | Part::Serve(_) => self.judged(row, &source.id),
         };
         let path = format!("/v1/cameras/{}", source.id);
-        let outcome = outcome.map_err(|error| error.context(source.words()));
+        let outcome = outcome.map_err(|error| verdict::with_words(error, &source.words()));
         self.call("DELETE", &path, None)?;
         outcome
     }
@@ -146,7 +157,7 @@ impl Lab {
     /// in it.
     fn judged(&self, row: &Row, camera: &str) -> anyhow::Result<Outcome> {
         let input = play::input(&[], &self.play_url(camera, "flv")?);
-        let seen = watch(&tool::modern_ffmpeg()?, &input, self.seconds)?;
+        let seen = watch(Ffmpeg::Modern.command(self)?, &input, self.seconds)?;
         Ok(row.judge(&seen, self.seconds))
     }
 
@@ -196,7 +207,7 @@ impl Lab {
     fn published(&self, publisher: Publisher, clip: Clip, file: &Path) -> anyhow::Result<Source> {
         let id = self.create(&json!({"type": "publish"}))?;
         let url = self.publish_url(&id, publisher.scheme())?;
-        let peers = vec![publisher.start(clip, file, &url)?];
+        let peers = vec![publisher.start(self, clip, file, &url)?];
         self.live(Source { id, peers })
     }
 
@@ -272,7 +283,7 @@ fn door(scheme: &str) -> (&str, &str) {
 
 /// Makes a certificate that nobody vouches for, and its key; and a file with the two.
 fn certify(directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
-    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| directory.join(name));
+    let [certificate, key] = [CERTIFICATE, "tls.key"].map(|name| directory.join(name));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
         .args(["-pkeyopt", "ec_paramgen_curve:P-256"])

@@ -6,10 +6,10 @@ use super::{
     Lab, Outcome, Row, Sound,
     program::{self, not_as_root},
     publish::Ffmpeg,
-    verdict::Unable,
+    verdict::{Unable, with_words},
     watch::watch,
 };
-use crate::{Browser, Process, Signal, WebPlayer, tool};
+use crate::{Browser, Process, Signal, WebPlayer};
 
 /// A browser takes its time to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,12 +34,10 @@ pub(super) enum Viewer {
 /// How GStreamer gets at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GstSource {
-    /// `rtspsrc` over TCP.
+    /// `rtspsrc` over TCP, or TLS.
     RtspTcp,
     /// `rtspsrc` over UDP.
     RtspUdp,
-    /// `rtspsrc` over TLS.
-    Rtsps,
     /// `rtmp2src`.
     Rtmp,
     /// `souphttpsrc`.
@@ -65,7 +63,7 @@ impl Viewer {
         let seconds = lab.seconds();
         let url = |scheme: &str| lab.play_url(camera, scheme);
         let judge = |ffmpeg: Ffmpeg, input: &[String]| {
-            Ok(row.judge(&watch(&ffmpeg.path()?, input, seconds)?, seconds))
+            Ok(row.judge(&watch(ffmpeg.command(lab)?, input, seconds)?, seconds))
         };
         match self {
             Self::Ffmpeg(ffmpeg, scheme) => judge(ffmpeg, &input(&[], &url(scheme)?)),
@@ -111,42 +109,38 @@ fn tapped(
     program::make_pipe(&pipe)?;
     let player = Process::spawn(player(&pipe)?, Signal::Kill, |_, _| {})?;
     let input = input(&[], &pipe.display().to_string());
-    let seen = watch(&tool::modern_ffmpeg()?, &input, lab.seconds())
-        .map_err(|error| error.context(format!("the player said: {}", player.tail())))?;
+    let seen = watch(Ffmpeg::Modern.command(lab)?, &input, lab.seconds())
+        .map_err(|error| with_words(error, &player.tail()))?;
     Ok(row.judge(&seen, lab.seconds()))
 }
 
 impl GstSource {
     fn command(self, url: &str, sound: bool, pipe: &Path) -> Command {
+        // With RTP's own times, not those of arrival, which are as uneven as this machine is busy.
+        let rtsp = "rtspsrc name=d buffer-mode=none tls-validation-flags=0";
         let source = match self {
-            Self::RtspTcp => format!(
-                "uridecodebin name=d uri={}",
-                url.replacen("rtsp", "rtspt", 1)
-            ),
-            Self::RtspUdp => format!(
-                "uridecodebin name=d uri={}",
-                url.replacen("rtsp", "rtspu", 1)
-            ),
-            Self::Rtsps => {
-                format!("rtspsrc name=d location={url} protocols=tcp tls-validation-flags=0")
-            }
+            Self::RtspTcp => format!("{rtsp} protocols=tcp location={url}"),
+            Self::RtspUdp => format!("{rtsp} protocols=udp location={url}"),
             Self::Rtmp => format!("rtmp2src location={url} ! decodebin name=d"),
             Self::Http => format!("souphttpsrc location={url} is-live=true ! decodebin name=d"),
             Self::Hls => format!("uridecodebin name=d uri={url}"),
         };
-        let decode = if self == Self::Rtsps {
-            "decodebin !"
-        } else {
-            ""
+        let track = |media: &str| match self {
+            Self::RtspTcp | Self::RtspUdp => {
+                format!("d. ! application/x-rtp,media={media} ! queue ! decodebin")
+            }
+            Self::Rtmp | Self::Http | Self::Hls => "d. ! queue".to_owned(),
         };
+        let picture = track("video");
         let sound = if sound {
-            format!("d. ! queue ! {decode} audioconvert ! audio/x-raw,format=S16LE ! m.")
+            let track = track("audio");
+            format!("{track} ! audioconvert ! audio/x-raw,format=S16LE ! m.")
         } else {
             String::new()
         };
         program::gst(&format!(
             "{source} matroskamux name=m streamable=true ! filesink location={} \
-             d. ! queue ! {decode} videoconvert ! video/x-raw,format=I420 ! m. {sound}",
+             {picture} ! videoconvert ! video/x-raw,format=I420 ! m. {sound}",
             pipe.display()
         ))
     }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use super::{Clip, program};
+use super::{Clip, Lab, program};
 use crate::{Process, Signal, tool};
 
 /// Who publishes, and how.
@@ -28,11 +28,27 @@ pub(super) enum Ffmpeg {
 }
 
 impl Ffmpeg {
-    pub(super) fn path(self) -> anyhow::Result<std::path::PathBuf> {
-        match self {
-            Self::Debian => Ok(tool::FFMPEG.into()),
-            Self::Modern => tool::modern_ffmpeg(),
-        }
+    /// The program, which trusts the lab's certificate.
+    pub(super) fn command(self, lab: &Lab) -> anyhow::Result<Command> {
+        let mut command = match self {
+            Self::Debian => Command::new(tool::FFMPEG),
+            Self::Modern => Command::new(tool::modern_ffmpeg()?),
+        };
+        // The newer one checks certificates unless it is told not to.
+        command.env("SSL_CERT_FILE", lab.certificate());
+        Ok(command)
+    }
+
+    /// Sends `file` on in its own time, without coding it anew.
+    pub(super) fn copy(self, lab: &Lab, file: &Path, output: &[&str]) -> anyhow::Result<Process> {
+        let mut command = self.command(lab)?;
+        command
+            .args(["-nostdin", "-hide_banner", "-nostats"])
+            .args(["-loglevel", "level+info", "-re", "-i"])
+            .arg(file)
+            .args(["-map", "0", "-c", "copy"])
+            .args(output);
+        Process::spawn(command, Signal::Kill, |_, _| {})
     }
 }
 
@@ -58,52 +74,48 @@ impl Publisher {
     }
 
     /// Starts publishing `file`, in its own time.
-    pub(super) fn start(self, clip: Clip, file: &Path, url: &str) -> anyhow::Result<Process> {
-        let command = match self {
-            Self::FfmpegRtmp(ffmpeg, _) => ffmpeg_copy(ffmpeg, file, &["-f", "flv", url])?,
-            Self::FfmpegRtsp(ffmpeg, _, transport) => ffmpeg_copy(
-                ffmpeg,
-                file,
-                &["-f", "rtsp", "-rtsp_transport", transport, url],
-            )?,
-            // FLV needs the decoding times, which Matroska does not have.
-            Self::GstRtmp => gst_copy(
-                file,
-                &format!("{} ! h264timestamper", clip.gst_parser()),
-                clip.gst_sound_parser(),
-                &format!("flvmux name=m streamable=true ! rtmp2sink sync=true location={url}"),
-            ),
-            Self::GstRtsp(transport) => gst_copy(
-                file,
-                clip.gst_parser(),
-                clip.gst_sound_parser(),
-                &format!("rtspclientsink name=m protocols={transport} location={url}"),
-            ),
-        };
-        Process::spawn(command, Signal::Kill, |_, _| {})
+    pub(super) fn start(
+        self,
+        lab: &Lab,
+        clip: Clip,
+        file: &Path,
+        url: &str,
+    ) -> anyhow::Result<Process> {
+        let sound = clip.gst_sound_parser();
+        match self {
+            Self::FfmpegRtmp(ffmpeg, _) => ffmpeg.copy(lab, file, &["-f", "flv", url]),
+            Self::FfmpegRtsp(ffmpeg, _, transport) => {
+                let output = ["-f", "rtsp", "-rtsp_transport", transport, url];
+                ffmpeg.copy(lab, file, &output)
+            }
+            Self::GstRtmp => {
+                // FLV needs the decoding times, which Matroska does not have.
+                let picture = format!("{} ! h264timestamper", clip.gst_parser());
+                let sink = "flvmux name=m streamable=true ! rtmp2sink sync=true";
+                gst_copy(file, &picture, sound, &format!("{sink} location={url}"))
+            }
+            Self::GstRtsp(transport) => {
+                let sink = format!("rtspclientsink name=m protocols={transport} location={url}");
+                gst_copy(file, clip.gst_parser(), sound, &sink)
+            }
+        }
     }
 }
 
-/// FFmpeg that sends `file` on in its own time, without coding it anew.
-pub(super) fn ffmpeg_copy(ffmpeg: Ffmpeg, file: &Path, output: &[&str]) -> anyhow::Result<Command> {
-    let mut command = Command::new(ffmpeg.path()?);
-    command
-        .args(["-nostdin", "-hide_banner", "-nostats"])
-        .args(["-loglevel", "level+info", "-re", "-i"])
-        .arg(file)
-        .args(["-map", "0", "-c", "copy"])
-        .args(output);
-    Ok(command)
-}
-
-/// GStreamer with the same; `sink` has an element `m` that takes both tracks.
-fn gst_copy(file: &Path, picture: &str, sound: Option<&str>, sink: &str) -> Command {
+/// GStreamer that does the same; `sink` has an element `m` that takes both tracks.
+fn gst_copy(
+    file: &Path,
+    picture: &str,
+    sound: Option<&str>,
+    sink: &str,
+) -> anyhow::Result<Process> {
     let sound = sound.map_or_else(String::new, |parser| {
         format!("d.audio_0 ! queue ! {parser} ! m.")
     });
-    program::gst(&format!(
+    let command = program::gst(&format!(
         "filesrc location={} ! matroskademux name=d {sink} \
          d.video_0 ! queue ! {picture} ! m. {sound}",
         file.display(),
-    ))
+    ));
+    Process::spawn(command, Signal::Kill, |_, _| {})
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Clip, Lab,
     program::{free_port, not_as_root},
-    publish::{Ffmpeg, Publisher, ffmpeg_copy},
+    publish::{Ffmpeg, Publisher},
 };
 use crate::{Camera, CameraOptions, Process, Signal, wait_until};
 
@@ -44,9 +44,9 @@ impl Server {
             Self::Gst(transport) => gst(clip, file, transport, None),
             Self::GstTls => gst(clip, file, "tcp", Some(&lab.both_pem())),
             Self::Vlc(transport) => vlc(file, transport),
-            Self::Perl => perl(clip, file),
+            Self::Perl => perl(lab, clip, file),
             Self::NginxRtmp => nginx_rtmp(lab, clip, file),
-            Self::FfmpegFlv => ffmpeg_flv(file),
+            Self::FfmpegFlv => ffmpeg_flv(lab, file),
             Self::NginxHls(kind) => nginx_hls(lab, file, kind),
         }
     }
@@ -97,7 +97,7 @@ fn vlc(file: &Path, transport: &str) -> anyhow::Result<Served> {
     Ok((source, vec![process]))
 }
 
-fn perl(clip: Clip, file: &Path) -> anyhow::Result<Served> {
+fn perl(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
     let (players, publishers) = (free_port()?, free_port()?);
     let mut command = Command::new("rtsp-server-perl");
     for (door, port) in [("client", players), ("server", publishers)] {
@@ -106,6 +106,7 @@ fn perl(clip: Clip, file: &Path) -> anyhow::Result<Served> {
     let server = Process::spawn(command, Signal::Kill, |_, _| {})?;
     listening(&server, publishers)?;
     let publisher = Publisher::FfmpegRtsp(Ffmpeg::Debian, "rtsp", "udp").start(
+        lab,
         clip,
         file,
         &format!("rtsp://127.0.0.1:{publishers}/live"),
@@ -148,15 +149,14 @@ fn nginx_rtmp(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
         ),
     )?;
     let url = format!("rtmp://127.0.0.1:{port}/live/cam");
-    let publisher = Publisher::FfmpegRtmp(Ffmpeg::Debian, "rtmp").start(clip, file, &url)?;
+    let publisher = Publisher::FfmpegRtmp(Ffmpeg::Debian, "rtmp").start(lab, clip, file, &url)?;
     Ok((pull(&url), vec![publisher, server]))
 }
 
-fn ffmpeg_flv(file: &Path) -> anyhow::Result<Served> {
+fn ffmpeg_flv(lab: &Lab, file: &Path) -> anyhow::Result<Served> {
     let url = format!("http://127.0.0.1:{}/live.flv", free_port()?);
     let output = ["-f", "flv", "-listen", "1", &url];
-    let command = ffmpeg_copy(Ffmpeg::Modern, file, &output)?;
-    let process = Process::spawn(command, Signal::Kill, |_, _| {})?;
+    let process = Ffmpeg::Modern.copy(lab, file, &output)?;
     Ok((pull(&url), vec![process]))
 }
 
@@ -165,8 +165,8 @@ fn nginx_hls(lab: &Lab, file: &Path, kind: &str) -> anyhow::Result<Served> {
     fs::create_dir(&root)?;
     let playlist = root.join("index.m3u8");
     let output = playlist.display().to_string();
-    let command = ffmpeg_copy(
-        Ffmpeg::Modern,
+    let writer = Ffmpeg::Modern.copy(
+        lab,
         file,
         &[
             "-f",
@@ -182,7 +182,6 @@ fn nginx_hls(lab: &Lab, file: &Path, kind: &str) -> anyhow::Result<Served> {
             &output,
         ],
     )?;
-    let writer = Process::spawn(command, Signal::Kill, |_, _| {})?;
     let port = free_port()?;
     let path = root.display();
     let server = nginx(

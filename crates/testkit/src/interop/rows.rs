@@ -206,7 +206,7 @@ fn play_others() -> Vec<Row> {
         gst(["rtsp", "udp"], Clip::H264_B, GstSource::RtspUdp, "rtsp"),
         gst(["rtsp", "tcp"], Clip::H265_B, GstSource::RtspTcp, "rtsp"),
         gst(["rtsp", "tcp"], Clip::H264_G711, GstSource::RtspTcp, "rtsp"),
-        gst(["rtsps", "tcp"], Clip::H264_B, GstSource::Rtsps, "rtsps"),
+        gst(["rtsps", "tcp"], Clip::H264_B, GstSource::RtspTcp, "rtsps"),
         gst(["rtmp", "tcp"], Clip::H264_B, GstSource::Rtmp, "rtmp"),
         gst(http("http-flv"), Clip::H264_B, GstSource::Http, "flv"),
         gst(http("mpeg-ts"), Clip::H264_B, GstSource::Http, "ts"),

@@ -19,7 +19,7 @@ fn row() -> Row {
 
 fn judge(path: &Path) -> anyhow::Result<Outcome> {
     let input = play::input(&[], &path.display().to_string());
-    let seen = watch(Path::new(tool::FFMPEG), &input, SECONDS)?;
+    let seen = watch(Command::new(tool::FFMPEG), &input, SECONDS)?;
     Ok(row().judge(&seen, SECONDS))
 }
 
@@ -58,7 +58,7 @@ fn what_is_good_passes_and_nothing_else() {
     for (name, input, output, reason) in [
         ("early.mkv", &early[..], &[][..], "ms off"),
         ("lost.flv", &[], &lost, "composition times"),
-        ("noise.ts", &[], &["-bsf:v", "noise=50"], "[error]"),
+        ("noise.mkv", &[], &["-bsf:v", "noise=200"], "[error]"),
         ("short.mkv", &[], &["-t", "2"], "pictures in 4 s"),
     ] {
         let bad = judge(&changed(&clip, name, input, output)).expect("opens");

@@ -49,6 +49,14 @@ impl std::fmt::Display for Unable {
 
 impl std::error::Error for Unable {}
 
+/// The error, and below it what a program said.
+pub(super) fn with_words(error: anyhow::Error, words: &str) -> anyhow::Error {
+    if error.is::<Unable>() {
+        return error;
+    }
+    anyhow::anyhow!("{error:#}\n{words}")
+}
+
 impl Outcome {
     /// Of a row that could not be judged.
     pub(super) fn of_error(error: &anyhow::Error) -> Self {

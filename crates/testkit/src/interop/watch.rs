@@ -6,7 +6,6 @@
 //! that are sent in another order than they are shown have kept their composition times.
 
 use std::{
-    path::Path,
     process::Command,
     sync::{Arc, Mutex},
     time::Duration,
@@ -59,10 +58,9 @@ pub struct Watched {
     sound_at: Option<f64>,
 }
 
-/// Watches `seconds` of what FFmpeg opens with `input`: options, `-i`, and an address.
-pub fn watch(ffmpeg: &Path, input: &[String], seconds: u32) -> anyhow::Result<Watched> {
-    let mut command = Command::new(ffmpeg);
-    command
+/// Watches `seconds` of what `ffmpeg` opens with `input`: options, `-i`, and an address.
+pub fn watch(mut ffmpeg: Command, input: &[String], seconds: u32) -> anyhow::Result<Watched> {
+    ffmpeg
         .args(["-nostdin", "-hide_banner", "-nostats"])
         .args(["-loglevel", "level+info", "-t", &seconds.to_string()])
         .args(input)
@@ -72,7 +70,7 @@ pub fn watch(ffmpeg: &Path, input: &[String], seconds: u32) -> anyhow::Result<Wa
         .args(["-f", "framecrc", "pipe:1"]);
     let watched = Arc::new(Mutex::new(Watched::default()));
     let writer = Arc::clone(&watched);
-    let mut process = Process::spawn(command, Signal::Kill, move |_, line| {
+    let mut process = Process::spawn(ffmpeg, Signal::Kill, move |_, line| {
         lock(&writer).take(line);
     })?;
     let limit = PATIENCE + Duration::from_secs(seconds.into());
