@@ -118,17 +118,17 @@ impl Watched {
         Some(median * 1000.0)
     }
 
-    /// Where, in seconds, a decoded picture is not shown after the one before, or not on the grid
-    /// of the rate.
+    /// Where a decoded picture is not shown after the one before, or not on the grid of the rate:
+    /// the times of both in seconds.
     #[must_use]
-    pub fn uneven(&self) -> Vec<f64> {
+    pub fn uneven(&self) -> Vec<[f64; 2]> {
         let step = 1.0 / f64::from(FPS);
         let wrong = |pair: &&[Level]| {
             let steps = (pair[1].at - pair[0].at) / step;
             steps.round() < 1.0 || (steps - steps.round()).abs() * step > GRID
         };
         let pairs = self.pictures.windows(2).filter(wrong);
-        pairs.map(|pair| pair[1].at).collect()
+        pairs.map(|pair| [pair[0].at, pair[1].at]).collect()
     }
 
     /// True if pictures were sent in another order than they are shown, by their own times.
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn lost_composition_times_are_seen() {
         let mut seen = watched(0.0);
-        assert_eq!(seen.uneven(), Vec::<f64>::new());
+        assert_eq!(seen.uneven(), Vec::<[f64; 2]>::new());
         seen.pictures.remove(7);
         assert!(
             seen.uneven().is_empty(),
