@@ -20,6 +20,8 @@ pub(crate) struct Urls {
     pub(crate) page: String,
     pub(crate) hls: String,
     pub(crate) flv: String,
+    pub(crate) rtmp: String,
+    pub(crate) rtsp: String,
 }
 
 impl Api {
@@ -93,6 +95,8 @@ impl Api {
                 page: text(&urls["page"])?,
                 hls: text(&urls["hls"])?,
                 flv: text(&urls["flv"])?,
+                rtmp: text(&urls["rtmp"])?,
+                rtsp: text(&urls["rtsp"])?,
             })
         };
         urls().with_context(|| format!("{camera} is on no node"))

@@ -31,10 +31,14 @@ pub(crate) enum Failure {
     NoVideo(Duration),
     #[error("camera closed the connection")]
     Closed,
+    #[error("the stream has ended")]
+    Ended,
     #[error("the camera's certificate is not good: {0}; tls_verify = false takes any")]
     Certificate(String),
     #[error("camera breaks the protocol: {0}")]
     Protocol(String),
+    #[error("{0}")]
+    Because(String),
     #[error("an internal error; the log says more")]
     Internal,
 }

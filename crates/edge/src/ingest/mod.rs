@@ -130,12 +130,13 @@ impl Ingests {
             config: self.0.config.clone(),
             clock: self.0.clock.clone(),
             connects: Arc::clone(&self.0.connects),
+            ffmpeg: self.0.ffmpeg.clone(),
             seat: Arc::clone(&seat),
             desired: receiver,
         };
         let running = stop.clone();
         let work = async move {
-            running.run_until_cancelled(worker.run(feed)).await;
+            running.run_until_cancelled(Box::pin(worker.run(feed))).await;
         };
         self.0.tasks.spawn("camera pull", work);
         let slot = Slot {

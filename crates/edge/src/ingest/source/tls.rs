@@ -62,7 +62,8 @@ fn config(verify: bool) -> Result<ClientConfig, Error> {
     })
 }
 
-fn failure(error: &io::Error) -> Failure {
+/// Why a connection failed that may have TLS.
+pub(super) fn failure(error: &io::Error) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(Error::InvalidCertificate(why)) => Failure::Certificate(why.to_string()),
         Some(other) => Failure::Protocol(format!("TLS: {other}")),
