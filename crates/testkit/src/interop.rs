@@ -14,6 +14,7 @@ mod play;
 mod program;
 mod publish;
 mod pull;
+mod push;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -28,13 +29,14 @@ pub use verdict::{Outcome, Verdict};
 use play::Viewer;
 use publish::Publisher;
 use pull::Server;
+use push::Target;
 
 /// Where media goes, seen from Headworks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// The peer publishes, or is pulled.
     In,
-    /// The peer plays.
+    /// The peer plays, or is pushed to.
     Out,
 }
 
@@ -44,6 +46,7 @@ enum Part {
     Publish(Publisher),
     Serve(Server),
     Play(Viewer),
+    Push(Target),
 }
 
 /// One line of the table.
@@ -68,7 +71,7 @@ impl Row {
     pub fn direction(&self) -> Direction {
         match self.part {
             Part::Publish(_) | Part::Serve(_) => Direction::In,
-            Part::Play(_) => Direction::Out,
+            Part::Play(_) | Part::Push(_) => Direction::Out,
         }
     }
 
@@ -79,6 +82,7 @@ impl Row {
             Part::Publish(_) => "in, publishes",
             Part::Serve(_) => "in, is pulled",
             Part::Play(_) => "out, plays",
+            Part::Push(_) => "out, is pushed to",
         }
     }
 

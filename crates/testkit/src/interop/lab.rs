@@ -23,8 +23,7 @@ use super::{
     watch::watch,
 };
 use crate::{
-    Headworks, Launch, Process, headworks::temporary_directory, http, process::lock,
-    wait_until,
+    Headworks, Launch, Process, headworks::temporary_directory, http, process::lock, wait_until,
 };
 
 /// From a peer's start to its picture.
@@ -141,10 +140,13 @@ impl Lab {
         let source = match row.part {
             Part::Publish(publisher) => self.published(publisher, row.clip, &file)?,
             Part::Serve(server) => self.pulled(server.start(self, row.clip, &file)?)?,
-            Part::Play(_) => self.published(Publisher::usual(row.clip), row.clip, &file)?,
+            Part::Push(_) | Part::Play(_) => {
+                self.published(Publisher::usual(row.clip), row.clip, &file)?
+            }
         };
         let outcome = match row.part {
             Part::Play(viewer) => viewer.watch(self, &source.id, row),
+            Part::Push(target) => target.watch(self, &source.id, row),
             Part::Publish(_) | Part::Serve(_) => self.judged(row, &source.id),
         };
         let path = format!("/v1/cameras/{}", source.id);

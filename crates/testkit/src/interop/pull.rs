@@ -44,8 +44,8 @@ impl Server {
             Self::Gst(transport) => gst(clip, file, transport, None),
             Self::GstTls => gst(clip, file, "tcp", Some(&lab.both_pem())),
             Self::Vlc(transport) => vlc(file, transport),
-            Self::Perl => perl(lab, clip, file),
-            Self::NginxRtmp => nginx_rtmp(lab, clip, file),
+            Self::Perl => perl_with(lab, clip, file),
+            Self::NginxRtmp => nginx_rtmp_with(lab, clip, file),
             Self::FfmpegFlv => ffmpeg_flv(lab, file),
             Self::NginxHls(kind) => nginx_hls(lab, file, kind),
         }
@@ -97,23 +97,37 @@ fn vlc(file: &Path, transport: &str) -> anyhow::Result<Served> {
     Ok((source, vec![process]))
 }
 
-fn perl(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
-    let (players, publishers) = (free_port()?, free_port()?);
+/// The RTSP server in Perl, with its two doors.
+pub(super) struct Perl {
+    pub(super) publish: String,
+    pub(super) play: String,
+    process: Process,
+}
+
+/// Starts the RTSP server in Perl.
+pub(super) fn perl() -> anyhow::Result<Perl> {
+    let (players, publishers, media) = (free_port()?, free_port()?, free_port()?);
     let mut command = Command::new("rtsp-server-perl");
-    for (door, port) in [("client", players), ("server", publishers)] {
-        command.arg(format!("--{door}port={port}"));
-    }
-    let server = Process::spawn(command, Signal::Kill, |_, _| {})?;
-    listening(&server, publishers)?;
-    let publisher = Publisher::FfmpegRtsp(Ffmpeg::Debian, "rtsp", "udp").start(
-        lab,
-        clip,
-        file,
-        &format!("rtsp://127.0.0.1:{publishers}/live"),
-    )?;
-    let mut source = pull(&format!("rtsp://127.0.0.1:{players}/live"));
+    command
+        .arg(format!("--clientport={players}"))
+        .arg(format!("--serverport={publishers}"))
+        .arg(format!("--rtp_start_port={media}"));
+    let process = Process::spawn(command, Signal::Kill, |_, _| {})?;
+    listening(&process, publishers)?;
+    Ok(Perl {
+        publish: format!("rtsp://127.0.0.1:{publishers}/live"),
+        play: format!("rtsp://127.0.0.1:{players}/live"),
+        process,
+    })
+}
+
+fn perl_with(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
+    let server = perl()?;
+    let publisher = Publisher::FfmpegRtsp(Ffmpeg::Debian, "rtsp", "udp");
+    let publisher = publisher.start(lab, clip, file, &server.publish)?;
+    let mut source = pull(&server.play);
     source["transport"] = json!("udp");
-    Ok((source, vec![publisher, server]))
+    Ok((source, vec![publisher, server.process]))
 }
 
 /// Starts nginx with these parts of a configuration file, and waits until it listens on `port`.
@@ -139,16 +153,20 @@ fn nginx(lab: &Lab, port: u16, configuration: &str) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-fn nginx_rtmp(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
+/// Starts nginx with RTMP, and says where a stream has its place.
+pub(super) fn nginx_rtmp(lab: &Lab) -> anyhow::Result<(String, Process)> {
     let port = free_port()?;
+    let application = "application live { live on; }";
     let server = nginx(
         lab,
         port,
-        &format!(
-            "rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}"
-        ),
+        &format!("rtmp {{ server {{ listen 127.0.0.1:{port}; {application} }} }}"),
     )?;
-    let url = format!("rtmp://127.0.0.1:{port}/live/cam");
+    Ok((format!("rtmp://127.0.0.1:{port}/live/cam"), server))
+}
+
+fn nginx_rtmp_with(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
+    let (url, server) = nginx_rtmp(lab)?;
     let publisher = Publisher::FfmpegRtmp(Ffmpeg::Debian, "rtmp").start(lab, clip, file, &url)?;
     Ok((pull(&url), vec![publisher, server]))
 }

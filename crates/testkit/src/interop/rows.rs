@@ -8,6 +8,7 @@ use super::{
         Publisher,
     },
     pull::Server,
+    push::Target,
 };
 use crate::WebPlayer;
 
@@ -15,6 +16,7 @@ const FFMPEG: &str = "FFmpeg 5.1";
 const FFMPEG_MODERN: &str = "FFmpeg 9";
 const GSTREAMER: &str = "GStreamer 1.22";
 const VLC: &str = "VLC 3";
+const PERL: &str = "rtsp-server-perl";
 const NGINX_RTMP: &str = "nginx-rtmp";
 const CHROMIUM_HLS: &str = "Chromium, hls.js";
 const CHROMIUM_FLV: &str = "Chromium, mpegts.js";
@@ -22,7 +24,7 @@ const CHROMIUM_FLV: &str = "Chromium, mpegts.js";
 /// The table: first what comes in, then what goes out.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    [publish(), pull(), play_ffmpeg(), play_others()].concat()
+    [publish(), pull(), play_ffmpeg(), play_others(), push()].concat()
 }
 
 fn row(
@@ -94,7 +96,7 @@ fn pull() -> Vec<Row> {
     let gst =
         |transport: &'static str, clip| rtsp(GSTREAMER, transport, clip, Server::Gst(transport));
     let vlc = |transport: &'static str, clip| rtsp(VLC, transport, clip, Server::Vlc(transport));
-    let perl = |clip| rtsp("rtsp-server-perl", "udp", clip, Server::Perl);
+    let perl = |clip| rtsp(PERL, "udp", clip, Server::Perl);
     let hls = |clip, kind: &'static str| {
         let part = Part::Serve(Server::NginxHls(kind));
         row("nginx, FFmpeg 9", ["hls", kind], clip, part)
@@ -230,6 +232,30 @@ fn play_others() -> Vec<Row> {
             flv,
             "flv_ws",
         ),
+    ]
+}
+
+fn push() -> Vec<Row> {
+    let push = |peer, protocol, clip, target| row(peer, protocol, clip, Part::Push(target));
+    let (rtmp, rtsp) = (["rtmp", "tcp"], ["rtsp", "tcp"]);
+    vec![
+        push(NGINX_RTMP, rtmp, Clip::H264, Target::NginxRtmp),
+        push(NGINX_RTMP, rtmp, Clip::H264_B, Target::NginxRtmp),
+        push(FFMPEG, rtmp, Clip::H264_B, Target::FfmpegRtmp(Debian)),
+        push(
+            FFMPEG_MODERN,
+            rtmp,
+            Clip::H265_B,
+            Target::FfmpegRtmp(Modern),
+        ),
+        push(FFMPEG, rtsp, Clip::H264_B, Target::FfmpegRtsp(Debian)),
+        push(
+            FFMPEG_MODERN,
+            rtsp,
+            Clip::H265_B,
+            Target::FfmpegRtsp(Modern),
+        ),
+        push(PERL, ["rtsp", "udp"], Clip::H264, Target::Perl),
     ]
 }
 

@@ -25,6 +25,9 @@ const REACH: f64 = 0.5;
 /// How far a picture may be from the grid of its rate, in seconds: half of what FLV's clock of
 /// milliseconds rounds away on both sides, and some.
 const GRID: f64 = 0.003;
+/// How long tracks may need to find each other, in seconds. RTP's sender reports say how they relate
+/// (RFC 3550 §6.4.1), and may come after the first pictures, which then stand apart.
+const SETTLED: f64 = 1.0;
 /// What the judge writes its findings with. These complain about times that are not even, which is
 /// judged by itself.
 const OWN: [&str; 2] = ["[null @", "[framecrc @"];
@@ -118,8 +121,8 @@ impl Watched {
         Some(median * 1000.0)
     }
 
-    /// Where a decoded picture is not shown after the one before, or not on the grid of the rate:
-    /// the times of both in seconds.
+    /// Where, after the first second, a decoded picture is not shown after the one before, or not on
+    /// the grid of the rate: the times of both in seconds.
     #[must_use]
     pub fn uneven(&self) -> Vec<[f64; 2]> {
         let step = 1.0 / f64::from(FPS);
@@ -127,7 +130,9 @@ impl Watched {
             let steps = (pair[1].at - pair[0].at) / step;
             steps.round() < 1.0 || (steps - steps.round()).abs() * step > GRID
         };
-        let pairs = self.pictures.windows(2).filter(wrong);
+        let start = self.pictures.first().map_or(0.0, |picture| picture.at);
+        let settled = |pair: &&[Level]| pair[0].at >= start + SETTLED;
+        let pairs = self.pictures.windows(2).filter(settled).filter(wrong);
         pairs.map(|pair| [pair[0].at, pair[1].at]).collect()
     }
 
@@ -221,15 +226,17 @@ mod tests {
     fn lost_composition_times_are_seen() {
         let mut seen = watched(0.0);
         assert_eq!(seen.uneven(), Vec::<[f64; 2]>::new());
-        seen.pictures.remove(7);
+        seen.pictures[0].at -= 0.02;
+        assert!(seen.uneven().is_empty(), "tracks have to find each other");
+        seen.pictures.remove(47);
         assert!(
             seen.uneven().is_empty(),
             "a lost picture is not a wrong time"
         );
-        seen.pictures.swap(3, 4);
+        seen.pictures.swap(43, 44);
         assert!(!seen.uneven().is_empty());
         let mut seen = watched(0.0);
-        seen.pictures[5].at += 0.01;
+        seen.pictures[55].at += 0.01;
         assert_eq!(seen.uneven().len(), 2);
     }
 
