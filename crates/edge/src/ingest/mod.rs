@@ -136,7 +136,9 @@ impl Ingests {
         };
         let running = stop.clone();
         let work = async move {
-            running.run_until_cancelled(Box::pin(worker.run(feed))).await;
+            running
+                .run_until_cancelled(Box::pin(worker.run(feed)))
+                .await;
         };
         self.0.tasks.spawn("camera pull", work);
         let slot = Slot {

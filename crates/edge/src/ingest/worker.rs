@@ -127,7 +127,6 @@ impl Worker {
         // A depacketizer that panics over garbage must not end the camera.
         let run = AssertUnwindSafe(source::run(
             &self.config,
-            &self.clock,
             &self.connects,
             &self.ffmpeg,
             job,

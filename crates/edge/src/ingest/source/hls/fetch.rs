@@ -214,17 +214,11 @@ impl<'a> Fetcher<'a> {
         if error.is_redirect() {
             return Failure::Protocol(format!("it redirects more than {MAX_REDIRECTS} times"));
         }
-        let mut cause: Option<&dyn std::error::Error> = Some(error);
-        while let Some(error) = cause {
-            if error.to_string().starts_with("failed to lookup address") {
-                return Failure::Unresolved;
-            }
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return tls::failure(error);
-            }
-            cause = error.source();
+        match Failure::of(error) {
+            // These are the library's own words.
+            Failure::Protocol(_) => Failure::Closed,
+            failure => failure,
         }
-        Failure::Closed
     }
 
     fn check(&self, answer: &reqwest::Response, has_range: bool) -> Result<(), Failure> {
