@@ -61,7 +61,8 @@ impl Lab {
                 .env("HEADWORKS__EDGE__RTMPS_LISTEN", "127.0.0.1:0")
                 .env("HEADWORKS__EDGE__RTSPS_LISTEN", "127.0.0.1:0")
                 .env("HEADWORKS__EDGE__TLS__CERTIFICATE", path(&certificate))
-                .env("HEADWORKS__EDGE__TLS__KEY", path(&key)),
+                .env("HEADWORKS__EDGE__TLS__KEY", path(&key))
+                .env("HEADWORKS__EDGE__PULL__FILES", path(directory.path())),
         )?;
         let key = headworks.admin_key().context("it prints a key")?.to_owned();
         Ok(Self {

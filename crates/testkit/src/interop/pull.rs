@@ -32,6 +32,8 @@ pub(super) enum Server {
     FfmpegFlv,
     /// HLS that FFmpeg writes and nginx serves; the text is FFmpeg's `hls_segment_type`.
     NginxHls(&'static str),
+    /// Nobody: the file lies beside Headworks.
+    File,
 }
 
 /// What Headworks is told, and what must live on meanwhile.
@@ -48,6 +50,10 @@ impl Server {
             Self::NginxRtmp => nginx_rtmp_with(lab, clip, file),
             Self::FfmpegFlv => ffmpeg_flv(lab, file),
             Self::NginxHls(kind) => nginx_hls(lab, file, kind),
+            Self::File => {
+                let name = file.file_name().and_then(|name| name.to_str());
+                Ok((json!({"type": "file", "path": name}), Vec::new()))
+            }
         }
     }
 }

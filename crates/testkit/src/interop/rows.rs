@@ -101,6 +101,7 @@ fn pull() -> Vec<Row> {
         let part = Part::Serve(Server::NginxHls(kind));
         row("nginx, FFmpeg 9", ["hls", kind], clip, part)
     };
+    let file = |clip| row("a file", ["file", "file"], clip, Part::Serve(Server::File));
     let rtmp = ["rtmp", "tcp"];
     let flv = ["http-flv", "http"];
     let tls = Part::Serve(Server::GstTls);
@@ -141,6 +142,8 @@ fn pull() -> Vec<Row> {
         hls(Clip::H264_B, "mpegts"),
         hls(Clip::H264_B, "fmp4"),
         hls(Clip::H265_B, "fmp4"),
+        file(Clip::H264_B),
+        file(Clip::H265_G711),
     ]
 }
 
