@@ -12,6 +12,7 @@ mod database;
 mod demo;
 mod deps;
 mod fuzz;
+mod interop;
 mod openapi;
 mod setup;
 mod sqlx;
@@ -28,6 +29,7 @@ cargo xtask <task>
   test [args…]      run the tests on a PostgreSQL of their own; args go to `cargo test`
   setup             install what the demo and the tests need (the others do it themselves)
   ci                run every check, as CI does
+  interop           let real peers publish and play, and judge each; see src/interop/README.md
   bench fanout      measure what serving many viewers costs
   fuzz [target] [--seconds N]
                     feed generated garbage to every parser, or to one
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         ["sqlx", "--check"] => sqlx::check(),
         ["openapi"] => openapi::write(),
         ["openapi", "--check"] => openapi::check(),
+        ["interop", rest @ ..] => interop::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
