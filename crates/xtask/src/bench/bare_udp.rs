@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use headworks_testkit::Stopwatch;
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -21,13 +22,15 @@ use mio::{
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use serde_json::json;
 
-use super::rtsp::{Dialogue, Transport};
+use super::rtsp::{ALIVE, Dialogue, Transport};
 
 const SOURCE: Token = Token(0);
 const LISTENER: Token = Token(1);
 /// Viewers have this token and those behind it.
 const FIRST_VIEWER: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The edge gives up who is silent for a minute.
+const SAY_ALIVE: Duration = Duration::from_secs(15);
 
 /// Channels of pictures and of sound.
 const VIDEO: u8 = 0;
@@ -56,6 +59,7 @@ pub(super) fn run(url: &str) -> anyhow::Result<()> {
     let mut viewers = Vec::new();
     let mut last = FIRST_VIEWER;
     let mut picture = Vec::new();
+    let mut said_alive = Stopwatch::start();
     let mut events = Events::with_capacity(256);
     let mut buffer = vec![0; 256 * 1024];
     loop {
@@ -67,6 +71,10 @@ pub(super) fn run(url: &str) -> anyhow::Result<()> {
                         return Ok(());
                     }
                     forward(&mut bytes, &mut picture, &socket, &viewers)?;
+                    if said_alive.elapsed() >= SAY_ALIVE {
+                        source.write_all(&ALIVE)?;
+                        said_alive = Stopwatch::start();
+                    }
                 }
                 LISTENER => accept(&poll, &listener, &mut viewers, &mut last)?,
                 token => viewers.retain(|viewer: &Viewer| viewer.token != token),
@@ -164,7 +172,7 @@ fn forward(
     Ok(())
 }
 
-/// RFC 2326 §10.12. What is no packet is the answer to a keep-alive, and none was sent.
+/// RFC 2326 §10.12.
 fn next_packet(bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     let head: &[u8; 4] = bytes.first_chunk()?;
     let (channel, length) = (head[1], u16::from_be_bytes([head[2], head[3]]));

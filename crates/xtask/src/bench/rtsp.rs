@@ -12,6 +12,10 @@ pub(super) enum Transport {
     Udp([u16; 2]),
 }
 
+/// An empty receiver report on channel 1 (RFC 3550 §6.4.2): shows that a player is alive, and needs
+/// no answer.
+pub(super) const ALIVE: [u8; 12] = [b'$', 1, 0, 8, 0x80, 201, 0, 1, 0, 0, 0, 1];
+
 /// A dialogue under way.
 #[derive(Debug)]
 pub(super) struct Dialogue {

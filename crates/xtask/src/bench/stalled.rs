@@ -3,7 +3,7 @@
 //! One Headworks for each protocol and one without a viewer, all with the same stream. They are told
 //! to bear such a viewer for an hour; by themselves they would close it after 15 s.
 
-use std::{net::TcpStream, path::Path, thread, time::Duration};
+use std::{io::Write as _, net::TcpStream, path::Path, thread, time::Duration};
 
 use anyhow::{Context, bail};
 
@@ -12,6 +12,7 @@ use super::{
     edge::Edge,
     machine,
     part::Part,
+    rtsp::ALIVE,
     statistics::median,
     usage::resident_bytes,
     viewers::{self, Protocol},
@@ -29,8 +30,9 @@ const BEAR: (&str, &str) = ("HUB__VIEWER_STALL", "1h");
 struct Patient {
     name: &'static str,
     edge: Edge,
+    protocol: Option<Protocol>,
     /// Open, and never read.
-    _viewer: Option<TcpStream>,
+    viewer: Option<TcpStream>,
     /// Resident memory, bytes.
     samples: Vec<f64>,
 }
@@ -101,13 +103,20 @@ impl Patient {
         Ok(Self {
             name,
             edge,
-            _viewer: viewer,
+            protocol,
+            viewer,
             samples: Vec::new(),
         })
     }
 
     fn sample(&mut self) -> anyhow::Result<()> {
         self.samples.push(resident_bytes(self.edge.pid())? as f64);
+        if self.protocol == Some(Protocol::RtspTcp)
+            && let Some(viewer) = &mut self.viewer
+        {
+            // If the edge has closed it, it is missing from the last viewers.
+            let _ = viewer.write_all(&ALIVE);
+        }
         Ok(())
     }
 
