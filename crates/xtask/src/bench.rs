@@ -23,6 +23,7 @@ mod viewers;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::{cargo, setup};
 
@@ -30,7 +31,7 @@ const USAGE: &str = "\
 usage: cargo xtask bench fanout [--mbit N]… [--viewers N] [--rounds N] [--seconds N] [--only NAME]…
        cargo xtask bench ingest [--rounds N] [--seconds N]
        cargo xtask bench stalled [--minutes N]
-       cargo xtask bench all
+       cargo xtask bench all [--rounds N] [--seconds N]
 With --write, the figures go into crates/xtask/src/bench/README.md as well.";
 
 /// Runs a benchmark, or one of the processes that a benchmark starts.
@@ -60,21 +61,21 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
             let minutes = stalled::parse(rest)?;
             report("stalled", write, &stalled::run(minutes, &build()?)?)
         }
-        "all" if rest.is_empty() => everything(write),
+        "all" => everything(rest, write),
         _ => bail!("{USAGE}"),
     }
 }
 
-/// All figures of `README.md`.
-fn everything(write: bool) -> anyhow::Result<()> {
+/// All figures of `README.md`. `size` is how many rounds of how many seconds `fanout` has.
+fn everything(size: &[&str], write: bool) -> anyhow::Result<()> {
+    let usual = fanout::Options::parse(size)?;
+    let many = [size, &["--mbit", "1", "--viewers", "1000"]].concat();
+    let many = fanout::Options::parse(&many)?;
     let binary = build()?;
     let options = ingest::Options::parse(&[])?;
     report("ingest", write, &ingest::run(&options, &binary)?)?;
-    let options = fanout::Options::parse(&[])?;
-    report("fanout", write, &fanout::run(&options, &binary)?)?;
-    let many = ["--mbit", "1", "--viewers", "1000", "--rounds", "3"];
-    let options = fanout::Options::parse(&many)?;
-    report("fanout-1000", write, &fanout::run(&options, &binary)?)?;
+    report("fanout", write, &fanout::run(&usual, &binary)?)?;
+    report("fanout-1000", write, &fanout::run(&many, &binary)?)?;
     let minutes = stalled::parse(&[])?;
     report("stalled", write, &stalled::run(minutes, &binary)?)
 }
@@ -90,6 +91,9 @@ fn report(name: &str, write: bool, figures: &str) -> anyhow::Result<()> {
 /// Everything as users run it. The measuring processes are us, and should not cost more than they
 /// must.
 fn build() -> anyhow::Result<PathBuf> {
+    // A thousand viewers over UDP have five thousand sockets; children inherit the limit.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     setup::packages()?;
     let binary = cargo::build_headworks(true)?;
     let release = ["build", "--package", "xtask", "--release"];

@@ -27,7 +27,7 @@ cargo xtask <task>
   test [args…]      run the tests on a PostgreSQL of their own; args go to `cargo test`
   setup             install what the demo and the tests need (the others do it themselves)
   ci                run every check, as CI does
-  bench fanout      measure what serving many viewers costs
+  bench …           measure what serving viewers and cameras costs
 
 Parts of ci:
   deps              check who depends on whom
