@@ -10,6 +10,7 @@ mod ingest;
 mod machine;
 mod nginx;
 mod part;
+mod profile;
 mod readme;
 mod rtsp;
 mod servers;
@@ -29,6 +30,7 @@ use crate::{cargo, setup};
 
 const USAGE: &str = "\
 usage: cargo xtask bench fanout [--mbit N]… [--viewers N] [--rounds N] [--seconds N] [--only NAME]…
+       cargo xtask bench profile [as fanout, without rounds]
        cargo xtask bench ingest [--rounds N] [--seconds N]
        cargo xtask bench stalled [--minutes N]
        cargo xtask bench all [--rounds N] [--seconds N]
@@ -52,6 +54,10 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         "fanout" => {
             let options = fanout::Options::parse(rest)?;
             report("fanout", write, &fanout::run(&options, &build()?)?)
+        }
+        "profile" => {
+            let options = fanout::Options::parse(rest)?;
+            report("profile", false, &profile::run(&options, &build()?)?)
         }
         "ingest" => {
             let options = ingest::Options::parse(rest)?;

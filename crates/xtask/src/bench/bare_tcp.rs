@@ -9,7 +9,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -22,6 +22,15 @@ const SOURCES: Token = Token(0);
 const VIEWERS: Token = Token(1);
 const SOURCE: Token = Token(2);
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: video/x-flv\r\n\r\n";
+
+/// What a socket did not take is kept, up to this; then the viewer is closed.
+const MOST_BEHIND: usize = 16 << 20;
+
+struct Viewer {
+    socket: TcpStream,
+    /// Mostly empty.
+    rest: Vec<u8>,
+}
 
 /// The process: forwards what a source sends to whoever connects, until it is killed.
 pub(super) fn run() -> anyhow::Result<()> {
@@ -54,7 +63,7 @@ pub(super) fn run() -> anyhow::Result<()> {
                         return Ok(());
                     }
                     while let Some(length) = tag_length(&bytes) {
-                        forward(&bytes[..length], &mut viewers)?;
+                        viewers.retain_mut(|viewer: &mut Viewer| viewer.forward(&bytes[..length]));
                         bytes.drain(..length);
                     }
                 }
@@ -82,13 +91,16 @@ fn read(source: &mut TcpStream, buffer: &mut [u8], bytes: &mut Vec<u8>) -> anyho
     }
 }
 
-fn accept(listener: &TcpListener, viewers: &mut Vec<TcpStream>) -> anyhow::Result<()> {
+fn accept(listener: &TcpListener, viewers: &mut Vec<Viewer>) -> anyhow::Result<()> {
     loop {
         match listener.accept() {
-            Ok((mut viewer, _)) => {
-                viewer.set_nodelay(true)?;
-                viewer.write_all(ANSWER)?;
-                viewers.push(viewer);
+            Ok((mut socket, _)) => {
+                socket.set_nodelay(true)?;
+                socket.write_all(ANSWER)?;
+                viewers.push(Viewer {
+                    socket,
+                    rest: Vec::new(),
+                });
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error).context("accept a viewer"),
@@ -96,21 +108,34 @@ fn accept(listener: &TcpListener, viewers: &mut Vec<TcpStream>) -> anyhow::Resul
     }
 }
 
-/// One write per viewer. Whoever is gone is dropped; nobody may fall behind.
-fn forward(tag: &[u8], viewers: &mut Vec<TcpStream>) -> anyhow::Result<()> {
-    let mut behind = false;
-    viewers.retain_mut(|viewer| match viewer.write(tag) {
-        Ok(count) => {
-            behind |= count < tag.len();
-            true
+impl Viewer {
+    /// One write. False if it is gone, or has fallen behind for good.
+    fn forward(&mut self, tag: &[u8]) -> bool {
+        if self.rest.is_empty() {
+            return match write(&mut self.socket, tag) {
+                Some(count) => {
+                    self.rest.extend_from_slice(&tag[count..]);
+                    true
+                }
+                None => false,
+            };
         }
-        Err(error) => {
-            behind |= error.kind() == ErrorKind::WouldBlock;
-            false
+        self.rest.extend_from_slice(tag);
+        match write(&mut self.socket, &self.rest) {
+            Some(count) => {
+                self.rest.drain(..count);
+                self.rest.len() <= MOST_BEHIND
+            }
+            None => false,
         }
-    });
-    if behind {
-        bail!("a viewer does not keep up, so the measure means nothing");
     }
-    Ok(())
+}
+
+/// How much the socket took; `None` if it is gone.
+fn write(socket: &mut TcpStream, bytes: &[u8]) -> Option<usize> {
+    match socket.write(bytes) {
+        Ok(count) => Some(count),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Some(0),
+        Err(_) => None,
+    }
 }

@@ -66,7 +66,7 @@ impl Options {
         Ok(options)
     }
 
-    fn contenders(&self) -> impl Iterator<Item = Contender> {
+    pub(super) fn contenders(&self) -> impl Iterator<Item = Contender> {
         let all = CONTENDERS.iter().map(|(_, contender)| *contender);
         all.filter(|contender| self.only.is_empty() || self.only.contains(contender))
     }

@@ -138,7 +138,8 @@ impl Servers {
         Ok(())
     }
 
-    fn pid(&self, contender: Contender) -> u32 {
+    /// Its process.
+    pub(super) fn pid(&self, contender: Contender) -> u32 {
         match contender {
             Contender::BareTcp => self.bare_tcp.0.pid(),
             Contender::BareUdp => self.bare_udp.0.pid(),
