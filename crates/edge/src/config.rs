@@ -4,10 +4,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use headworks_types::{Labels, Secret, Validate as _, Violations};
-use serde::Deserialize;
+use serde::{Deserialize, de::Error as _};
 use url::Url;
 
-use crate::{hub, ingest, tls};
+use crate::{ffmpeg, hub, ingest, tls};
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,7 +57,7 @@ pub struct Config {
     pub rtsp_advertise: Option<Url>,
     /// Where RTP of RTSP's players and publishers is sent from and comes to over UDP; RTCP has the
     /// port behind it. Without it there is no UDP.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "address_or_off")]
     pub rtsp_udp_listen: Option<SocketAddr>,
     /// Where RTSP over TLS listens; nowhere if absent.
     #[serde(default)]
@@ -74,6 +74,9 @@ pub struct Config {
     /// How streams are buffered, written and cut.
     #[serde(default)]
     pub(crate) hub: hub::Config,
+    /// FFmpeg, for what is encoded.
+    #[serde(default)]
+    pub(crate) ffmpeg: ffmpeg::Config,
     /// Certificate and key of the listeners that have TLS.
     #[serde(default)]
     pub(crate) tls: tls::Config,
@@ -196,6 +199,17 @@ fn connections_per_address() -> usize {
     2000
 }
 
+/// `off` is none. Other keys are left away for that, but this one has a default.
+fn address_or_off<'de, D>(deserializer: D) -> Result<Option<SocketAddr>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    match &*String::deserialize(deserializer)? {
+        "off" => Ok(None),
+        address => address.parse().map(Some).map_err(D::Error::custom),
+    }
+}
+
 /// For tests: a small edge on a free loopback port.
 #[cfg(test)]
 pub(crate) fn testing() -> Config {
@@ -222,7 +236,26 @@ pub(crate) fn testing() -> Config {
         connections_per_address: connections_per_address(),
         pull: ingest::Config::default(),
         hub: hub::Config::default(),
+        ffmpeg: ffmpeg::Config::default(),
         tls: tls::Config::default(),
         stop_deadline: Duration::from_secs(5),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_with_tls_needs_a_certificate() {
+        let mut config = testing();
+        config.rtmps_listen = Some(([127, 0, 0, 1], 0).into());
+        let words = "edge.rtmps_listen: needs edge.tls.certificate and edge.tls.key".to_owned();
+        assert!(config.validate().contains(&words));
+        config.tls = tls::Config {
+            certificate: Some("tls.crt".into()),
+            key: Some("tls.key".into()),
+        };
+        assert!(!config.validate().contains(&words));
     }
 }

@@ -42,12 +42,16 @@ const LONGEST_LINE: u64 = 1024;
 pub(crate) struct Config {
     /// The program: a path, or a name that is looked for in `PATH`.
     pub(crate) program: PathBuf,
+    /// One that encodes for viewers waits this long for the next when the last has gone.
+    #[serde(with = "humantime_serde")]
+    pub(crate) idle: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             program: "ffmpeg".into(),
+            idle: Duration::from_secs(10),
         }
     }
 }
@@ -78,6 +82,11 @@ impl Ffmpeg {
         }
     }
 
+    /// How long a child that encodes for viewers waits for the next.
+    pub(crate) fn idle(&self) -> Duration {
+        self.config.idle
+    }
+
     /// Starts a child with these arguments behind the usual ones. `what` names it in the log.
     pub(crate) fn start<S: AsRef<OsStr>>(
         &self,
@@ -87,7 +96,25 @@ impl Ffmpeg {
         let mut command = Command::new(&self.config.program);
         command
             .args(["-hide_banner", "-nostats", "-loglevel", "level+warning"])
-            .args(arguments)
+            .args(arguments);
+        self.spawn(what, command)
+    }
+
+    /// Starts the ffprobe that stands beside FFmpeg with these arguments.
+    pub(crate) fn probe<S: AsRef<OsStr>>(
+        &self,
+        what: &'static str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> io::Result<Child> {
+        let mut command = Command::new(self.config.program.with_file_name("ffprobe"));
+        command
+            .args(["-hide_banner", "-loglevel", "level+error"])
+            .args(arguments);
+        self.spawn(what, command)
+    }
+
+    fn spawn(&self, what: &'static str, mut command: Command) -> io::Result<Child> {
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

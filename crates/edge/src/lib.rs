@@ -10,14 +10,6 @@ mod backoff;
 mod config;
 mod ffmpeg;
 mod http;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "RTSP and RTMP listeners, and the maker of AAC, use the rest of it"
-    )
-)]
-#[expect(unused_imports, reason = "as above")]
 mod hub;
 mod ingest;
 mod metrics;

@@ -26,7 +26,7 @@ use crate::{
     agent::{Agent, Bound, Status},
     http::{self, PlaybackState},
     hub::Hub,
-    ingest::Ingests,
+    ingest::{self, Ingests},
     metrics::{self, Metrics},
     rtmp::Rtmp,
     rtsp::{Datagrams, Rtsp},
@@ -106,7 +106,10 @@ impl Service {
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
         let ingests = Ingests::new(
-            config.pull.clone(),
+            ingest::Config {
+                ffmpeg: config.ffmpeg.clone(),
+                ..config.pull.clone()
+            },
             hub.clone(),
             clock.clone(),
             tasks.clone(),

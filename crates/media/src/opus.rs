@@ -64,8 +64,9 @@ pub(crate) fn parse_head(bytes: &[u8]) -> Result<AudioParameters, Error> {
     })
 }
 
-/// Writes one.
-pub(crate) fn head(channels: u8, pre_skip: u16) -> Vec<u8> {
+/// Writes an identification header.
+#[must_use]
+pub fn head(channels: u8, pre_skip: u16) -> Vec<u8> {
     let mut out = Vec::with_capacity(19);
     out.extend_from_slice(MAGIC);
     out.push(1);

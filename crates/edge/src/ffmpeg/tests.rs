@@ -6,6 +6,7 @@ use super::*;
 fn ffmpeg(tasks: &Tasks) -> Ffmpeg {
     let config = Config {
         program: tool::FFMPEG.into(),
+        ..Config::default()
     };
     Ffmpeg::new(config, tasks.clone())
 }
@@ -56,6 +57,7 @@ async fn a_child_that_is_dropped_is_killed() {
 async fn a_missing_program_is_an_error() {
     let config = Config {
         program: "/nowhere/ffmpeg".into(),
+        ..Config::default()
     };
     let tasks = Tasks::new();
     let error = Ffmpeg::new(config, tasks).start("test", ["-version"]);

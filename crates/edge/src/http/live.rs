@@ -16,7 +16,8 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{PlaybackState, problem::Refusal, request, takeover::Takeover, websocket};
 use crate::hub::{
-    Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Stream, ViewerGuard, control,
+    Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Sound, Stream, ViewerGuard,
+    control,
 };
 
 /// A request for an endless answer; its token was accepted.
@@ -104,6 +105,9 @@ impl Watch {
         let guard = self.stream.add_viewer_for(format.sound());
         let limit = self.hub.config().picture_wait;
         self.stream.wait_for_picture(limit).await?;
+        if format.sound() == Sound::Aac {
+            self.stream.wait_for_aac().await;
+        }
         let start = self.stream.start();
         if let Some(words) = start.and_then(|start| format.refuses(&start.description)) {
             return Err(NoPicture::Because(words.to_owned()).into());

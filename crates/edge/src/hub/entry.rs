@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use headworks_media::{AudioParameters, Frame, TrackKind, Tracks, VideoCodec};
+use headworks_media::{
+    AudioParameters, Frame, TrackKind, Tracks, VIDEO_CLOCK, VideoCodec, rescale,
+};
 
 use super::{
     format::{Format, Selection, Sound},
@@ -35,8 +37,10 @@ pub(crate) struct Description {
     pub(crate) series: u64,
     /// When the first frame with it is decoded.
     dts: i64,
-    /// The tracks with AAC in place of the camera's own sound, while somebody makes it.
-    with_aac: Option<Arc<Tracks>>,
+    /// The tracks as those see them who take no other sound than AAC. Who looks first, or says
+    /// first what stands in for the camera's own sound, settles it: what somebody was told cannot
+    /// change any more.
+    for_aac: OnceLock<Arc<Tracks>>,
     senders: [Sender; 2],
     start: Forms,
     headers: Forms,
@@ -45,12 +49,16 @@ pub(crate) struct Description {
 impl Description {
     /// The first of a stream.
     pub(super) fn first(tracks: Arc<Tracks>, senders: [Sender; 2]) -> Self {
+        let for_aac = OnceLock::new();
+        if !needs_aac(&tracks) {
+            for_aac.get_or_init(|| Arc::clone(&tracks));
+        }
         Self {
             tracks,
             number: 1,
             series: 1,
             dts: 0,
-            with_aac: None,
+            for_aac,
             senders,
             start: Forms::default(),
             headers: Forms::default(),
@@ -67,15 +75,24 @@ impl Description {
         }
     }
 
-    /// With AAC in place of the camera's own sound.
-    pub(super) fn with_aac(mut self, aac: Option<&AudioParameters>) -> Self {
-        self.with_aac = aac.map(|aac| {
-            Arc::new(Tracks {
-                audio: Some(aac.clone()),
-                ..Tracks::clone(&self.tracks)
-            })
-        });
-        self
+    /// Says which AAC stands in for a sound that is none, if any does. False if somebody has been
+    /// told otherwise.
+    pub(super) fn stand_in(&self, aac: Option<&AudioParameters>) -> bool {
+        if !needs_aac(&self.tracks) {
+            return true;
+        }
+        let told = match aac {
+            Some(_) => Some(self.for_aac.get_or_init(|| self.with_sound(aac))),
+            None => self.for_aac.get(),
+        };
+        told.is_none_or(|tracks| tracks.audio.as_ref() == aac)
+    }
+
+    fn with_sound(&self, audio: Option<&AudioParameters>) -> Arc<Tracks> {
+        Arc::new(Tracks {
+            audio: audio.cloned(),
+            ..Tracks::clone(&self.tracks)
+        })
     }
 
     /// For frames from this time on.
@@ -86,16 +103,15 @@ impl Description {
 
     /// True if it describes these.
     pub(super) fn is(&self, tracks: &Arc<Tracks>, aac: Option<&AudioParameters>) -> bool {
-        let same = Arc::ptr_eq(&self.tracks, tracks) || self.tracks == *tracks;
-        let with_aac = self.with_aac.as_ref();
-        same && with_aac.and_then(|tracks| tracks.audio.as_ref()) == aac
+        (Arc::ptr_eq(&self.tracks, tracks) || self.tracks == *tracks) && self.stand_in(aac)
     }
 
-    /// The tracks as one sees them who gets this sound.
+    /// The tracks as one sees them who gets this sound. Where no AAC stands in, who takes nothing
+    /// else gets pictures only.
     pub(crate) fn tracks_for(&self, sound: Sound) -> &Arc<Tracks> {
-        match (sound, &self.with_aac) {
-            (Sound::Aac, Some(tracks)) => tracks,
-            _ => &self.tracks,
+        match sound {
+            Sound::Original => &self.tracks,
+            Sound::Aac => self.for_aac.get_or_init(|| self.with_sound(None)),
         }
     }
 
@@ -119,6 +135,12 @@ impl Description {
     }
 }
 
+/// True if there is sound, and it is not AAC.
+pub(super) fn needs_aac(tracks: &Tracks) -> bool {
+    let audio = tracks.audio.as_ref();
+    audio.is_some_and(|audio| !matches!(audio, AudioParameters::Aac { .. }))
+}
+
 /// What a session description says of tracks that later frames do not repeat.
 fn kinds(tracks: &Tracks) -> (Discriminant<VideoCodec>, Option<&AudioParameters>) {
     (discriminant(tracks.video.codec()), tracks.audio.as_ref())
@@ -135,6 +157,8 @@ pub(crate) struct Entry {
     pub(crate) starts_session: bool,
     /// Sound that is only for those who want this kind; everything else is for everyone.
     pub(super) only_for: Option<Sound>,
+    /// Sound from before the newest key frame, and so of use only to who reads the whole past.
+    pub(super) is_past: bool,
     /// For its RTP packets.
     pub(super) numbers: Numbers,
     pub(super) forms: Forms,
@@ -151,6 +175,19 @@ impl Entry {
         self.only_for.is_none_or(|only| only == sound)
     }
 
+    /// When it is decoded, in 90 kHz.
+    pub(crate) fn time(&self) -> i64 {
+        let audio = self
+            .description
+            .tracks_for(self.only_for.unwrap_or(Sound::Original));
+        match (self.frame.track, &audio.audio) {
+            (TrackKind::Audio, Some(audio)) => {
+                rescale(self.frame.dts, audio.clock_rate(), VIDEO_CLOCK)
+            }
+            _ => self.frame.dts,
+        }
+    }
+
     /// Keeps a form that could not be written from the frame alone.
     pub(super) fn put(&self, format: Format, wire: Wire) {
         self.forms.get(format, || wire);
@@ -158,7 +195,7 @@ impl Entry {
 
     /// Its bytes for a viewer with these tracks; `None` if it gets nothing of it.
     pub(super) fn wire(&self, format: Format, selection: Selection) -> Option<&Arc<Wire>> {
-        if !selection.has(self.frame.track) || !self.is_for(format.sound()) {
+        if !selection.has(self.frame.track) || !self.is_for(format.sound()) || self.is_past {
             return None;
         }
         let wire = self.forms.get(format, || format.frame(self));
@@ -194,5 +231,37 @@ mod tests {
         assert!(!gets(None, Selection::Only(TrackKind::Video)));
         assert!(gets(Some(Sound::Aac), Selection::All));
         assert!(!gets(Some(Sound::Original), Selection::All));
+    }
+
+    #[test]
+    fn what_stands_in_can_be_told_until_somebody_has_looked() {
+        let aac = testing::aac();
+        let first = || Description::first(testing::tracks_with_sound(), [Sender::default(); 2]);
+        let told = first();
+        assert!(told.is(&told.tracks, None), "nobody knows yet");
+        assert!(told.stand_in(Some(&aac)));
+        assert_eq!(told.tracks_for(Sound::Aac).audio, Some(aac.clone()));
+        assert!(!told.is(&told.tracks, None), "it was told");
+        let looked = first();
+        assert_eq!(looked.tracks_for(Sound::Aac).audio, None);
+        assert!(looked.is(&looked.tracks, None));
+        assert!(
+            !looked.is(&looked.tracks, Some(&aac)),
+            "he has to be told anew"
+        );
+        assert_eq!(looked.tracks_for(Sound::Original), &looked.tracks);
+    }
+
+    #[test]
+    fn sound_of_the_past_is_not_for_viewers_who_start_at_a_key_frame() {
+        let mut entry = testing::entry_of(
+            testing::sound(16_000),
+            Arc::new(testing::description()),
+            Some(Sound::Aac),
+        );
+        assert!(entry.wire(Format::Flv, Selection::All).is_some());
+        assert_eq!(entry.time(), 30_000, "counts in the clock of the AAC");
+        entry.is_past = true;
+        assert!(entry.wire(Format::Flv, Selection::All).is_none());
     }
 }

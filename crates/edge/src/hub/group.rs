@@ -294,6 +294,13 @@ impl Group {
         self.blocked = self.viewers.iter().filter(|viewer| viewer.blocked).count();
     }
 
+    /// Closes all viewers.
+    pub(super) fn close_all(&mut self, leave: Leave, around: &Surroundings) {
+        for index in (0..self.viewers.len()).rev() {
+            self.close(index, leave, around);
+        }
+    }
+
     fn close(&mut self, index: usize, leave: Leave, around: &Surroundings) {
         let viewer = self.viewers.swap_remove(index);
         around.viewers.fetch_sub(1, Ordering::Relaxed);
@@ -304,7 +311,7 @@ impl Group {
             reason = ?leave,
             "viewer closed"
         );
-        viewer.leave(leave);
+        viewer.leave(leave, &self.kind.format.end());
         if leave == Leave::Slow {
             around.counters.slow.inc();
         }

@@ -21,7 +21,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{NoPicture, Stream, ViewerGuard, entry::Entry, lock};
+use super::{NoPicture, Sound, Stream, ViewerGuard, entry::Entry, lock};
 
 /// A session that has asked for nothing for this long no longer counts as a viewer.
 const SESSION_IDLE: Duration = Duration::from_secs(15);
@@ -226,11 +226,11 @@ impl Packager {
         let mut progress = self.stream.progress();
         let mut check = interval(Duration::from_secs(1));
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // With the buffered past there is a segment to begin with.
-        self.next = {
-            let ring = self.stream.ring();
-            ring.oldest_key().unwrap_or(ring.next())
-        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.stream.wait_for_aac() => {}
+        }
+        self.take_past();
         loop {
             self.take_frames();
             tokio::select! {
@@ -276,6 +276,19 @@ impl Packager {
         state.sessions.clear();
     }
 
+    /// With the buffered past there is a segment to begin with. AAC that was made just now for
+    /// pictures of the past stands behind them there.
+    fn take_past(&mut self) {
+        let mut entries: Vec<_> = {
+            let ring = self.stream.ring();
+            let numbers = ring.oldest_key().unwrap_or(ring.next())..ring.next();
+            self.next = numbers.end;
+            numbers.filter_map(|n| ring.get(n).cloned()).collect()
+        };
+        entries.sort_by_key(|entry| entry.time());
+        self.take(&entries, false);
+    }
+
     fn take_frames(&mut self) {
         loop {
             let (lost, entries) = {
@@ -295,39 +308,52 @@ impl Packager {
                 return;
             }
             self.next += entries.len() as u64;
-            let mut news = false;
-            for (index, entry) in entries.iter().enumerate() {
-                news |= self.push(entry, lost && index == 0);
-            }
-            if news && let Some(window) = self.segmenter.as_ref().and_then(Segmenter::window) {
-                let live = Live::new(window.clone());
-                self.windows.send_replace(Some(Arc::new(live)));
-            }
+            self.take(&entries, lost);
+        }
+    }
+
+    fn take(&mut self, entries: &[Arc<Entry>], lost: bool) {
+        let mut news = false;
+        for (index, entry) in entries.iter().enumerate() {
+            news |= self.push(entry, lost && index == 0);
+        }
+        if news && let Some(window) = self.segmenter.as_ref().and_then(Segmenter::window) {
+            let live = Live::new(window.clone());
+            self.windows.send_replace(Some(Arc::new(live)));
         }
     }
 
     /// Returns true if there is something new to fetch.
     fn push(&mut self, entry: &Entry, lost: bool) -> bool {
-        let known = entry.description.number == self.description;
-        let restart = lost || entry.starts_session || !known;
-        let (tracks, frame) = media(entry);
-        if self.segmenter.is_none() && known {
+        if !entry.is_for(Sound::Aac) {
             return false;
         }
-        self.description = entry.description.number;
-        let news = if restart {
-            self.restart(tracks, frame).unwrap_or_else(|error| {
-                let camera = self.stream.camera();
-                tracing::warn!(camera.id = %camera, %error, "this stream cannot be cut for HLS");
-                false
-            })
-        } else {
-            false
+        let frame = &entry.frame;
+        // Pictures lead: sound of the past may tell of what came after it.
+        let news = match frame.track {
+            TrackKind::Video => self.follow(entry, lost),
+            TrackKind::Audio => false,
         };
         match &mut self.segmenter {
             Some(segmenter) => segmenter.push(frame.clone()) || news,
             None => news,
         }
+    }
+
+    /// Starts anew where a picture does not go on from the one before. Returns true if there is
+    /// something new to fetch.
+    fn follow(&mut self, entry: &Entry, lost: bool) -> bool {
+        let known = entry.description.number == self.description;
+        if known && (self.segmenter.is_none() || !lost && !entry.starts_session) {
+            return false;
+        }
+        self.description = entry.description.number;
+        let tracks = entry.description.tracks_for(Sound::Aac);
+        self.restart(tracks, &entry.frame).unwrap_or_else(|error| {
+            let camera = self.stream.camera();
+            tracing::warn!(camera.id = %camera, %error, "this stream cannot be cut for HLS");
+            false
+        })
     }
 
     /// What comes now does not continue what was before: `frame` is the first of it.
@@ -365,9 +391,4 @@ impl Packager {
         let ago = rescale(newest - frame.dts, VIDEO_CLOCK, 1_000_000);
         self.stream.clock.now() - TimeDelta::microseconds(ago)
     }
-}
-
-/// What of an entry goes into HLS. Everything that HLS carries is picked here.
-fn media(entry: &Entry) -> (&Arc<Tracks>, &Frame) {
-    (&entry.description.tracks, &entry.frame)
 }

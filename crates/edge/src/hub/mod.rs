@@ -139,6 +139,19 @@ impl Hub {
         })
     }
 
+    /// The AAC of a camera that stands in for its own sound: stamps and packets.
+    #[cfg(test)]
+    pub(crate) fn aac(&self, camera: CameraId) -> Vec<(i64, bytes::Bytes)> {
+        let stream = self.stream(camera);
+        stream.map_or_else(Vec::new, |stream| {
+            let ring = stream.ring();
+            let entries = (ring.first()..ring.next()).filter_map(|number| ring.get(number));
+            let aac = entries.filter(|entry| entry.only_for == Some(Sound::Aac));
+            aac.map(|entry| (entry.frame.dts, entry.frame.payload.clone()))
+                .collect()
+        })
+    }
+
     fn forget(&self, stream: &Arc<Stream>) {
         let mut streams = self.streams();
         if streams

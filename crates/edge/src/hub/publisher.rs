@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headworks_media::{AudioParameters, Frame, Stamp, Timeline, TrackKind, Tracks};
+use headworks_media::{
+    AudioParameters, Frame, Stamp, Timeline, TrackKind, Tracks, VIDEO_CLOCK, rescale,
+};
 use tokio::time::Instant;
 
 use super::{
     Hub, Stream,
-    entry::{Description, Entry, Forms},
+    entry::{self, Description, Entry, Forms},
     format::Sound,
     numbering::Numbering,
 };
+
+/// AAC comes so much later than what it is made of, at most, 90 kHz.
+const LAG: i64 = VIDEO_CLOCK as i64 / 4;
 
 /// Writes the frames of a stream; there is one per stream. It lives as long as its slot and
 /// survives reconnects, so that viewers see one unbroken time line. Dropping it ends the stream.
@@ -24,6 +29,8 @@ pub(crate) struct Publisher {
     numbering: Numbering,
     starts_session: bool,
     has_key: bool,
+    /// When the newest key frame is decoded.
+    key: i64,
     /// Stands in for the camera's own sound where that is not AAC.
     aac: Option<AudioParameters>,
     /// Readers have not been told of a key frame.
@@ -45,6 +52,7 @@ impl Publisher {
             numbering: Numbering::new(rand::random),
             starts_session: false,
             has_key: false,
+            key: 0,
             aac: None,
             key_waits: false,
             picture_waits: false,
@@ -114,6 +122,9 @@ impl Publisher {
     fn picture(&mut self, stamp: Stamp, key: bool, payload: Bytes) {
         self.picture_waits = true;
         self.key_waits |= key;
+        if key {
+            self.key = stamp.dts;
+        }
         let frame = Frame {
             track: TrackKind::Video,
             dts: stamp.dts,
@@ -121,36 +132,64 @@ impl Publisher {
             key,
             payload,
         };
-        self.write(frame, None);
+        self.write(frame, None, false);
     }
 
-    /// Writes a packet of sound of `length` samples that the session plays at `timestamp`.
-    pub(crate) fn audio(&mut self, timestamp: i64, length: u32, payload: Bytes) {
+    /// Writes a packet of sound of `length` samples that the session plays at `timestamp`. Returns
+    /// when that is on the stream's time line; `None` if it had to be dropped.
+    pub(crate) fn audio(&mut self, timestamp: i64, length: u32, payload: Bytes) -> Option<i64> {
         if !self.has_key {
-            return;
+            return None;
         }
-        if let Some(stamp) = self.timeline.audio(timestamp, length) {
-            let now = self.stream.clock.monotonic();
-            self.sound_waits.get_or_insert(now);
-            let only_for = self.aac.is_some().then_some(Sound::Original);
-            self.write(sound(stamp, payload), only_for);
-        }
+        let stamp = self.timeline.audio(timestamp, length)?;
+        let now = self.stream.clock.monotonic();
+        self.sound_waits.get_or_insert(now);
+        let needs_aac = self.tracks.as_deref().is_some_and(entry::needs_aac);
+        let only_for = needs_aac.then_some(Sound::Original);
+        self.write(sound(stamp, payload), only_for, false);
+        Some(stamp)
     }
 
-    /// From the next frame on, AAC with these parameters stands in for the camera's own sound
-    /// where viewers can take no other; `None`: no longer.
+    /// From now on, AAC with these parameters stands in for a sound that is not AAC where viewers
+    /// take no other; `None`: no longer. Frames that are buffered have it too, unless somebody has
+    /// seen that they have not.
     pub(crate) fn set_aac(&mut self, parameters: Option<AudioParameters>) {
         self.aac = parameters;
+        if let Some(description) = &self.description {
+            description.stand_in(self.aac.as_ref());
+        }
     }
 
     /// Writes a packet of the AAC that stands in. `stamp` is on the stream's time line, in ticks
     /// of the AAC's clock.
     pub(crate) fn aac(&mut self, stamp: i64, payload: Bytes) {
-        if self.has_key && self.aac.is_some() {
+        let needs_aac = self.tracks.as_deref().is_some_and(entry::needs_aac);
+        if let Some(aac) = self.aac.as_ref().filter(|_| self.has_key && needs_aac) {
+            let age = self.key - rescale(stamp, aac.clock_rate(), VIDEO_CLOCK);
             let now = self.stream.clock.monotonic();
             self.sound_waits.get_or_insert(now);
-            self.write(sound(stamp, payload), Some(Sound::Aac));
+            self.write(sound(stamp, payload), Some(Sound::Aac), age > LAG);
         }
+    }
+
+    /// The camera's own sound that is buffered behind a key frame, with its stamps, as far as it
+    /// is like the sound of now.
+    pub(crate) fn buffered_sound(&self) -> Vec<(i64, Bytes)> {
+        let now = self
+            .tracks
+            .as_ref()
+            .and_then(|tracks| tracks.audio.as_ref());
+        let ring = self.stream.ring();
+        let numbers = ring.oldest_key().unwrap_or(ring.next())..ring.next();
+        let entries = numbers.filter_map(|number| ring.get(number));
+        let like_now = entries.filter(|entry| {
+            entry.frame.track == TrackKind::Audio
+                && entry.is_for(Sound::Original)
+                && entry.description.tracks.audio.as_ref() == now
+        });
+        like_now
+            .map(|entry| (entry.frame.dts, entry.frame.payload.clone()))
+            .collect()
     }
 
     /// Forgets what is buffered, when the camera is left alone for some time.
@@ -172,7 +211,7 @@ impl Publisher {
         }
     }
 
-    fn write(&mut self, frame: Frame, only_for: Option<Sound>) {
+    fn write(&mut self, frame: Frame, only_for: Option<Sound>, is_past: bool) {
         let Some(description) = self.describe(frame.dts) else {
             return;
         };
@@ -187,6 +226,7 @@ impl Publisher {
             description,
             starts_session: std::mem::take(&mut self.starts_session),
             only_for,
+            is_past,
             forms: Forms::default(),
         };
         self.stream.push(Arc::new(entry));
@@ -205,7 +245,8 @@ impl Publisher {
             Some(before) => before.next(tracks),
             None => Description::first(Arc::clone(tracks), self.numbering.senders()),
         };
-        let new = Arc::new(new.with_aac(self.aac.as_ref()).at(dts));
+        let new = Arc::new(new.at(dts));
+        new.stand_in(self.aac.as_ref());
         self.description = Some(Arc::clone(&new));
         Some(new)
     }

@@ -27,7 +27,7 @@ use super::{
     Config, Counters, NewViewer,
     group::{Group, Kind, Scratch, Surroundings},
     lock,
-    viewer::Viewer,
+    viewer::{Leave, Viewer},
 };
 
 /// New viewers that may wait for a shard; more wait in their connections.
@@ -169,7 +169,7 @@ impl Shard {
         loop {
             let next_flush = self.waiting.iter().map(|(_, at)| *at).min();
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.stop(),
                 () = bell.notify.notified() => self.answer_bell(),
                 () = wait_until(next_flush) => self.flush_waiting(),
                 () = poll_fn(|context| unblock(&mut self.groups, context)) => self.resume(),
@@ -272,6 +272,14 @@ impl Shard {
         let now = self.clock.monotonic();
         for group in self.groups.values_mut() {
             group.check(&self.around, now);
+        }
+        self.forget_empty();
+    }
+
+    /// Closes everybody.
+    fn stop(&mut self) {
+        for group in self.groups.values_mut() {
+            group.close_all(Leave::Stopping, &self.around);
         }
         self.forget_empty();
     }

@@ -24,6 +24,9 @@ use super::{
     transport::Transport,
 };
 
+/// FFmpeg has started within this time, or it is too busy to be waited for.
+const AAC_WAIT: Duration = Duration::from_secs(3);
+
 /// One camera's media on this edge: written by one [`Publisher`](super::Publisher), read by many.
 pub(crate) struct Stream {
     camera: CameraId,
@@ -39,6 +42,8 @@ pub(crate) struct Stream {
     viewers: watch::Sender<u32>,
     /// Those of the viewers that cannot take any other sound than AAC.
     aac_viewers: watch::Sender<u32>,
+    /// AAC for them is due, and worth waiting for.
+    aac_due: watch::Sender<bool>,
     status: watch::Sender<Status>,
     ended: AtomicBool,
     pub(super) hls: HlsOutput,
@@ -154,6 +159,7 @@ impl Stream {
             progress: watch::Sender::default(),
             viewers: watch::Sender::default(),
             aac_viewers: watch::Sender::default(),
+            aac_due: watch::Sender::default(),
             status: watch::Sender::new(status),
             ended: AtomicBool::new(false),
             hls: HlsOutput::default(),
@@ -259,6 +265,22 @@ impl Stream {
         tokio::time::timeout(limit, wait)
             .await
             .unwrap_or_else(|_| Err(NoPicture::Because(self.status().message)))
+    }
+
+    /// Says whether AAC is on its way, so that who needs it had better wait.
+    pub(crate) fn set_aac_due(&self, due: bool) {
+        self.aac_due
+            .send_if_modified(|old| std::mem::replace(old, due) != due);
+    }
+
+    /// Lets one who needs AAC wait until it is there, or until that takes too long; then nobody
+    /// else waits either. He has to be counted before, since nobody makes it for nobody.
+    pub(crate) async fn wait_for_aac(&self) {
+        let mut due = self.aac_due.subscribe();
+        let wait = due.wait_for(|due| !due);
+        if tokio::time::timeout(AAC_WAIT, wait).await.is_err() {
+            self.set_aac_due(false);
+        }
     }
 
     /// Until when frames can be read by their number.

@@ -37,6 +37,11 @@ pub(crate) fn tracks_with_sound() -> Arc<Tracks> {
     Arc::new(tracks)
 }
 
+/// AAC as it stands in: 48 kHz, mono.
+pub(crate) fn aac() -> AudioParameters {
+    AudioParameters::aac(Bytes::from_static(&[0x11, 0x88]), 48_000).expect("parses")
+}
+
 /// A frame in a ring, of a camera with sound.
 pub(crate) fn entry(frame: Frame) -> Entry {
     let description = Arc::new(description());
@@ -54,14 +59,17 @@ pub(crate) fn entry_of(
         description,
         starts_session: false,
         only_for,
+        is_past: false,
         numbers: Numbers::default(),
         forms: Forms::default(),
     }
 }
 
-/// Describes pictures and G.711.
+/// Describes pictures and G.711, for which AAC stands in.
 pub(crate) fn description() -> Description {
-    Description::first(tracks_with_sound(), [Sender::default(); 2])
+    let description = Description::first(tracks_with_sound(), [Sender::default(); 2]);
+    assert!(description.stand_in(Some(&aac())));
+    description
 }
 
 /// A packet of G.711.

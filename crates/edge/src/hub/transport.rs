@@ -63,6 +63,7 @@ impl Transport {
         }
         if let Some(muxer) = &mut self.muxer
             && entry.is_for(Sound::Aac)
+            && !entry.is_past
         {
             entry.put(Format::Ts, Wire::from(muxer.write(&entry.frame)));
         }

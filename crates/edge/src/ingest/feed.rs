@@ -12,12 +12,13 @@ use headworks_media::{AudioParameters, Demuxed, G711Law, Tracks, VideoCodec};
 use headworks_types::{Codec, Track, TrackKind, edge::SlotState};
 use tokio::time::Instant;
 
-use super::failure::Failure;
+use super::{failure::Failure, sound::Sound};
 use crate::hub::{Publisher, Stream};
 
 /// The way of one slot's media into the hub.
 pub(crate) struct Feed {
     publisher: Publisher,
+    sound: Sound,
     camera_name: String,
     clock: Clock,
     /// A source that gives no picture for this long has failed.
@@ -37,6 +38,7 @@ struct Session {
 impl Feed {
     pub(super) fn new(
         publisher: Publisher,
+        sound: Sound,
         camera_name: &str,
         clock: Clock,
         video_timeout: Duration,
@@ -44,6 +46,7 @@ impl Feed {
         let session = Session::new(String::new(), clock.monotonic());
         Self {
             publisher,
+            sound,
             camera_name: camera_name.to_owned(),
             clock,
             video_timeout,
@@ -54,6 +57,11 @@ impl Feed {
     /// The stream that it writes.
     pub(crate) fn stream(&self) -> &Arc<Stream> {
         self.publisher.stream()
+    }
+
+    /// Tells the time of its sessions.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The camera has another name now.
@@ -94,6 +102,8 @@ impl Feed {
             // Sound with another clock has nothing to go on from.
             _ => self.publisher.start_session(Arc::clone(&tracks)),
         }
+        self.sound
+            .set_own(tracks.audio.as_ref(), &mut self.publisher);
         self.session.tracks = Some(tracks);
         if self.session.is_live {
             self.describe();
@@ -126,7 +136,10 @@ impl Feed {
 
     /// A packet of sound of `length` samples that the session plays at `timestamp` (its own clock).
     pub(crate) fn audio(&mut self, timestamp: i64, length: u32, payload: Bytes) {
-        self.publisher.audio(timestamp, length, payload);
+        let stamp = self.publisher.audio(timestamp, length, payload.clone());
+        if let Some(stamp) = stamp {
+            self.sound.take(stamp, payload);
+        }
     }
 
     /// The source has told how its sound relates to its picture: `ticks` later than thought.
@@ -136,7 +149,11 @@ impl Feed {
 
     /// Tells readers what is new. With the first pictures the camera counts as live.
     pub(crate) fn flush(&mut self) {
+        let changed = self.sound.flush(&mut self.publisher);
         self.publisher.wake();
+        if changed && self.session.is_live {
+            self.describe();
+        }
         if !self.session.is_live && self.session.tracks.is_some() {
             self.session.is_live = true;
             self.describe();
@@ -185,6 +202,10 @@ impl Feed {
         if !self.session.origin.is_empty() {
             message.push_str("; ");
             message.push_str(&self.session.origin);
+        }
+        if let Some(trouble) = self.sound.trouble() {
+            message.push_str("; no sound but by RTSP: ");
+            message.push_str(trouble);
         }
         self.set_status(SlotState::Live, &message);
     }

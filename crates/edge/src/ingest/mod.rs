@@ -9,6 +9,7 @@ mod failure;
 mod feed;
 mod publish;
 pub(crate) mod rtp;
+mod sound;
 mod source;
 mod tags;
 #[cfg(test)]
@@ -33,8 +34,12 @@ pub(crate) use feed::Feed;
 pub(crate) use publish::{Candidate, Denied, Publication};
 pub(crate) use tags::Tags;
 
-use crate::hub::{Hub, Stream};
+use crate::{
+    ffmpeg::Ffmpeg,
+    hub::{Hub, Stream},
+};
 use publish::Seat;
+use sound::Sound;
 use worker::Worker;
 
 /// All cameras that this edge pulls.
@@ -50,6 +55,7 @@ struct Inner {
     /// site come back together, and neither they nor their switch like to be asked together.
     connects: Arc<Semaphore>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
+    ffmpeg: Ffmpeg,
 }
 
 /// What a worker has to do.
@@ -84,6 +90,7 @@ impl Ingests {
     pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
         Self(Arc::new(Inner {
             connects: Arc::new(Semaphore::new(config.connects.max(1))),
+            ffmpeg: Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             config,
             hub,
             clock,
@@ -104,8 +111,14 @@ impl Ingests {
         let key = desired.key;
         let publisher = self.0.hub.publish(key.camera_id);
         let stream = Arc::clone(publisher.stream());
+        let sound = Sound::new(
+            self.0.ffmpeg.clone(),
+            self.0.clock.clone(),
+            self.0.tasks.clone(),
+        );
         let feed = Feed::new(
             publisher,
+            sound,
             &desired.camera_name,
             self.0.clock.clone(),
             self.0.config.video_timeout,
@@ -117,12 +130,15 @@ impl Ingests {
             config: self.0.config.clone(),
             clock: self.0.clock.clone(),
             connects: Arc::clone(&self.0.connects),
+            ffmpeg: self.0.ffmpeg.clone(),
             seat: Arc::clone(&seat),
             desired: receiver,
         };
         let running = stop.clone();
         let work = async move {
-            running.run_until_cancelled(worker.run(feed)).await;
+            running
+                .run_until_cancelled(Box::pin(worker.run(feed)))
+                .await;
         };
         self.0.tasks.spawn("camera pull", work);
         let slot = Slot {

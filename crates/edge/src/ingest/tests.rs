@@ -1,6 +1,8 @@
 //! Ingests of real cameras, judged by FFmpeg at the end of the whole media path.
 
 mod cost;
+mod file;
+mod hls;
 
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     access::sign::Issuer,
+    ffmpeg,
     http::{self, PlaybackState},
     hub,
 };
@@ -158,7 +161,7 @@ fn h264_and_aac_with_a_digest_password_play_as_flv_and_hls() {
 }
 
 #[test]
-fn h265_and_g711_play_as_enhanced_flv_and_as_hls_without_sound() {
+fn h265_and_g711_play_as_enhanced_flv_ts_and_hls_with_aac() {
     let camera = Camera::start(CameraOptions {
         video: Video::H265,
         audio: Audio::G711a,
@@ -174,11 +177,11 @@ fn h265_and_g711_play_as_enhanced_flv_and_as_hls_without_sound() {
     world.start(slot(&camera.url(), camera.login()));
     world.wait_for(SlotState::Live);
     let flv = judge::decode_modern(&world.url("stream.flv"), 3).expect("decodes");
-    clean(&flv, &["hevc", "pcm_alaw"]);
+    clean(&flv, &["hevc", "aac"]);
     let ts = judge::decode(&world.url("stream.ts"), 3).expect("decodes");
-    clean(&ts, &["hevc"]);
+    clean(&ts, &["hevc", "aac"]);
     let hls = judge::decode(&world.url("index.m3u8"), 3).expect("decodes");
-    clean(&hls, &["hevc"]);
+    clean(&hls, &["hevc", "aac"]);
     world.stop();
 }
 
@@ -195,11 +198,11 @@ fn b_frames_over_udp_come_out_clean() {
     world.start(over_udp(slot(&camera.url(), None)));
     world.wait_for(SlotState::Live);
     let flv = judge::decode(&world.url("stream.flv"), 4).expect("decodes");
-    clean(&flv, &["h264", "pcm_mulaw"]);
+    clean(&flv, &["h264", "aac"]);
     let ts = judge::decode(&world.url("stream.ts"), 4).expect("decodes");
-    clean(&ts, &["h264"]);
+    clean(&ts, &["h264", "aac"]);
     let hls = judge::decode(&world.url("index.m3u8"), 4).expect("decodes");
-    clean(&hls, &["h264"]);
+    clean(&hls, &["h264", "aac"]);
     world.stop();
 }
 
@@ -372,4 +375,84 @@ fn an_update_asks_the_camera_anew_only_if_that_matters() {
     player.wait_for(LIMIT, |seen| seen.ended).expect("ends");
     assert!(world.ingests.reports().is_empty());
     world.stop();
+}
+
+#[test]
+fn aac_is_made_while_somebody_needs_it_and_by_another_ffmpeg_if_one_dies() {
+    let camera = Camera::start(CameraOptions {
+        audio: Audio::G711a,
+        ..CameraOptions::default()
+    })
+    .expect("starts");
+    let directory = tempfile::tempdir().expect("makes one");
+    // By its own name it is found among the processes.
+    let program = directory.path().join("encoder");
+    std::os::unix::fs::symlink("/usr/bin/ffmpeg", &program).expect("links");
+    let world = World::with(Config {
+        ffmpeg: ffmpeg::Config {
+            program: program.clone(),
+            idle: Duration::from_millis(500),
+        },
+        ..Config::default()
+    });
+    world.start(slot(&camera.url(), None));
+    world.wait_for(SlotState::Live);
+    assert_eq!(processes(&program), Vec::<i32>::new());
+    let mut player = Player::start(&world.url("stream.flv")).expect("starts");
+    let sounds = |seen: &Seen| seen.tracks.get(1).map_or(0, |sound| sound.frames);
+    let seen = player.wait_for(LIMIT, |seen| sounds(seen) > 40);
+    assert_eq!(seen.expect("hears").codecs(), ["h264", "aac"]);
+    let first = processes(&program);
+    assert_eq!(first.len(), 1);
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &first[0].to_string()])
+        .status();
+    assert!(killed.expect("runs").success());
+    let before = sounds(&player.seen());
+    let seen = player.wait_for(LIMIT, |seen| sounds(seen) > before + 100);
+    assert_eq!(seen.expect("hears on").errors, Vec::<String>::new());
+    assert_ne!(processes(&program), first);
+    drop(player);
+    wait_until("nobody encodes", LIMIT, || {
+        processes(&program).is_empty().then_some(())
+    })
+    .expect("in time");
+    world.stop();
+}
+
+#[test]
+fn without_ffmpeg_there_are_pictures_and_words() {
+    let camera = Camera::start(CameraOptions {
+        audio: Audio::G711a,
+        ..CameraOptions::default()
+    })
+    .expect("starts");
+    let world = World::with(Config {
+        ffmpeg: ffmpeg::Config {
+            program: "/nowhere/ffmpeg".into(),
+            ..ffmpeg::Config::default()
+        },
+        ..Config::default()
+    });
+    world.start(slot(&camera.url(), None));
+    world.wait_for(SlotState::Live);
+    for file in ["stream.flv", "index.m3u8"] {
+        let seen = judge::decode(&world.url(file), 3).expect("decodes");
+        clean(&seen, &["h264"]);
+    }
+    let message = world.report().message;
+    let words = "no sound but by RTSP: FFmpeg does not start: No such file or directory";
+    assert!(message.contains(words), "{message}");
+    world.stop();
+}
+
+/// The processes that run `program`.
+fn processes(program: &std::path::Path) -> Vec<i32> {
+    let all = std::fs::read_dir("/proc").expect("is there").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).next() == Some(program.as_os_str().as_encoded_bytes())
+    })
+    .collect()
 }

@@ -33,11 +33,14 @@ pub(super) async fn admit(rtmp: &Rtmp, target: &Target) -> Result<Admitted, Refu
     let guard = stream.add_viewer_for(Format::Rtmp.sound());
     let limit = rtmp.hub.config().picture_wait;
     match rtmp.until_stop(stream.wait_for_picture(limit)).await {
-        Some(Ok(())) => Ok(Admitted {
-            session,
-            stream,
-            guard,
-        }),
+        Some(Ok(())) => {
+            stream.wait_for_aac().await;
+            Ok(Admitted {
+                session,
+                stream,
+                guard,
+            })
+        }
         Some(Err(NoPicture::Ended)) => Err(not_found()),
         Some(Err(NoPicture::Because(words))) => Err(Refusal::new(code::PLAY_FAILED, words)),
         None => Err(super::stopping()),

@@ -69,6 +69,12 @@ impl Default for Tunnels {
 }
 
 impl Tunnels {
+    /// Of the sessions that are open.
+    #[cfg(test)]
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.open().keys().cloned().collect()
+    }
+
     fn find(&self, id: &str) -> Option<Arc<Tunnel>> {
         self.open().get(id).cloned()
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headworks_bootstrap::Clock;
 use headworks_rtp::window::Limits;
 use headworks_rtsp::{
-    Packet,
+    Packet, Server,
     message::frame_header,
     sdp::Description,
     server::{Asked, Grant, Offer, Setup},
@@ -27,7 +27,7 @@ use crate::{
     hub::UdpPeer,
     ingest::{
         Candidate, Denied, Publication,
-        rtp::{Chosen, Reception, Unusable},
+        rtp::{Chosen, Reception},
     },
 };
 
@@ -79,7 +79,7 @@ pub(super) async fn announce(
     match admit(rtsp, connection, asked, description).await {
         Ok(publish) => {
             *role = Role::Publisher(Box::new(publish));
-            connection.act(|server, now| server.accept_announce(now));
+            connection.act(Server::accept_announce);
         }
         Err(refusal) => connection.refuse(&refusal),
     }
@@ -93,22 +93,13 @@ async fn admit(
     description: &Description,
 ) -> Result<Publish, Refusal> {
     let key = asked.secret("key").ok_or(Refusal::Challenge)?;
-    let fits = description.media.len() <= MOST_TRACKS;
-    let chosen = Chosen::of(description, |media| fits && !media.formats.is_empty());
-    let chosen = chosen.map_err(|unusable| {
-        let words = match unusable {
-            Unusable::NoVideo => "there is no video track".to_owned(),
-            Unusable::Codec(_) => unusable.to_string(),
-        };
-        Refusal::Status(415, words)
-    })?;
+    let protocol = match connection.is_secure() {
+        true => PublishProtocol::Rtsps,
+        false => PublishProtocol::Rtsp,
+    };
     let candidate = Candidate {
         key: &key,
-        protocol: if connection.is_secure() {
-            PublishProtocol::Rtsps
-        } else {
-            PublishProtocol::Rtsp
-        },
+        protocol,
         address: connection.address(),
     };
     let admitted = match super::camera(asked) {
@@ -116,6 +107,15 @@ async fn admit(
         None => Err(Denied::UnknownCamera),
     };
     let publication = admitted.map_err(refusal)?;
+    let fits = description.media.len() <= MOST_TRACKS;
+    let chosen = match Chosen::of(description, |media| fits && !media.formats.is_empty()) {
+        Ok(chosen) => chosen,
+        Err(unusable) => {
+            let words = unusable.to_string();
+            publication.refuse(&words);
+            return Err(Refusal::Status(415, words));
+        }
+    };
     Ok(Publish {
         publication,
         chosen,
@@ -208,7 +208,7 @@ impl Publish {
         };
         let feed = self.publication.feed();
         self.reception = Some(Reception::new(&self.chosen, limits, &[], feed));
-        connection.act(|server, now| server.accept_record(now));
+        connection.act(Server::accept_record);
         GOES_ON
     }
 

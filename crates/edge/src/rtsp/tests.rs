@@ -31,7 +31,7 @@ fn rtspsrc(world: &World, protocols: &str, codec: &str) {
     ));
     let ended = process.wait(LIMIT).expect("sees enough");
     assert!(ended.success(), "{}", process.tail());
-    ffmpeg(&file, &[codec]);
+    clean(&judge::decode(&file, 20).expect("decodes"), &[codec]);
 }
 
 #[test]

@@ -51,7 +51,8 @@ fn parse_body(kind: flv::TagKind, time: u32, body: &[u8], configured: &mut bool)
             assert!(*configured, "sequence headers come first");
             Some(seen(TrackKind::Video, time, *first == 0x17))
         }
-        (flv::TagKind::Audio, [0x72, ..]) => Some(seen(TrackKind::Audio, time, false)),
+        (flv::TagKind::Audio, [0xaf, 0, ..]) => None,
+        (flv::TagKind::Audio, [0xaf, 1, ..]) => Some(seen(TrackKind::Audio, time, false)),
         (flv::TagKind::Script, _) => None,
         other => panic!("an unknown body: {other:?}"),
     }
@@ -269,15 +270,20 @@ async fn play(format: Format, gop: usize, late: usize, size: usize, reads: &[usi
         ..Config::default()
     });
     world.publisher.start_session(testing::tracks_with_sound());
+    world.publisher.set_aac(Some(testing::aac()));
     let picture = |world: &mut World, index: usize| {
         let frame = testing::picture(0, index.is_multiple_of(gop), size);
         let pts = index as i64 * 3600;
         world.publisher.video(pts, frame.key, frame.payload);
         for half in 0..2 {
             let timestamp = index as i64 * 320 + half * 160;
-            world
+            let stamp = world
                 .publisher
                 .audio(timestamp, 160, testing::sound(0).payload);
+            // Something stands in for it where it must.
+            if let Some(stamp) = stamp {
+                world.publisher.aac(stamp * 6, Bytes::from_static(b"aac"));
+            }
         }
         world.publisher.wake();
     };
@@ -325,7 +331,7 @@ async fn play(format: Format, gop: usize, late: usize, size: usize, reads: &[usi
     );
 
     let has_sound = frames.iter().any(|frame| frame.track == TrackKind::Audio);
-    assert_eq!(has_sound, format != Format::Ts, "MPEG-TS has no G.711");
+    assert!(has_sound);
     world.tasks.shutdown(LIMIT).await;
 }
 
