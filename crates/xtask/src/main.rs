@@ -30,11 +30,11 @@ cargo xtask <task>
   setup             install what the demo and the tests need (the others do it themselves)
   ci                run every check, as CI does
   interop           let real peers publish and play, and judge each; see src/interop/README.md
-  bench fanout      measure what serving many viewers costs
   fuzz [target] [--seconds N]
                     feed generated garbage to every parser, or to one
   fuzz target --replay file
                     feed it one input again
+  bench …           measure what serving viewers and cameras costs
 
 Parts of ci:
   deps              check who depends on whom
