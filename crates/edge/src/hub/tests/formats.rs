@@ -2,7 +2,10 @@
 //! comes late, falls behind and jumps, gets a valid stream.
 
 use headworks_media::{Demuxed, TrackKind, flv, ts};
-use headworks_rtmp::{Limits, chunk, wire::CHUNK_SIZE};
+use headworks_rtmp::{
+    Limits, chunk,
+    wire::{CHUNK_SIZE, end},
+};
 use headworks_rtp::{Packet, rtcp};
 use proptest::prelude::*;
 use tokio::net::UnixStream;
@@ -100,7 +103,9 @@ fn parse_rtmp(bytes: &[u8]) -> Vec<Seen> {
     reader
         .set_chunk_size(CHUNK_SIZE as u32)
         .expect("is allowed");
-    let mut input = Bytes::copy_from_slice(bytes);
+    // A viewer that is up to date is told of the end.
+    let media = bytes.strip_suffix(&end()[..]).unwrap_or(bytes);
+    let mut input = Bytes::copy_from_slice(media);
     let mut configured = false;
     let mut frames = Vec::new();
     while let Some(message) = reader.next(&mut input).expect("is RTMP") {

@@ -198,7 +198,7 @@ fn what_is_wrong_is_said_in_words() {
         ),
         (
             pull(&origin.play_url("rtmps")),
-            "camera's certificate is not trusted: UnknownIssuer",
+            "camera's certificate is not trusted: UnknownIssuer; tls_verify = false takes any",
         ),
         (
             no_token(origin.flv_url()),
