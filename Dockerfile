@@ -23,7 +23,7 @@ COPY --from=build /out/headworks /usr/local/bin/headworks
 COPY LICENSE /usr/share/doc/headworks/LICENSE
 USER headworks
 VOLUME /var/lib/headworks
-EXPOSE 8080 8081
+EXPOSE 8080 8081 1935 8554
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["headworks"]
 CMD ["up", "--data", "/var/lib/headworks"]

@@ -5,6 +5,7 @@ mod camera;
 mod cluster;
 mod database;
 mod hls;
+mod interop;
 mod lifecycle;
 mod operator;
 mod playback;

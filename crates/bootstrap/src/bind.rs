@@ -27,12 +27,12 @@ pub async fn bind(key: &str, address: impl ToSocketAddrs + Display) -> anyhow::R
         bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, any.port())).await;
     }
     bound.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "{key}: {address} is in use by another program; choose another port"
-        ),
-        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
-            "{key}: {address} is not allowed; ports below 1024 need privileges"
-        ),
+        io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{key}: {address} is in use by another program; choose another port")
+        }
+        io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("{key}: {address} is not allowed; ports below 1024 need privileges")
+        }
         _ => anyhow::Error::new(error).context(format!("{key}: listen on {address}")),
     })
 }
@@ -51,9 +51,15 @@ mod tests {
         let first = bind("a.listen", "localhost:0").await.expect("binds");
         let address = first.local_addr().expect("is bound");
         let error = bind("b.listen", address).await.expect_err("is taken");
-        let words = format!("b.listen: {address} is in use by another program; choose another port");
+        let words =
+            format!("b.listen: {address} is in use by another program; choose another port");
         assert_eq!(error.to_string(), words);
-        let error = bind("c.listen", "host.invalid:1").await.expect_err("is nowhere");
-        assert_eq!(error.to_string(), "c.listen: find the address of host.invalid:1");
+        let error = bind("c.listen", "host.invalid:1")
+            .await
+            .expect_err("is nowhere");
+        assert_eq!(
+            error.to_string(),
+            "c.listen: find the address of host.invalid:1"
+        );
     }
 }

@@ -245,3 +245,21 @@ pub(crate) fn testing() -> Config {
         stop_deadline: Duration::from_secs(5),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_with_tls_needs_a_certificate() {
+        let mut config = testing();
+        config.rtmps_listen = Some(([127, 0, 0, 1], 0).into());
+        let words = "edge.rtmps_listen: needs edge.tls.certificate and edge.tls.key".to_owned();
+        assert!(config.validate().contains(&words));
+        config.tls = tls::Config {
+            certificate: Some("tls.crt".into()),
+            key: Some("tls.key".into()),
+        };
+        assert!(!config.validate().contains(&words));
+    }
+}

@@ -96,7 +96,25 @@ impl Ffmpeg {
         let mut command = Command::new(&self.config.program);
         command
             .args(["-hide_banner", "-nostats", "-loglevel", "level+warning"])
-            .args(arguments)
+            .args(arguments);
+        self.spawn(what, command)
+    }
+
+    /// Starts the ffprobe that stands beside FFmpeg with these arguments.
+    pub(crate) fn probe<S: AsRef<OsStr>>(
+        &self,
+        what: &'static str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> io::Result<Child> {
+        let mut command = Command::new(self.config.program.with_file_name("ffprobe"));
+        command
+            .args(["-hide_banner", "-loglevel", "level+error"])
+            .args(arguments);
+        self.spawn(what, command)
+    }
+
+    fn spawn(&self, what: &'static str, mut command: Command) -> io::Result<Child> {
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::BytesMut;
 use tokio::{
     net::{TcpStream, UnixStream},
     sync::OwnedSemaphorePermit,
@@ -59,10 +60,50 @@ impl Incoming {
     }
 }
 
+/// What is allocated for input at once.
+const BLOCK: usize = 64 << 10;
+
+/// Less room than this is not worth a system call.
+const LEAST: usize = 8 << 10;
+
+/// Makes room for the next read. Frames that are kept keep the block that they were read into, so
+/// a block is filled to its end: what is kept is about what has come.
+pub(crate) fn make_room(buffer: &mut BytesMut) {
+    if buffer.capacity() - buffer.len() < LEAST {
+        buffer.reserve(BLOCK);
+    }
+}
+
 /// Gives the socket to a writer shard, which also reads it.
 pub(crate) fn into_sink(socket: Socket) -> Sink {
     match socket {
         Either::Left(tcp) => tcp.into(),
         Either::Right(unix) => unix.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut as _;
+
+    use super::*;
+
+    #[test]
+    fn small_reads_share_a_block() {
+        let mut buffer = BytesMut::new();
+        let mut kept = Vec::new();
+        for _ in 0..50 {
+            make_room(&mut buffer);
+            buffer.put_bytes(1, 1000);
+            kept.push(buffer.split().freeze());
+        }
+        let (first, last) = (kept[0].as_ptr() as usize, kept[49].as_ptr() as usize);
+        assert_eq!(last - first, 49_000);
+        for _ in 0..50 {
+            make_room(&mut buffer);
+            assert!(buffer.capacity() >= LEAST);
+            buffer.put_bytes(1, 1000);
+            kept.push(buffer.split().freeze());
+        }
     }
 }

@@ -83,10 +83,13 @@ impl Acceptor {
         let key = PrivateKeyDer::from_pem_file(key)
             .with_context(|| format!("edge.tls.key: read {}", key.display()))?;
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
             .context("edge.tls: use certificate and key together")?;
+        // Nobody comes back within a stream, and rtmpdump takes a ticket (RFC 8446 §4.6.1), which
+        // comes where it awaits media, for a broken connection.
+        config.send_tls13_tickets = 0;
         Ok(Some(Self {
             tls: TlsAcceptor::from(Arc::new(config)),
             tasks,

@@ -1,6 +1,10 @@
 //! An edge as a whole, from outside, while no controller can be reached.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{
+    net::{TcpListener, TcpStream},
+    path::Path,
+    time::Duration,
+};
 
 use headworks_bootstrap::{Tasks, config::load_from};
 use headworks_edge::{Config, Service};
@@ -89,8 +93,12 @@ async fn serves_from_what_is_on_disk() {
         metrics.contains("denied_total{reason=\"missing\"} 1"),
         "{metrics}"
     );
+    let rtmp = service.rtmp_addr().expect("listens");
+    TcpStream::connect(rtmp).expect("connects");
+    assert_eq!(service.rtmps_addr(), None);
     edge.tasks.shutdown(Duration::from_secs(5)).await;
     assert!(http::get(&format!("http://{}/livez", service.http_addr())).is_err());
+    assert!(TcpStream::connect(rtmp).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,14 +119,12 @@ async fn says_what_stands_in_its_way() {
     let address = taken.local_addr().expect("bound");
     let edge = Edge::new();
     edge.write("identity.json", IDENTITY);
-    let error = edge
-        .start(&format!("HTTP_LISTEN={address}"))
-        .await
-        .expect_err("in use");
-    assert_eq!(
-        error,
-        format!("edge.http_listen: {address} is in use by another program; choose another port")
-    );
+    for key in ["http_listen", "rtmp_listen"] {
+        let more = format!("{}={address}", key.to_uppercase());
+        let error = edge.start(&more).await.expect_err("in use");
+        let words = "is in use by another program; choose another port";
+        assert_eq!(error, format!("edge.{key}: {address} {words}"));
+    }
 
     let _first = edge.start("").await.expect("starts");
     let error = edge.start("").await.expect_err("in use");

@@ -69,6 +69,12 @@ pub(crate) fn command(stream: u32, name: &str, transaction: f64, arguments: &[Va
     crate::wire::command(stream, &out)
 }
 
+/// `onStatus` of the one message stream (§7.2.2).
+pub(crate) fn status(level: &str, code: &str, description: &str) -> Bytes {
+    let arguments = [Value::Null, information(level, code, description)];
+    command(crate::wire::STREAM, "onStatus", 0.0, &arguments)
+}
+
 /// An information object (§7.2.2).
 pub(crate) fn information(level: &str, code: &str, description: &str) -> Value {
     Value::object([

@@ -23,7 +23,7 @@ const COMMAND_EVERY: Duration = Duration::from_millis(100);
 
 /// User control events (§7.1.7).
 const STREAM_BEGIN: u16 = 0;
-const STREAM_EOF: u16 = 1;
+pub(crate) const STREAM_EOF: u16 = 1;
 const SET_BUFFER_LENGTH: u16 = 3;
 const PING_REQUEST: u16 = 6;
 const PING_RESPONSE: u16 = 7;
@@ -136,10 +136,6 @@ impl Link {
         self.user_control(STREAM_BEGIN, &[stream]);
     }
 
-    pub(crate) fn send_stream_eof(&mut self, stream: u32) {
-        self.user_control(STREAM_EOF, &[stream]);
-    }
-
     pub(crate) fn send_buffer_length(&mut self, stream: u32, milliseconds: u32) {
         self.user_control(SET_BUFFER_LENGTH, &[stream, milliseconds]);
     }
@@ -149,9 +145,7 @@ impl Link {
     }
 
     fn user_control(&mut self, event: u16, values: &[u32]) {
-        let mut payload = event.to_be_bytes().to_vec();
-        payload.extend(values.iter().flat_map(|value| value.to_be_bytes()));
-        self.send(wire::control(kind::USER_CONTROL, &payload));
+        self.send(wire::user_control(event, values));
     }
 
     /// Reads the next message.

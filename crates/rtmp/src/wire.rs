@@ -8,7 +8,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{MediaKind, chunk::EXTENDED, message::kind};
+use crate::{MediaKind, chunk::EXTENDED, command::status, link::STREAM_EOF, message::kind};
 
 /// The size of the chunks that we write. A message up to it has one header.
 pub const CHUNK_SIZE: usize = 65536;
@@ -58,6 +58,27 @@ pub fn pieces(kind: MediaKind, timestamp: u32, prefix: &[u8], payload: &Bytes) -
         out.push(now);
     }
     out
+}
+
+/// What tells a player that nothing follows. Goes between two messages, like all that is not media;
+/// then the connection is closed.
+#[must_use]
+pub fn end() -> Bytes {
+    let ended = status(
+        "status",
+        "NetStream.Play.UnpublishNotify",
+        "The stream has ended.",
+    );
+    let stopped = status("status", "NetStream.Play.Stop", "Stopped playing.");
+    let messages = [user_control(STREAM_EOF, &[STREAM]), ended, stopped];
+    messages.concat().into()
+}
+
+/// A user control message (§7.1.7).
+pub(crate) fn user_control(event: u16, values: &[u32]) -> Bytes {
+    let mut payload = event.to_be_bytes().to_vec();
+    payload.extend(values.iter().flat_map(|value| value.to_be_bytes()));
+    control(kind::USER_CONTROL, &payload)
 }
 
 pub(crate) fn control(kind: u8, payload: &[u8]) -> Bytes {

@@ -134,6 +134,8 @@ pub struct Client {
     /// What is set up, with its channels.
     tracks: Vec<(usize, Option<Pair<u8>>)>,
     session: Option<String>,
+    /// True once a SETUP has been answered well. Some servers name a session before that.
+    begun: bool,
     keep_alive: KeepAlive,
     /// When input last came.
     heard: Instant,
@@ -200,6 +202,7 @@ impl Client {
             plan: Vec::new(),
             tracks: Vec::new(),
             session: None,
+            begun: false,
             keep_alive: KeepAlive::default(),
             heard: now,
             stray_frames: 0,

@@ -19,12 +19,15 @@ const SCRIPT: &str = include_str!("browser/play.mjs");
 pub enum WebPlayer {
     /// hls.js, in its low-latency mode.
     Hls,
+    /// mpegts.js with FLV, over HTTP or in a WebSocket.
+    Mpegts,
 }
 
 impl WebPlayer {
     fn name(self) -> &'static str {
         match self {
             Self::Hls => "hls",
+            Self::Mpegts => "mpegts",
         }
     }
 }

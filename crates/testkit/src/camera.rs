@@ -1,6 +1,7 @@
 //! A real IP camera: GStreamer's RTSP server with a test picture and a test tone.
 
 use std::{
+    path::PathBuf,
     process::Command,
     sync::{Arc, Condvar, Mutex},
     time::Duration,
@@ -109,6 +110,11 @@ pub struct CameraOptions {
     pub port: u16,
     /// The path of its stream.
     pub path: &'static str,
+    /// What it sends instead of the test picture: a pipeline of GStreamer that ends in payloaders
+    /// with the names `pay0` and `pay1`.
+    pub launch: Option<String>,
+    /// A file with a certificate and its key (PEM): it then speaks RTSP over TLS.
+    pub certificate: Option<PathBuf>,
 }
 
 impl Default for CameraOptions {
@@ -127,6 +133,8 @@ impl Default for CameraOptions {
             transport: None,
             port: 0,
             path: "/live",
+            launch: None,
+            certificate: None,
         }
     }
 }
@@ -173,13 +181,17 @@ impl Camera {
         })
     }
 
-    /// `rtsp://127.0.0.1:<port>/live`, without user name and password.
+    /// `rtsp://127.0.0.1:<port>/live`, without user name and password; `rtsps:` with TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        format!(
-            "rtsp://127.0.0.1:{}{}",
-            self.options.port, self.options.path
-        )
+        let CameraOptions { port, path, .. } = self.options;
+        let tls = self.options.certificate.as_ref().map_or("", |_| "s");
+        format!("rtsp{tls}://127.0.0.1:{port}{path}")
+    }
+
+    /// The program alone; nobody counts its clients any more.
+    pub(crate) fn into_process(self) -> Process {
+        self.process
     }
 
     /// Where it listens.

@@ -248,7 +248,7 @@ pub fn binary() -> anyhow::Result<PathBuf> {
 }
 
 /// A directory that PostgreSQL's account can reach, also if we are root.
-fn temporary_directory() -> anyhow::Result<tempfile::TempDir> {
+pub(crate) fn temporary_directory() -> anyhow::Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("headworks-")
         .permissions(std::fs::Permissions::from_mode(0o755))

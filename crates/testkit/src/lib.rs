@@ -7,6 +7,7 @@
 //! * [`Browser`]: Chromium with a player of web pages.
 //! * [`RtmpServer`] (nginx), [`RtspRecorder`] (GStreamer): somebody else's servers, to push to.
 //! * [`Headworks`]: the built binary as a process.
+//! * [`interop`]: the table of real peers, in both directions.
 //! * [`http`]: a minimal client, for what a typed one would not send.
 //!
 //! Everything blocks, everything has a deadline, and no child outlives the process. An
@@ -18,6 +19,7 @@ mod camera;
 mod deadline;
 mod headworks;
 pub mod http;
+pub mod interop;
 pub mod judge;
 mod player;
 mod process;

@@ -100,7 +100,8 @@ impl Player {
 
     /// What it has decoded so far.
     pub fn seen(&mut self) -> Seen {
-        let ended = self.process.try_wait().is_some();
+        // With its last words, if it has ended.
+        let ended = self.process.wait(Duration::ZERO).is_some();
         let mut seen = lock(&self.board.seen).clone();
         seen.ended = ended;
         seen

@@ -23,7 +23,7 @@ use crate::Deadline;
 const TAIL_LINES: usize = 200;
 
 /// How long the last lines of a process that has ended may take to arrive.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

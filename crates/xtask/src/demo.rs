@@ -61,7 +61,9 @@ fn print_card(stage: &Stage) -> anyhow::Result<()> {
   {bold}browser{plain}
 {}
 
-  {bold}ffplay{plain}
+  {bold}ffplay{plain}, by HTTP-FLV, RTMP or RTSP
+ffplay -fflags nobuffer '{}'
+ffplay -fflags nobuffer '{}'
 ffplay -fflags nobuffer '{}'
 
   {bold}curl{plain}
@@ -94,6 +96,8 @@ Ctrl-C ends everything.",
         yard.camera.url(),
         hers.page,
         hers.flv,
+        hers.rtmp,
+        hers.rtsp,
         hers.hls,
         ours.page,
         TOKEN_SECONDS / 60,

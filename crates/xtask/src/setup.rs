@@ -19,6 +19,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gstreamer1.0-plugins-ugly", "their H.264"),
     ("ffmpeg", "a player that judges what headworks serves"),
     ("rtmpdump", "a second RTMP client"),
+    ("gstreamer1.0-tools", "another player and publisher"),
+    ("vlc-bin", "another player and RTSP server"),
+    ("vlc-plugin-base", "its protocols"),
+    ("rtsp-server-perl", "another RTSP server"),
+    ("openssl", "certificates for peers that speak TLS"),
+    ("glib-networking", "TLS for GStreamer"),
     ("nginx", "carries the RTMP server below"),
     (
         "libnginx-mod-rtmp",

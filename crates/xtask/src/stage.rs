@@ -33,18 +33,20 @@ pub(crate) struct Part {
 
 impl Stage {
     /// Starts and registers everything, and waits until both cameras give a picture. `addresses`
-    /// are those of the API and of playback.
-    pub(crate) fn set(binary: PathBuf, addresses: [String; 2]) -> anyhow::Result<Self> {
+    /// are those of the API, HTTP playback, RTMP and RTSP.
+    pub(crate) fn set(binary: PathBuf, addresses: [String; 4]) -> anyhow::Result<Self> {
         let gate = camera(Video::H264, Audio::Aac, "smpte")?;
         let yard = camera(Video::H265, Audio::G711a, "ball")?;
-        let [api, playback] = addresses;
+        let [api, playback, rtmp, rtsp] = addresses;
         let headworks = Headworks::up(
             Launch {
                 binary: Some(binary),
                 ..Launch::default()
             }
             .env("HEADWORKS__CONTROLLER__LISTEN", api)
-            .env("HEADWORKS__EDGE__HTTP_LISTEN", playback),
+            .env("HEADWORKS__EDGE__HTTP_LISTEN", playback)
+            .env("HEADWORKS__EDGE__RTMP_LISTEN", rtmp)
+            .env("HEADWORKS__EDGE__RTSP_LISTEN", rtsp),
         )?;
         let api = Api {
             url: headworks.api().to_owned(),
@@ -93,16 +95,16 @@ fn camera(video: Video, audio: Audio, pattern: &'static str) -> anyhow::Result<C
 }
 
 /// The ports that the documentation names, each unless it is taken.
-pub(crate) fn known_addresses() -> [String; 2] {
-    [8080, 8081].map(|port| match TcpListener::bind(("127.0.0.1", port)) {
+pub(crate) fn known_addresses() -> [String; 4] {
+    [8080, 8081, 1935, 8554].map(|port| match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => format!("127.0.0.1:{port}"),
         Err(_) => ANY.to_owned(),
     })
 }
 
 /// Free ports.
-pub(crate) fn any_addresses() -> [String; 2] {
-    [ANY, ANY].map(str::to_owned)
+pub(crate) fn any_addresses() -> [String; 4] {
+    [ANY; 4].map(str::to_owned)
 }
 
 const ANY: &str = "127.0.0.1:0";

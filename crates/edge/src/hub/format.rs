@@ -9,6 +9,7 @@ mod rtp;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use headworks_media::{TrackKind, VideoCodec};
 
 use super::{
@@ -143,6 +144,14 @@ impl Format {
             Self::Rtmp => rtmp::start(description),
             // Tables stand before each key frame.
             Self::Ts | Self::RtpInterleaved | Self::RtpUdp => Wire::default(),
+        }
+    }
+
+    /// What a viewer gets when nothing follows; it may be nothing.
+    pub(super) fn end(self) -> Bytes {
+        match self {
+            Self::Rtmp => headworks_rtmp::wire::end(),
+            _ => Bytes::new(),
         }
     }
 

@@ -68,7 +68,6 @@ pub(super) struct Group {
     at: Position,
     /// How long frames may wait for more.
     interval: Duration,
-    last_flush: Instant,
     /// How many viewers' sockets took no more.
     blocked: usize,
     /// True if a viewer can go on that was blocked.
@@ -78,7 +77,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(kind: Kind, link: Arc<Link>, around: &Surroundings, now: Instant) -> Self {
+    pub(super) fn new(kind: Kind, link: Arc<Link>, around: &Surroundings) -> Self {
         Self {
             interval: kind.format.flush(&around.config.flush),
             sent: around.counters.sent(kind.format),
@@ -86,7 +85,6 @@ impl Group {
             kind,
             link,
             viewers: Vec::new(),
-            last_flush: now,
             blocked: 0,
             unblocked: false,
         }
@@ -104,17 +102,17 @@ impl Group {
         self.serve(self.viewers.len() - 1, scratch, around, now);
     }
 
-    /// When what has come is to be written: now, or later to save writes.
+    /// When what has come is to be written: now, or later to save writes. Counted from the first
+    /// frame that waits: so it is never kept longer, and 50 ms hold two pictures of 25 a second.
     pub(super) fn due_at(&self, now: Instant) -> Instant {
         if self.link.is_urgent() {
             return now;
         }
-        self.last_flush + self.interval
+        now + self.interval
     }
 
     /// Writes what is new.
     pub(super) fn flush(&mut self, scratch: &mut Scratch, around: &Surroundings, now: Instant) {
-        self.last_flush = now;
         self.link.answer();
         let ended = self.kind.stream.has_ended().then_some(Leave::StreamEnded);
         let from = self.at;
@@ -296,6 +294,13 @@ impl Group {
         self.blocked = self.viewers.iter().filter(|viewer| viewer.blocked).count();
     }
 
+    /// Closes all viewers.
+    pub(super) fn close_all(&mut self, leave: Leave, around: &Surroundings) {
+        for index in (0..self.viewers.len()).rev() {
+            self.close(index, leave, around);
+        }
+    }
+
     fn close(&mut self, index: usize, leave: Leave, around: &Surroundings) {
         let viewer = self.viewers.swap_remove(index);
         around.viewers.fetch_sub(1, Ordering::Relaxed);
@@ -306,7 +311,7 @@ impl Group {
             reason = ?leave,
             "viewer closed"
         );
-        viewer.leave(leave);
+        viewer.leave(leave, &self.kind.format.end());
         if leave == Leave::Slow {
             around.counters.slow.inc();
         }

@@ -27,7 +27,7 @@ use super::{
     Config, Counters, NewViewer,
     group::{Group, Kind, Scratch, Surroundings},
     lock,
-    viewer::Viewer,
+    viewer::{Leave, Viewer},
 };
 
 /// New viewers that may wait for a shard; more wait in their connections.
@@ -169,7 +169,7 @@ impl Shard {
         loop {
             let next_flush = self.waiting.iter().map(|(_, at)| *at).min();
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.stop(),
                 () = bell.notify.notified() => self.answer_bell(),
                 () = wait_until(next_flush) => self.flush_waiting(),
                 () = poll_fn(|context| unblock(&mut self.groups, context)) => self.resume(),
@@ -192,7 +192,7 @@ impl Shard {
         let known = self.groups.iter().find(|(_, group)| group.kind == kind);
         let id = match known {
             Some((id, _)) => *id,
-            None => self.add_group(kind, now),
+            None => self.add_group(kind),
         };
         self.last_number += 1;
         let key = ViewerKey {
@@ -209,7 +209,7 @@ impl Shard {
         self.forget_empty();
     }
 
-    fn add_group(&mut self, kind: Kind, now: Instant) -> u64 {
+    fn add_group(&mut self, kind: Kind) -> u64 {
         self.last_number += 1;
         let link = Arc::new(Link {
             group: self.last_number,
@@ -218,7 +218,7 @@ impl Shard {
             bell: Arc::clone(&self.bell),
         });
         kind.stream.attach(Arc::clone(&link));
-        let group = Group::new(kind, link, &self.around, now);
+        let group = Group::new(kind, link, &self.around);
         self.groups.insert(self.last_number, group);
         self.last_number
     }
@@ -272,6 +272,14 @@ impl Shard {
         let now = self.clock.monotonic();
         for group in self.groups.values_mut() {
             group.check(&self.around, now);
+        }
+        self.forget_empty();
+    }
+
+    /// Closes everybody.
+    fn stop(&mut self) {
+        for group in self.groups.values_mut() {
+            group.close_all(Leave::Stopping, &self.around);
         }
         self.forget_empty();
     }

@@ -1,6 +1,11 @@
 //! One viewer: a socket, how far it has been served, and what is left of a broken-off write.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes};
 use nix::errno::Errno;
@@ -67,6 +72,8 @@ pub(crate) enum Leave {
     Changed,
     /// Its connection's task wanted it so.
     Asked,
+    /// The edge stops.
+    Stopping,
 }
 
 /// How a write went.
@@ -404,8 +411,13 @@ impl Viewer {
         gone.then_some(Leave::Gone)
     }
 
-    /// Tells its handle.
-    pub(super) fn leave(self, leave: Leave) {
+    /// Tells it `end`, if its socket takes that now and nothing is half written, and its handle.
+    pub(super) fn leave(self, leave: Leave, end: &Bytes) {
+        if leave != Leave::Gone && self.rest.is_empty() && !self.blocked && !end.is_empty() {
+            // A socket that is closed with unread input loses what was written last.
+            self.sink.discard_input();
+            let _ = self.sink.write(&[IoSlice::new(end)]);
+        }
         if let Some(control) = &self.control {
             control.left(leave);
         }

@@ -1,6 +1,6 @@
 //! The section `[edge.pull]` of the configuration.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
@@ -30,6 +30,8 @@ pub(crate) struct Config {
     /// When a publisher has been away for this long, its last pictures are forgotten.
     #[serde(with = "humantime_serde")]
     pub(crate) publisher_grace: Duration,
+    /// The directory below which files may be played; none if absent.
+    pub(crate) files: Option<PathBuf>,
     /// FFmpeg, which has a section of its own.
     #[serde(skip)]
     pub(crate) ffmpeg: ffmpeg::Config,
@@ -45,6 +47,7 @@ impl Default for Config {
             retry_max: Duration::from_secs(8),
             idle: Duration::from_secs(20),
             publisher_grace: Duration::from_secs(10),
+            files: None,
             ffmpeg: ffmpeg::Config::default(),
         }
     }

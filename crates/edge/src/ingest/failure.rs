@@ -21,6 +21,16 @@ pub(crate) enum Failure {
     Forbidden,
     #[error("404 from camera: no such path")]
     NoSuchPath,
+    #[error("camera has no such stream")]
+    NoSuchStream,
+    #[error("camera refuses: {0}")]
+    Rejected(String),
+    #[error("camera's certificate is not trusted: {0}; tls_verify = false takes any")]
+    Certificate(String),
+    #[error("answer is not FLV")]
+    NotFlv,
+    #[error("{0}")]
+    Url(String),
     #[error("{0} from camera: {1}")]
     Status(u16, String),
     #[error("camera has no video track")]
@@ -29,31 +39,32 @@ pub(crate) enum Failure {
     Codec(String),
     #[error("no video for {} s", .0.as_secs_f64())]
     NoVideo(Duration),
+    #[error("camera has ended the stream")]
+    Ended,
     #[error("camera closed the connection")]
     Closed,
-    #[error("the camera's certificate is not good: {0}; tls_verify = false takes any")]
-    Certificate(String),
     #[error("camera breaks the protocol: {0}")]
     Protocol(String),
+    #[error("{0}")]
+    Because(String),
     #[error("an internal error; the log says more")]
     Internal,
 }
 
-impl From<&io::Error> for Failure {
-    /// Why connecting, reading or writing failed.
-    fn from(error: &io::Error) -> Self {
+impl Failure {
+    /// What an error number of the operating system means.
+    pub(super) fn from_os(number: i32) -> Option<Self> {
         use io::ErrorKind as Kind;
-        match error.kind() {
-            Kind::ConnectionRefused => Self::Refused,
-            Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NetworkDown
-            | Kind::TimedOut => Self::Unreachable,
-            Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::BrokenPipe
-            | Kind::UnexpectedEof => Self::Closed,
-            _ => Self::Protocol(error.to_string()),
+        match io::Error::from_raw_os_error(number).kind() {
+            Kind::ConnectionRefused => Some(Self::Refused),
+            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
+                Some(Self::Unreachable)
+            }
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
+                Some(Self::Closed)
+            }
+            Kind::TimedOut => Some(Self::Unreachable),
+            _ => None,
         }
     }
 }
@@ -64,10 +75,11 @@ mod tests {
 
     #[test]
     fn errors_of_the_system_are_said_in_words() {
-        let words = |number| Failure::from(&io::Error::from_raw_os_error(number)).to_string();
-        assert_eq!(words(111), "connection refused");
-        assert_eq!(words(113), "no route to host");
-        assert_eq!(words(104), "camera closed the connection");
+        let words = |number| Failure::from_os(number).map(|failure| failure.to_string());
+        assert_eq!(words(111).as_deref(), Some("connection refused"));
+        assert_eq!(words(113).as_deref(), Some("no route to host"));
+        assert_eq!(words(104).as_deref(), Some("camera closed the connection"));
+        assert_eq!(words(22), None);
     }
 
     #[test]

@@ -59,6 +59,11 @@ impl Feed {
         self.publisher.stream()
     }
 
+    /// Tells the time of its sessions.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The camera has another name now.
     pub(super) fn rename(&mut self, camera_name: &str) {
         camera_name.clone_into(&mut self.camera_name);

@@ -33,7 +33,7 @@ pub(crate) use config::Config;
 pub(crate) use failure::Failure;
 pub(crate) use feed::Feed;
 pub(crate) use publish::{Candidate, Denied, Publication};
-pub(crate) use source::tls;
+pub(crate) use source::dial;
 pub(crate) use tags::Tags;
 
 use crate::{
@@ -132,12 +132,15 @@ impl Ingests {
             config: self.0.config.clone(),
             clock: self.0.clock.clone(),
             connects: Arc::clone(&self.0.connects),
+            ffmpeg: self.0.ffmpeg.clone(),
             seat: Arc::clone(&seat),
             desired: receiver,
         };
         let running = stop.clone();
         let work = async move {
-            running.run_until_cancelled(worker.run(feed)).await;
+            running
+                .run_until_cancelled(Box::pin(worker.run(feed)))
+                .await;
         };
         self.0.tasks.spawn("camera pull", work);
         let slot = Slot {

@@ -1,8 +1,8 @@
 //! Published cameras: who may publish, and one publisher at a time.
 //!
-//! A slot of a published camera has a [`Seat`]. Its worker leaves the [`Feed`] there; a connection
-//! whose stream key is good takes it as a [`Publication`] and gives it back when it ends. The
-//! stream stays meanwhile, so a publisher that drops and returns costs viewers nothing.
+//! A slot of a published camera has a [`Seat`]. Its worker leaves the [`Feed`](super::Feed) there;
+//! a connection whose stream key is good takes it as a [`Publication`] and gives it back when it
+//! ends. The stream stays meanwhile, so a publisher that drops and returns costs viewers nothing.
 //!
 //! Keys are checked against digests that came with the desired state: publishing needs no
 //! controller.

@@ -1,41 +1,106 @@
 //! The protocols by which cameras are pulled: one session each, from connecting to its end.
 
+pub(crate) mod dial;
+mod file;
+mod flv;
+mod hls;
+mod rtmp;
 mod rtsp;
-pub(crate) mod tls;
+mod transport;
 
-use headworks_bootstrap::Clock;
-use headworks_types::CameraSource;
+use headworks_types::{CameraSource, PullProtocol};
 use tokio::sync::Semaphore;
 
 use super::{Config, Feed, Job, failure::Failure};
+use crate::ffmpeg::Ffmpeg;
 
 /// Runs one session with the camera; returns why it has ended. `connects` limits how many connect
 /// at once.
 pub(super) async fn run(
     config: &Config,
-    clock: &Clock,
     connects: &Semaphore,
+    ffmpeg: &Ffmpeg,
     job: &Job,
     feed: &mut Feed,
 ) -> Failure {
-    match &job.work.source {
-        CameraSource::Pull {
-            url,
-            transport,
-            tls_verify,
-            ..
-        } => {
+    let CameraSource::Pull {
+        url,
+        transport,
+        format,
+        tls_verify,
+    } = &job.work.source
+    else {
+        return other(config, ffmpeg, &job.work.source, feed).await;
+    };
+    let (transport, tls_verify) = (*transport, *tls_verify);
+    let credentials = job.work.credentials.as_ref();
+    // Futures that are large and rare are boxed: other cameras need not have room for them.
+    match PullProtocol::new(url, *format) {
+        Some(PullProtocol::Rtsp) => {
             let session = rtsp::Session {
                 config,
-                clock,
+                clock: &feed.clock().clone(),
                 connects,
                 url,
-                transport: *transport,
-                tls_verify: *tls_verify,
-                credentials: job.work.credentials.as_ref(),
+                transport,
+                tls_verify,
+                credentials,
             };
             session.run(feed).await
         }
-        CameraSource::Publish | CameraSource::File { .. } => Failure::Internal,
+        Some(PullProtocol::Rtmp) => {
+            let session = rtmp::Session {
+                config,
+                connects,
+                url,
+                tls_verify,
+                credentials,
+            };
+            session.run(feed).await
+        }
+        Some(PullProtocol::HttpFlv) => {
+            let session = flv::Session {
+                config,
+                connects,
+                url,
+                tls_verify,
+                credentials,
+            };
+            session.run(feed).await
+        }
+        Some(PullProtocol::Hls) => {
+            let session = hls::Session {
+                config,
+                clock: &feed.clock().clone(),
+                connects,
+                ffmpeg,
+                url,
+                tls_verify,
+                credentials,
+            };
+            Box::pin(session.run(feed)).await
+        }
+        None => Failure::Internal,
+    }
+}
+
+/// What is not behind a URL.
+async fn other(
+    config: &Config,
+    ffmpeg: &Ffmpeg,
+    source: &CameraSource,
+    feed: &mut Feed,
+) -> Failure {
+    match source {
+        CameraSource::File { path } => {
+            let session = file::Session {
+                config,
+                ffmpeg,
+                path,
+            };
+            Box::pin(session.run(feed)).await
+        }
+        // A published camera has a seat, and a pulled one was handled before.
+        CameraSource::Publish | CameraSource::Pull { .. } => Failure::Internal,
     }
 }

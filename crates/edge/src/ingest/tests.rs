@@ -1,6 +1,8 @@
 //! Ingests of real cameras, judged by FFmpeg at the end of the whole media path.
 
 mod cost;
+mod file;
+mod hls;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ use tokio::{
 use super::{Config, Feed, Job, failure::Failure, publish::Seat, source};
 use crate::{
     backoff::{self, Backoff},
+    ffmpeg::Ffmpeg,
     hub::Stream,
 };
 
@@ -23,6 +24,7 @@ pub(super) struct Worker {
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) connects: Arc<Semaphore>,
+    pub(super) ffmpeg: Ffmpeg,
     /// Where the feed is left for publishers.
     pub(super) seat: Arc<Seat>,
     pub(super) desired: watch::Receiver<Arc<Job>>,
@@ -125,8 +127,8 @@ impl Worker {
         // A depacketizer that panics over garbage must not end the camera.
         let run = AssertUnwindSafe(source::run(
             &self.config,
-            &self.clock,
             &self.connects,
+            &self.ffmpeg,
             job,
             feed,
         ));

@@ -49,7 +49,7 @@ fn reason(text: Option<&str>) -> String {
 impl From<&io::Error> for Failure {
     /// Why connecting, reading or writing failed.
     fn from(error: &io::Error) -> Self {
-        ingest::Failure::from(error).into()
+        ingest::Failure::of(error).into()
     }
 }
 

@@ -23,7 +23,7 @@ use tokio_util::{either::Either, io::poll_read_buf};
 use url::{Host, Url};
 
 use super::{board::Board, failure::Failure, fence::Permit};
-use crate::ingest::tls;
+use crate::ingest::dial;
 
 /// Slices in one write.
 const MOST_SLICES: usize = 32;
@@ -93,7 +93,8 @@ impl Link {
         let peer = tcp.peer_addr().map_err(failure)?;
         let _ = tcp.set_nodelay(true);
         let stream = if url.scheme().ends_with('s') {
-            Either::Right(Box::new(tls::connect(tcp, url, tls_verify).await?))
+            let host = url.host_str().unwrap_or_default();
+            Either::Right(Box::new(dial::tls(tcp, host, tls_verify).await?))
         } else {
             Either::Left(tcp)
         };

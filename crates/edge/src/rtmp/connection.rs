@@ -13,15 +13,18 @@ use tokio::{
 };
 
 use crate::{
-    socket::{Incoming, Socket},
+    socket::{Incoming, Socket, make_room},
     visitors::Place,
 };
 
-/// Read at once; key frames have more, sound has less.
-const READ: usize = 64 << 10;
-
 /// A client that takes an answer no sooner is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A publisher that is silent for [`PING_AFTER`] is asked whether it lives, and given up after
+/// [`SILENT`]: an encoder whose network has changed comes back by another connection, and finds
+/// its place taken until then.
+const PING_AFTER: Duration = Duration::from_secs(3);
+const SILENT: Duration = Duration::from_secs(8);
 
 /// How long somebody who was turned away may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
@@ -57,7 +60,12 @@ impl Connection {
     ) -> Self {
         let now = clock.monotonic().into_std();
         let seed = rand::rng().random();
-        let mut server = Server::new(now, ServerConfig::default(), seed);
+        let config = ServerConfig {
+            ping_after: PING_AFTER,
+            silent_within: SILENT,
+            ..ServerConfig::default()
+        };
+        let mut server = Server::new(now, config, seed);
         server.handle_input(now, first.freeze());
         Self {
             socket: incoming.socket,
@@ -107,7 +115,7 @@ impl Connection {
     /// Waits for bytes of the client, or for the engine's deadline. Losing the future loses
     /// nothing.
     pub(super) async fn wait(&mut self, deadline: Option<Instant>) {
-        self.buffer.reserve(READ);
+        make_room(&mut self.buffer);
         let due = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -168,7 +176,7 @@ impl Connection {
         if *why == Closed::Local && !self.is_deaf {
             let rest = async {
                 self.socket.shutdown().await?;
-                self.buffer.reserve(READ);
+                make_room(&mut self.buffer);
                 while self.socket.read_buf(&mut self.buffer).await? > 0 {
                     self.buffer.clear();
                 }

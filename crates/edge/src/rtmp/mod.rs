@@ -11,27 +11,16 @@ mod publish;
 mod tests;
 mod tunnel;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_rtmp::{Event, Refusal, code};
 use headworks_types::{CameraId, PublishProtocol};
-use tokio::{
-    io::AsyncReadExt as _,
-    net::{TcpListener, TcpStream},
-    sync::OwnedSemaphorePermit,
-    time::timeout,
-};
-use tokio_util::either::Either;
+use tokio::{io::AsyncReadExt as _, net::TcpListener, time::timeout};
 
 use crate::{
-    access::Access,
-    hub::Hub,
-    ingest::Ingests,
-    socket::Incoming,
-    tls::Acceptor,
-    visitors::{Place, Visitors},
+    access::Access, hub::Hub, ingest::Ingests, socket::Incoming, tls::Acceptor, visitors::Visitors,
 };
 use connection::Connection;
 use tunnel::Tunnels;
@@ -83,7 +72,8 @@ impl Rtmp {
         let drive = move |socket, place| {
             let (rtmp, tls) = (rtmp.clone(), tls.clone());
             async move {
-                let Some(incoming) = rtmp.welcome(socket, place, tls.as_ref()).await else {
+                let welcome = Incoming::welcome(socket, place, &rtmp.visitors, tls.as_ref());
+                let Some(Some(incoming)) = rtmp.until_stop(welcome).await else {
                     return;
                 };
                 let protocol = match tls {
@@ -94,35 +84,6 @@ impl Rtmp {
             }
         };
         headworks_bootstrap::accept(listener, MAX_CONNECTIONS, &self.tasks, drive);
-    }
-
-    /// `None` for one that has gone already, or that has enough connections.
-    async fn welcome(
-        &self,
-        socket: TcpStream,
-        place: OwnedSemaphorePermit,
-        tls: Option<&Acceptor>,
-    ) -> Option<Incoming> {
-        let peer = socket.peer_addr().ok()?;
-        let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let Some(visit) = self.visitors.enter(address.ip()) else {
-            tracing::debug!(%address, "RTMP connection refused: its address has too many");
-            return None;
-        };
-        let socket = match tls {
-            None => Either::Left(socket),
-            Some(tls) => {
-                let accepted = self.until_stop(tls.accept(socket)).await?;
-                let plain = accepted
-                    .inspect_err(|error| tracing::debug!(%address, %error, "TLS handshake failed"));
-                Either::Right(plain.ok()?.socket)
-            }
-        };
-        Some(Incoming {
-            socket,
-            address,
-            place: Place::new(place, visit),
-        })
     }
 
     /// Serves one client that comes by `protocol`, or by its form over HTTP.

@@ -69,6 +69,12 @@ impl Default for Tunnels {
 }
 
 impl Tunnels {
+    /// Of the sessions that are open.
+    #[cfg(test)]
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.open().keys().cloned().collect()
+    }
+
     fn find(&self, id: &str) -> Option<Arc<Tunnel>> {
         self.open().get(id).cloned()
     }
@@ -157,6 +163,8 @@ pub(super) async fn serve(
     let (read, write) = split(incoming.socket);
     let socket = tokio::io::join(io::Cursor::new(first).chain(read), write);
     let served = http1::Builder::new()
+        // librtmp looks for `Content-Length` as it is written here.
+        .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST)
         .serve_connection(TokioIo::new(socket), service)

@@ -68,16 +68,6 @@ struct Viewer {
     has_socket: bool,
 }
 
-/// What a client's connection has to say.
-pub(super) enum Heard {
-    /// Something has happened.
-    Event(Event),
-    /// Nothing more for the moment; [`Connection::wait`] comes next.
-    Nothing,
-    /// It is over, and why.
-    Over(String),
-}
-
 /// A socket that one task reads and another may write.
 enum Duplex {
     Tcp(Arc<TcpStream>),
@@ -142,18 +132,16 @@ impl Connection {
         }
     }
 
-    /// Writes what the engine wants, up to the next event.
-    pub(super) async fn poll(&mut self) -> Heard {
+    /// Writes what the engine wants, up to the next event. `None`: nothing more for the moment, and
+    /// [`Self::wait`] comes next. Fails when the connection is over, and says why.
+    pub(super) async fn poll(&mut self) -> Result<Option<Event>, String> {
         loop {
             match self.server.poll_output() {
                 Output::Send(bytes) => self.write(bytes).await,
-                Output::Event(event) => return Heard::Event(event),
+                Output::Event(event) => return Ok(Some(event)),
                 Output::Wait(deadline) => {
                     self.deadline = deadline.map(Instant::from_std);
-                    return match self.over.take() {
-                        Some(why) => Heard::Over(why),
-                        None => Heard::Nothing,
-                    };
+                    return self.over.take().map_or(Ok(None), Err);
                 }
             }
         }

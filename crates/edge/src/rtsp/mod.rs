@@ -23,12 +23,12 @@ use headworks_rtsp::{
 };
 use headworks_types::CameraId;
 use rand::RngExt as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     access::Access, hub::Hub, ingest::Ingests, socket::Incoming, tls::Acceptor, visitors::Visitors,
 };
-use connection::{Connection, Heard};
+use connection::Connection;
 pub(crate) use datagrams::Datagrams;
 
 /// Connections at once, players included; more wait in the kernel's queue.
@@ -36,6 +36,12 @@ const MAX_CONNECTIONS: usize = 20_000;
 
 /// How long a nonce of Digest would live; we ask for Basic only.
 const NONCES: Duration = Duration::from_secs(300);
+
+/// How long who takes nothing is waited for to take a goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Why everything ends at the end.
+const STOPS: &str = "this edge stops";
 
 /// RTSP of an edge. Clones are the same.
 #[derive(Clone)]
@@ -108,15 +114,10 @@ impl Rtsp {
         let drive = move |socket, place| {
             let (rtsp, tls) = (rtsp.clone(), tls.clone());
             async move {
-                let stop = rtsp.0.tasks.token();
-                let visitors = &rtsp.0.visitors;
-                let serve = async {
-                    let welcome = Incoming::welcome(socket, place, visitors, tls.as_ref());
-                    if let Some(incoming) = welcome.await {
-                        rtsp.drive(incoming).await;
-                    }
-                };
-                stop.run_until_cancelled(serve).await;
+                let welcome = Incoming::welcome(socket, place, &rtsp.0.visitors, tls.as_ref());
+                if let Some(Some(incoming)) = rtsp.until_stop(welcome).await {
+                    rtsp.drive(incoming).await;
+                }
             }
         };
         headworks_bootstrap::accept(listener, MAX_CONNECTIONS, &self.0.tasks, drive);
@@ -127,19 +128,35 @@ impl Rtsp {
         let mut connection = Connection::new(incoming, &self.0.realm, self.0.clock.clone());
         let mut role = Role::Nobody;
         let why = loop {
-            let end = match connection.poll().await {
-                Heard::Event(event) => self.take(event, &mut connection, &mut role).await,
-                Heard::Nothing => self.wait(&mut connection, &mut role).await,
-                Heard::Over(why) => ends(why),
-            };
-            if let ControlFlow::Break(why) = end {
-                break why;
+            let step = self.step(&mut connection, &mut role);
+            match self.until_stop(step).await {
+                Some(ControlFlow::Continue(())) => {}
+                Some(ControlFlow::Break(why)) => break why,
+                None => break STOPS.to_owned(),
             }
         };
         tracing::debug!(address = %connection.address(), reason = why, "RTSP connection ended");
-        if let Role::Publisher(publish) = role {
-            publish.leave(&why);
+        match role {
+            Role::Publisher(publish) => publish.leave(&why),
+            Role::Viewer(watch) => {
+                connection.end_viewer().await;
+                let _ = timeout(GOODBYE, watch.say_goodbye(self, &mut connection)).await;
+            }
+            Role::Nobody => {}
         }
+    }
+
+    async fn step(&self, connection: &mut Connection, role: &mut Role) -> End {
+        match connection.poll().await {
+            Ok(Some(event)) => self.take(event, connection, role).await,
+            Ok(None) => self.wait(connection, role).await,
+            Err(why) => ends(why),
+        }
+    }
+
+    /// `None` if the edge stops before.
+    async fn until_stop<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.0.tasks.token().run_until_cancelled(future).await
     }
 
     async fn take(&self, event: Event, connection: &mut Connection, role: &mut Role) -> End {
@@ -192,7 +209,7 @@ impl Rtsp {
                 connection.wait().await;
                 GOES_ON
             }
-            Role::Viewer(watch) => watch.wait(self, connection).await,
+            Role::Viewer(watch) => watch.wait(connection).await,
             Role::Publisher(publish) => publish.wait(connection, &self.0.clock).await,
         }
     }

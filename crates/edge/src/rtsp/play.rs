@@ -309,7 +309,7 @@ impl Watch {
     }
 
     /// Waits for the client, its reports, or the hub.
-    pub(super) async fn wait(&mut self, rtsp: &Rtsp, connection: &mut Connection) -> End {
+    pub(super) async fn wait(&mut self, connection: &mut Connection) -> End {
         let heard = tokio::select! {
             leave = connection.viewer_left() => Err(leave),
             _ = self.reports.1.recv() => Ok(true),
@@ -320,7 +320,6 @@ impl Watch {
             Ok(false) => connection.take_in().await,
             Err(leave) => {
                 connection.forget_viewer();
-                self.say_goodbye(rtsp, connection).await;
                 return ends(words(leave));
             }
         }
@@ -328,7 +327,7 @@ impl Watch {
     }
 
     /// Says in RTCP that nothing follows (RFC 3550 §6.6).
-    async fn say_goodbye(&self, rtsp: &Rtsp, connection: &mut Connection) {
+    pub(super) async fn say_goodbye(&self, rtsp: &Rtsp, connection: &mut Connection) {
         for track in &self.tracks {
             let bye = rtcp::bye(track.ssrc, "headworks");
             if let (Some(peer), Some(datagrams)) = (&track.peer, &rtsp.0.datagrams) {
@@ -348,5 +347,6 @@ fn words(leave: Leave) -> &'static str {
         Leave::StreamEnded => "the camera is no longer here",
         Leave::Changed => "the camera's codecs have changed",
         Leave::Asked => "it stopped",
+        Leave::Stopping => super::STOPS,
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headworks_bootstrap::Clock;
 use headworks_rtp::window::Limits;
 use headworks_rtsp::{
-    Packet,
+    Packet, Server,
     message::frame_header,
     sdp::Description,
     server::{Asked, Grant, Offer, Setup},
@@ -79,7 +79,7 @@ pub(super) async fn announce(
     match admit(rtsp, connection, asked, description).await {
         Ok(publish) => {
             *role = Role::Publisher(Box::new(publish));
-            connection.act(|server, now| server.accept_announce(now));
+            connection.act(Server::accept_announce);
         }
         Err(refusal) => connection.refuse(&refusal),
     }
@@ -208,7 +208,7 @@ impl Publish {
         };
         let feed = self.publication.feed();
         self.reception = Some(Reception::new(&self.chosen, limits, &[], feed));
-        connection.act(|server, now| server.accept_record(now));
+        connection.act(Server::accept_record);
         GOES_ON
     }
 

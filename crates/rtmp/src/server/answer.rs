@@ -8,7 +8,7 @@ use super::{Asked, Server, State};
 use crate::{
     Closed, MediaKind, Refusal,
     amf::{self, Value},
-    command::{command, information},
+    command::{command, information, status},
     wire::{self, STREAM},
 };
 
@@ -61,13 +61,7 @@ impl Server {
     pub fn finish_play(&mut self, now: Instant) {
         self.now = now;
         if self.state == State::Playing {
-            self.link.send_stream_eof(STREAM);
-            self.status(
-                "status",
-                "NetStream.Play.UnpublishNotify",
-                "The stream has ended.",
-            );
-            self.status("status", "NetStream.Play.Stop", "Stopped playing.");
+            self.link.send(wire::end());
         }
         self.close(Closed::Local);
     }
@@ -96,9 +90,7 @@ impl Server {
     }
 
     fn status(&mut self, level: &str, code: &str, description: &str) {
-        let status = information(level, code, description);
-        let arguments = [Value::Null, status];
-        self.link.send(command(STREAM, "onStatus", 0.0, &arguments));
+        self.link.send(status(level, code, description));
     }
 }
 

@@ -92,7 +92,7 @@ impl Client {
     /// Starts on the plan. A session that was begun with another transport is given up first.
     pub(super) fn begin_setup(&mut self, now: Instant) {
         self.tracks.clear();
-        if self.session.is_some() {
+        if std::mem::take(&mut self.begun) {
             let request = Request::new(Method::Teardown, self.aggregate.clone());
             self.step = Step::Reset;
             self.ask(now, request);
@@ -127,6 +127,7 @@ impl Client {
         let Some(&(track, via)) = self.plan.get(at) else {
             return Ok(());
         };
+        self.begun = true;
         let header = response.headers.get("Transport");
         let told = header.and_then(|header| Transport::parse(header).into_iter().next());
         let path = match (via, &told) {

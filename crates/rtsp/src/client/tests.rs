@@ -384,6 +384,21 @@ fn the_first_session_identifier_stays() {
     assert_eq!(header(talk.last(), "Session"), Some("first one"));
 }
 
+/// rtsp-server-perl: names a session in its first answer, and knows no TEARDOWN before SETUP.
+#[test]
+fn a_session_that_nobody_has_begun_is_not_given_up() {
+    let mut talk = Talk::new("rtsp://cam/live");
+    talk.hear("RTSP/1.0 200 OK\nCSeq: 1\nSession: 9\n\n")
+        .unwrap();
+    let length = SDP.len();
+    let head = format!("RTSP/1.0 200 OK\nCSeq: 2\nSession: 9\nContent-Length: {length}\n\n");
+    talk.hear(&head).unwrap();
+    talk.client.handle_input(talk.now, SDP.as_bytes()).unwrap();
+    talk.drain();
+    assert!(talk.last().starts_with("SETUP "), "{}", talk.last());
+    assert_eq!(header(talk.last(), "Session"), Some("9"));
+}
+
 /// A Tapo: says SET_PARAMETER in Public, refuses with 400 and the CSeq before. Others: no CSeq,
 /// 401, 454, 551, an answer that nobody asked for, or none at all.
 #[test]

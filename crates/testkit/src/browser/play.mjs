@@ -35,6 +35,21 @@ const players = {
       return () => ({ latency: hls.latency, parts, segments, updates });
     },
   },
+  // FLV over HTTP, or in a WebSocket: the URL decides.
+  mpegts: {
+    script: "node_modules/mpegts.js/dist/mpegts.js",
+    start: (video, url, config, report) => {
+      const source = { type: "flv", isLive: true, url };
+      const player = mpegts.createPlayer(source, { enableWorker: false, ...config });
+      player.on(mpegts.Events.ERROR, (type, detail, info) =>
+        report(`${type}: ${detail}: ${info?.msg ?? ""}`),
+      );
+      player.attachMediaElement(video);
+      player.load();
+      player.play();
+      return () => ({});
+    },
+  },
 };
 
 const player = players[options.kind];

@@ -13,7 +13,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 ROLE = "viewer"
 
@@ -62,9 +62,15 @@ def audio(o):
 
 
 def guard(server, factory, o):
-    if o["auth"] is None:
+    if o["auth"] is None and o["certificate"] is None:
         return
     auth = GstRtspServer.RTSPAuth()
+    if o["certificate"] is not None:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(o["certificate"]))
+    if o["auth"] is None:
+        admit_everybody(auth, factory)
+        server.set_auth(auth)
+        return
     token = GstRtspServer.RTSPToken()
     token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, ROLE)
     name, password = o["username"], o["password"]
@@ -75,6 +81,17 @@ def guard(server, factory, o):
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
         auth.add_basic(GstRtspServer.RTSPAuth.make_basic(name, password), token)
     server.set_auth(auth)
+    admit_role(factory)
+
+
+def admit_everybody(auth, factory):
+    token = GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, ROLE)
+    auth.set_default_token(token)
+    admit_role(factory)
+
+
+def admit_role(factory):
     factory.add_role_from_structure(
         Gst.Structure.new_from_string(
             f"{ROLE}, media.factory.access=(boolean)true, media.factory.construct=(boolean)true"
@@ -108,7 +125,7 @@ def main():
     o = json.loads(sys.argv[1])
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(f"( {video(o)} {audio(o)} )")
+    factory.set_launch(f"( {o['launch'] or video(o) + ' ' + audio(o)} )")
     factory.set_shared(True)
     if o["transport"]:
         factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, o["transport"]))

@@ -52,14 +52,20 @@ fn pictures(list: &mut CheckList, stage: &Stage) -> anyhow::Result<()> {
     list.check("gate, FLV: H.264 and AAC (ffprobe)", || {
         judged(&judge::probe(&gate.flv, SECONDS)?, ["h264", "aac"])
     })?;
-    list.check("yard, HLS: H.265 (FFmpeg)", || {
-        judged(&judge::decode(&yard.hls, SECONDS)?, ["hevc"])
+    list.check("gate, RTMP: H.264 and AAC (FFmpeg)", || {
+        judged(&judge::decode(&gate.rtmp, SECONDS)?, ["h264", "aac"])
     })?;
-    list.check("yard, FLV: H.265 and G.711 (newer FFmpeg)", || {
-        judged(
-            &judge::decode_modern(&yard.flv, SECONDS)?,
-            ["hevc", "pcm_alaw"],
-        )
+    list.check("gate, RTSP: H.264 and AAC (FFmpeg)", || {
+        judged(&judge::decode(&gate.rtsp, SECONDS)?, ["h264", "aac"])
+    })?;
+    list.check("yard, HLS: H.265, and AAC made of G.711 (FFmpeg)", || {
+        judged(&judge::decode(&yard.hls, SECONDS)?, ["hevc", "aac"])
+    })?;
+    list.check("yard, FLV: H.265 and the same AAC (newer FFmpeg)", || {
+        judged(&judge::decode_modern(&yard.flv, SECONDS)?, ["hevc", "aac"])
+    })?;
+    list.check("yard, RTSP: H.265 and its own G.711 (FFmpeg)", || {
+        judged(&judge::decode(&yard.rtsp, SECONDS)?, ["hevc", "pcm_alaw"])
     })
 }
 

@@ -137,16 +137,16 @@ impl Sound {
                 Err(mpsc::error::TryRecvError::Disconnected) => self.running = None,
             }
         }
-        if self.running.is_none() && *publisher.stream().aac_demand().borrow() > 0 {
-            self.start(publisher);
+        if self.running.is_none()
+            && let Some(sound) = &self.own
+            && *publisher.stream().aac_demand().borrow() > 0
+        {
+            self.start(sound.clone(), publisher);
         }
         self.trouble != before
     }
 
-    fn start(&mut self, publisher: &Publisher) {
-        let Some(sound) = self.own.clone() else {
-            return;
-        };
+    fn start(&mut self, sound: AudioParameters, publisher: &Publisher) {
         let stream = publisher.stream();
         let past = past(&sound, publisher.buffered_sound());
         let newest = past.last().map(|packet| packet.stamp);

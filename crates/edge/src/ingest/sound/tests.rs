@@ -139,7 +139,8 @@ async fn sound_plays_when_the_camera_has_played_it_also_behind_a_gap() {
         }
         // The first viewer comes late, and hears what is buffered.
         let _viewer = world.watch();
-        world.aac_until(START + 80 * 960).await;
+        let aac = world.aac_until(START + 80 * 960).await;
+        assert!(aac[0].0 - START < 2 * FRAME, "from the beginning");
         // A second is missing, and it gets loud 200 ms behind it.
         for index in 150..250 {
             world.packet(index, law, (160..170).contains(&index));

@@ -92,13 +92,14 @@ impl Session<'_> {
                 return Failure::Internal;
             };
             let limit = self.config.connect_timeout;
-            match timeout(limit, self.connect()).await {
+            // TLS needs much room, and only here.
+            match timeout(limit, Box::pin(self.connect())).await {
                 Ok(connected) => connected,
                 Err(_) => Err(Failure::Timeout(limit)),
             }
         };
         match connected {
-            Ok(playing) => self.receive(*playing, feed).await,
+            Ok(playing) => self.receive(playing, feed).await,
             Err(failure) => failure,
         }
     }
@@ -167,30 +168,27 @@ impl Session<'_> {
         }
     }
 
-    async fn receive(&self, playing: Playing, feed: &mut Feed) -> Failure {
+    async fn receive(&self, mut playing: Box<Playing>, feed: &mut Feed) -> Failure {
         let Playing {
-            mut connection,
+            connection,
             chosen,
-            mut ways,
+            ways,
             starts,
             early,
-        } = playing;
+        } = &mut *playing;
         feed.begin(ways.remark());
         let limits = match ways.datagrams {
             Some(_) => Limits::DATAGRAMS,
             None => Limits::STREAM,
         };
-        let mut reception = Reception::new(&chosen, limits, &starts, feed);
+        let mut reception = Reception::new(chosen, limits, starts, feed);
         let now = self.clock.monotonic().into_std();
-        for Came { track, kind, data } in early {
+        for Came { track, kind, data } in std::mem::take(early) {
             reception.packet(now, track, kind, &data);
         }
         ways.open_paths().await;
         let failure = loop {
-            if let Err(failure) = self
-                .turn(&mut connection, &mut ways, &mut reception, feed)
-                .await
-            {
+            if let Err(failure) = self.turn(connection, ways, &mut reception, feed).await {
                 break failure;
             }
         };

@@ -3,11 +3,12 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    process::Command,
     time::Duration,
 };
 
-use headworks_testkit::{Player, tool, wait_until};
-use headworks_types::OnConflict;
+use headworks_testkit::{Player, Process, Signal, tool, wait_until};
+use headworks_types::{OnConflict, edge::SlotReport};
 
 use super::world::{AAC, H264, KEY, LIMIT, World, last_words, publish, stream_key};
 
@@ -118,10 +119,22 @@ fn everybody_is_told_when_the_edge_stops() {
     world.wait_for_live(&mut publisher);
     let mut player = Player::start(&world.play_url("rtmp")).expect("starts");
     player.wait_for_pictures(5, LIMIT).expect("plays");
+    let mut command = Command::new("rtmpdump");
+    let url = world.play_url("rtmp");
+    command.args(["--live", "--verbose", "--rtmp", &url, "--flv", "/dev/null"]);
+    let other = Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts");
+    let both = |report: &SlotReport| report.viewers == 2;
+    world.wait_for("the other player", both);
+    wait_until("it plays", LIMIT, || {
+        other.tail().contains("NetStream.Play.Start").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {}", other.tail()));
     world.stop();
     let said = last_words(publisher);
     assert!(said.contains("this edge stops"), "{said}");
     player.wait_for(LIMIT, |seen| seen.ended).expect("ends");
+    let said = last_words(other);
+    assert!(said.contains("NetStream.Play.UnpublishNotify"), "{said}");
 }
 
 #[test]

@@ -51,6 +51,18 @@ impl World {
     }
 
     pub(super) fn with(connections_per_address: usize) -> Self {
+        Self::build(
+            connections_per_address,
+            ingest::Config::default().video_timeout,
+        )
+    }
+
+    /// Waits for pictures for a second only.
+    pub(super) fn impatient() -> Self {
+        Self::build(2000, Duration::from_secs(1))
+    }
+
+    fn build(connections_per_address: usize, video_timeout: Duration) -> Self {
         let runtime = Runtime::new().expect("starts");
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let entered = runtime.enter();
@@ -58,6 +70,7 @@ impl World {
         let config = ingest::Config {
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_millis(200),
+            video_timeout,
             ..ingest::Config::default()
         };
         let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());

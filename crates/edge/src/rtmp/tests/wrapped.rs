@@ -19,13 +19,12 @@ fn tls_and_http_carry_publishers_and_players() {
         let mut publisher = publish(tool::FFMPEG, &[H264, AAC], &world.publish_url(scheme));
         let report = world.wait_for_live(&mut publisher);
         assert_eq!(report.publisher.map(|who| who.protocol), Some(protocol));
-        let decode = |url: &str| {
-            let seen = judge::decode(url, 2).unwrap_or_else(|error| panic!("{scheme}: {error:#}"));
+        let decode = |scheme| {
+            let seen = judge::decode(&world.play_url(scheme), 2);
+            let seen = seen.unwrap_or_else(|error| panic!("{scheme}: {error:#}"));
             clean(&seen, &["h264", "aac"]);
         };
-        all(&[&|| decode(&world.play_url(scheme)), &|| {
-            decode(&world.play_url("rtmp"))
-        }]);
+        all(&[&|| decode(scheme), &|| decode("rtmp")]);
         world.stop();
     }
 }

@@ -18,15 +18,15 @@ use headworks_types::Transport;
 use rand::RngExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
-use url::{Host, Url};
+use url::Url;
 
 use super::Session;
-use crate::ingest::{failure::Failure, source::tls};
+use crate::ingest::{failure::Failure, source::dial};
 
 /// Read at once; the key frames of large pictures have more.
 const READ: usize = 64 << 10;
@@ -50,20 +50,22 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn open(session: &Session<'_>, url: &Url) -> Result<Self, Failure> {
-        let tcp = connect(url).await?;
-        let failure = |error: io::Error| Failure::from(&error);
+        let (is_secure, usual_port) = match url.scheme() {
+            "rtsps" => (true, RTSPS_PORT),
+            _ => (false, RTSP_PORT),
+        };
+        let host = url.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let tcp = dial::tcp(host, url.port().unwrap_or(usual_port)).await?;
+        let failure = |error: io::Error| Failure::of(&error);
         let (local, peer) = (
             tcp.local_addr().map_err(failure)?,
             tcp.peer_addr().map_err(failure)?,
         );
-        // Requests are small, and so are reports.
-        let _ = tcp.set_nodelay(true);
-        let stream = match url.scheme() {
-            "rtsps" => {
-                let tls = tls::connect(tcp, url, session.tls_verify).await?;
-                Either::Right(Box::new(tls))
-            }
-            _ => Either::Left(tcp),
+        let stream = if is_secure {
+            Either::Right(Box::new(dial::tls(tcp, host, session.tls_verify).await?))
+        } else {
+            Either::Left(tcp)
         };
         let config = client::Config {
             url: url.clone(),
@@ -152,7 +154,7 @@ impl Connection {
             None => self.client.handle_timeout(now)?,
             Some(Ok(0)) => self.client.handle_close(now)?,
             Some(Ok(_)) => self.client.handle_input(now, &self.buffer)?,
-            Some(Err(error)) => return Err(Failure::from(&error)),
+            Some(Err(error)) => return Err(Failure::of(&error)),
         }
         Ok(self.buffer.len() >= READ / 2)
     }
@@ -164,7 +166,7 @@ impl Connection {
             self.stream.flush().await
         };
         match timeout(WRITE_WITHIN, write).await {
-            Ok(written) => written.map_err(|error| Failure::from(&error)),
+            Ok(written) => written.map_err(|error| Failure::of(&error)),
             Err(_) => Err(Failure::Timeout(WRITE_WITHIN)),
         }
     }
@@ -185,30 +187,6 @@ impl Drop for Connection {
             }
         }
     }
-}
-
-/// Connects to the first address that answers.
-async fn connect(url: &Url) -> Result<TcpStream, Failure> {
-    let usual = match url.scheme() {
-        "rtsps" => RTSPS_PORT,
-        _ => RTSP_PORT,
-    };
-    let port = url.port().unwrap_or(usual);
-    let host = match url.host() {
-        Some(Host::Ipv6(address)) => address.to_string(),
-        _ => url.host_str().unwrap_or_default().to_owned(),
-    };
-    let addresses = lookup_host((host, port))
-        .await
-        .map_err(|_| Failure::Unresolved)?;
-    let mut last = Failure::Unresolved;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Failure::from(&error),
-        }
-    }
-    Err(last)
 }
 
 impl From<client::Error> for Failure {
