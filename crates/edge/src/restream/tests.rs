@@ -67,10 +67,10 @@ struct World {
 impl World {
     fn new() -> Self {
         let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
-        Self::with(clock, hub::Config::default(), Config::default())
+        Self::with(clock, hub::Config::default(), &Config::default())
     }
 
-    fn with(clock: Clock, hub: hub::Config, config: Config) -> Self {
+    fn with(clock: Clock, hub: hub::Config, config: &Config) -> Self {
         let tasks = Tasks::new();
         let hub = Hub::new(hub, clock.clone(), tasks.clone());
         let mut camera = hub.publish(camera());
@@ -78,7 +78,7 @@ impl World {
         let config = Config {
             retry_min: Duration::from_millis(10),
             retry_max: Duration::from_millis(10),
-            ..config
+            ..config.clone()
         };
         let ffmpeg = Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone());
         Self {
@@ -335,7 +335,7 @@ async fn a_target_that_takes_nothing_is_given_up() {
         stall: Duration::from_secs(2),
         ..Config::default()
     };
-    let mut world = World::with(Clock::system(), hub::Config::default(), config);
+    let mut world = World::with(Clock::system(), hub::Config::default(), &config);
     world.grant();
     world.picture();
     let target = Target::start().await;
@@ -358,7 +358,7 @@ async fn a_push_that_falls_behind_too_often_is_given_up() {
         ..hub::Config::default()
     };
     let clock = Clock::system();
-    let mut world = World::with(clock.clone(), hub, Config::default());
+    let mut world = World::with(clock.clone(), hub, &Config::default());
     world.picture();
     let stream = Arc::clone(world.camera.stream());
     let start = stream.start().expect("has a key frame");
