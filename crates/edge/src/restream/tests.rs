@@ -14,7 +14,9 @@ use url::Url;
 use uuid::Uuid;
 
 use super::*;
-use crate::hub::{self, Publisher, testing};
+use crate::hub::{self, Publisher, Reader, Sound, testing};
+use failure::Failure;
+use source::{Copied, Rebase};
 use target::{Came, Target};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -64,15 +66,19 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let tasks = Tasks::new();
         let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
-        let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
+        Self::with(clock, hub::Config::default(), &Config::default())
+    }
+
+    fn with(clock: Clock, hub: hub::Config, config: &Config) -> Self {
+        let tasks = Tasks::new();
+        let hub = Hub::new(hub, clock.clone(), tasks.clone());
         let mut camera = hub.publish(camera());
         camera.start_session(testing::tracks());
         let config = Config {
             retry_min: Duration::from_millis(10),
             retry_max: Duration::from_millis(10),
-            ..Config::default()
+            ..config.clone()
         };
         let ffmpeg = Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone());
         Self {
@@ -100,8 +106,12 @@ impl World {
 
     /// The camera sends a picture; every fourth can be started with.
     fn picture(&mut self) {
+        self.picture_of(500);
+    }
+
+    fn picture_of(&mut self, size: usize) {
         let key = self.pictures % 4 == 0;
-        let payload = testing::picture(0, key, 500).payload;
+        let payload = testing::picture(0, key, size).payload;
         self.camera.video(self.pictures * 3600, key, payload);
         self.camera.stream().set_status(SlotState::Live, "live");
         self.camera.wake();
@@ -316,5 +326,55 @@ async fn what_has_stopped_is_gone_before_it_is_said_to_have() {
     };
     let kind = end.as_ref().map_err(std::io::Error::kind);
     assert_ne!(kind, Err(std::io::ErrorKind::WouldBlock), "{end:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_that_takes_nothing_is_given_up() {
+    let config = Config {
+        stall: Duration::from_secs(2),
+        ..Config::default()
+    };
+    let mut world = World::with(Clock::system(), hub::Config::default(), &config);
+    world.grant();
+    world.picture();
+    let target = Target::start().await;
+    world.restreams.start(job(target.url()));
+    let mut publisher = target.publisher().await;
+    publisher.wait_for_media(3).await;
+    // More than sockets hold.
+    for _ in 0..24 {
+        world.picture_of(1 << 20);
+    }
+    let report = world.wait_for_state(SlotState::Failed).await;
+    assert_eq!(report.message, "target takes nothing for 2 s");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_that_falls_behind_too_often_is_given_up() {
+    let hub = hub::Config {
+        buffer_frames: 8,
+        ..hub::Config::default()
+    };
+    let clock = Clock::system();
+    let mut world = World::with(clock.clone(), hub, &Config::default());
+    world.picture();
+    let stream = Arc::clone(world.camera.stream());
+    let start = stream.start().expect("has a key frame");
+    let reader = Reader::new(stream, Sound::Original, &start);
+    let mut copied = Copied::new(reader, Sound::Original, 1, clock);
+    let mut time = Rebase::default();
+    let first = copied.next().await.expect("is good").expect("is there");
+    assert_eq!(time.frame(&first).map(|frame| frame.dts), Some(0));
+    for outcome in [Ok(true), Err(Failure::TooSlow(2))] {
+        (0..20).for_each(|_| world.picture());
+        let next = copied.next().await;
+        if let Ok(Some(picked)) = &next {
+            let frame = time.frame(picked).expect("is later");
+            assert!(frame.key && frame.dts > 0, "{frame:?}");
+        }
+        assert_eq!(next.map(|picked| picked.is_some()), outcome);
+    }
     world.stop().await;
 }
