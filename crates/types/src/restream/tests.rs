@@ -4,10 +4,10 @@ use super::*;
 
 fn create(extra: serde_json::Value) -> RestreamCreate {
     let mut json = serde_json::json!({"name": "cloud", "url": "rtmp://push.example.com/live/gate"});
-    let (Some(json), Some(extra)) = (json.as_object_mut(), extra.as_object()) else {
+    let (Some(json), serde_json::Value::Object(extra)) = (json.as_object_mut(), extra) else {
         panic!("are objects");
     };
-    json.extend(extra.clone());
+    json.extend(extra);
     serde_json::from_value(serde_json::Value::Object(json.clone())).expect("parses")
 }
 
