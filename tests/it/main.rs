@@ -9,4 +9,5 @@ mod interop;
 mod lifecycle;
 mod operator;
 mod playback;
+mod restream;
 mod scene;

@@ -7,7 +7,7 @@ use headworks_types::{Labels, Secret, Validate as _, Violations};
 use serde::{Deserialize, de::Error as _};
 use url::Url;
 
-use crate::{ffmpeg, hub, ingest, tls};
+use crate::{ffmpeg, hub, ingest, restream, tls};
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,6 +71,9 @@ pub struct Config {
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
+    /// How cameras are pushed to other people's servers.
+    #[serde(default)]
+    pub(crate) restream: restream::Config,
     /// How streams are buffered, written and cut.
     #[serde(default)]
     pub(crate) hub: hub::Config,
@@ -235,6 +238,7 @@ pub(crate) fn testing() -> Config {
         rtsps_advertise: None,
         connections_per_address: connections_per_address(),
         pull: ingest::Config::default(),
+        restream: restream::Config::default(),
         hub: hub::Config::default(),
         ffmpeg: ffmpeg::Config::default(),
         tls: tls::Config::default(),

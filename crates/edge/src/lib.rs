@@ -13,7 +13,7 @@ mod http;
 mod hub;
 mod ingest;
 mod metrics;
-pub mod restream;
+mod restream;
 mod rtmp;
 mod rtsp;
 mod service;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use headworks_types::edge::SlotState;
+use headworks_types::edge::{Role, SlotState};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text},
     metrics::{
+        counter::Counter,
         family::Family,
         gauge::{ConstGauge, Gauge},
     },
@@ -23,7 +24,14 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    pub(crate) fn new(hub: &Hub, work: Work, access: &Access, status: Receiver<Status>) -> Self {
+    /// `pushed` counts what goes to other people's servers.
+    pub(crate) fn new(
+        hub: &Hub,
+        pushed: Counter,
+        work: Work,
+        access: &Access,
+        status: Receiver<Status>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("headworks_edge");
         let counters = access.counters();
         registry.register(
@@ -52,6 +60,11 @@ impl Metrics {
             "slow_viewers",
             "Viewers that were closed because they were too slow",
             media.slow.clone(),
+        );
+        registry.register(
+            "restream_sent_bytes",
+            "Bytes pushed to other people's servers",
+            pushed,
         );
         registry.register_collector(Box::new(Scrape { work, status }));
         Self(registry)
@@ -102,17 +115,22 @@ impl Collector for Scrape {
         for (name, help, value) in gauges {
             put(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        put(
-            &mut encoder,
-            "pulls",
-            "Cameras placed here, by state",
-            &self.states(),
-        )
+        for (name, help, role) in [
+            ("pulls", "Cameras placed here, by state", Role::Ingest),
+            (
+                "restreams",
+                "Restreams placed here, by state",
+                Role::Restream,
+            ),
+        ] {
+            put(&mut encoder, name, help, &self.states(role))?;
+        }
+        Ok(())
     }
 }
 
 impl Scrape {
-    fn states(&self) -> Family<[(&'static str, &'static str); 1], Gauge> {
+    fn states(&self, role: Role) -> Family<[(&'static str, &'static str); 1], Gauge> {
         let states = Family::<[(&str, &str); 1], Gauge>::default();
         for state in [
             SlotState::Idle,
@@ -122,7 +140,8 @@ impl Scrape {
         ] {
             states.get_or_create(&[("state", state.as_str())]).set(0);
         }
-        for report in self.work.reports() {
+        let reports = self.work.reports().into_iter();
+        for report in reports.filter(|report| report.key.role == role) {
             let labels = [("state", report.state.as_str())];
             states.get_or_create(&labels).inc();
         }

@@ -24,10 +24,12 @@ use crate::{
     Config,
     access::{Access, TicketKey},
     agent::{Agent, Bound, Status},
+    ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
     hub::Hub,
     ingest::{self, Ingests},
     metrics::{self, Metrics},
+    restream::Restreams,
     rtmp::Rtmp,
     rtsp::{Datagrams, Rtsp},
     tls::Acceptor,
@@ -132,7 +134,15 @@ impl Service {
             clock.clone(),
             tasks.clone(),
         );
-        let work = Work::new(ingests);
+        let restreams = Restreams::new(
+            config.restream.clone(),
+            hub.clone(),
+            Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
+            clock.clone(),
+            tasks.clone(),
+        );
+        let pushed = restreams.sent().clone();
+        let work = Work::new(ingests, restreams);
         let agent = Agent::load(
             &config,
             &data,
@@ -144,7 +154,7 @@ impl Service {
 
         let health = Health {
             status: agent.status(),
-            metrics: Arc::new(Metrics::new(&hub, work, &access, agent.status())),
+            metrics: Arc::new(Metrics::new(&hub, pushed, work, &access, agent.status())),
         };
         let playback = PlaybackState::new(hub, access, clock);
         let router = http::router(playback).merge(health_routes(health));

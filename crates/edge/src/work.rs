@@ -1,38 +1,46 @@
 //! All work that the controller gives this edge, whatever its role.
 //!
 //! The agent calls [`Work::start`] and [`Work::stop`]; each role's own module does it, and says in
-//! [`Work::reports`] what became of it.
+//! [`Work::reports`] what became of it. For strict work the agent also tells [`Work::fence`] when
+//! it may be done.
 
 use headworks_types::{
     NodeLoad,
     edge::{self, DesiredSlot, Role, SlotKey, SlotReport},
 };
 
-use crate::ingest::{Ingests, Job};
+use crate::{
+    ingest::{self, Ingests},
+    restream::{self, Fence, Restreams},
+};
 
 /// The work of every role. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Work {
     ingests: Ingests,
+    restreams: Restreams,
 }
 
 impl Work {
-    pub(crate) fn new(ingests: Ingests) -> Self {
-        Self { ingests }
+    pub(crate) fn new(ingests: Ingests, restreams: Restreams) -> Self {
+        Self { ingests, restreams }
     }
 
     /// Starts work. Work of the same key that is there already goes on with what is new.
     pub(crate) fn start(&self, slot: DesiredSlot) {
         match slot.work {
-            edge::Work::Ingest(work) => self.ingests.start(Job {
+            edge::Work::Ingest(work) => self.ingests.start(ingest::Job {
                 key: slot.key,
                 epoch: slot.epoch,
                 camera_name: slot.camera_name,
                 work,
             }),
-            edge::Work::Restream(work) => {
-                tracing::warn!(restream.id = %work.id, "this edge does not push");
-            }
+            edge::Work::Restream(work) => self.restreams.start(restream::Job {
+                key: slot.key,
+                epoch: slot.epoch,
+                camera_name: slot.camera_name,
+                work,
+            }),
         }
     }
 
@@ -40,13 +48,31 @@ impl Work {
     pub(crate) fn stop(&self, key: SlotKey) {
         match key.role {
             Role::Ingest => self.ingests.stop(key),
-            Role::Restream => {}
+            Role::Restream => self.restreams.stop(key),
         }
+    }
+
+    /// Says when strict work may be done.
+    pub(crate) fn fence(&self) -> &Fence {
+        self.restreams.fence()
+    }
+
+    /// Waits until the strict work that was told to stop has stopped. That takes a second or two
+    /// at most.
+    pub(crate) async fn strict_stopped(&self) {
+        self.restreams.stopped().await;
+    }
+
+    /// The same for all strict work, when the tasks of the edge are told to end.
+    pub(crate) async fn all_strict_stopped(&self) {
+        self.restreams.all_stopped().await;
     }
 
     /// What became of all work.
     pub(crate) fn reports(&self) -> Vec<SlotReport> {
-        self.ingests.reports()
+        let mut reports = self.ingests.reports();
+        reports.extend(self.restreams.reports());
+        reports
     }
 
     /// The media side of the node's load; processor and memory are left at zero.

@@ -5,6 +5,7 @@
 //! * [`Player`], [`judge`]: foreign decoders (two versions of FFmpeg) that say what they could
 //!   decode. An output is judged by these, never by our own parsers alone.
 //! * [`Browser`]: Chromium with a player of web pages.
+//! * [`RtmpServer`] (nginx), [`RtspRecorder`] (GStreamer): somebody else's servers, to push to.
 //! * [`Headworks`]: the built binary as a process.
 //! * [`interop`]: the table of real peers, in both directions.
 //! * [`http`]: a minimal client, for what a typed one would not send.
@@ -22,6 +23,8 @@ pub mod interop;
 pub mod judge;
 mod player;
 mod process;
+mod recorder;
+mod rtmp_server;
 pub mod tool;
 
 pub use browser::{Browser, Facts, WebPlayer};
@@ -31,3 +34,5 @@ pub use headworks::{Headworks, Launch, binary};
 pub use headworks_postgres::{Options as PostgresOptions, Server as Postgres};
 pub use player::{Player, Seen, TrackSeen};
 pub use process::{Interrupt, Process, Signal, Stream};
+pub use recorder::RtspRecorder;
+pub use rtmp_server::RtmpServer;

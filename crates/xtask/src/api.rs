@@ -42,6 +42,50 @@ impl Api {
         id(&self.post("/v1/cameras", &body)?)
     }
 
+    /// Registers a camera that is published, and returns its id.
+    pub(crate) fn camera_create_published(&self, name: &str) -> anyhow::Result<String> {
+        let body = json!({"name": name, "source": {"type": "publish"}});
+        id(&self.post("/v1/cameras", &body)?)
+    }
+
+    /// Switches a camera on or off.
+    pub(crate) fn camera_enable(&self, camera: &str, enabled: bool) -> anyhow::Result<()> {
+        let url = format!("{}/v1/cameras/{camera}", self.url);
+        http::call("PATCH", &url, &self.key, Some(&json!({"enabled": enabled})))
+            .and_then(http::Answer::ok)
+            .map(drop)
+            .with_context(|| format!("PATCH {camera}"))
+    }
+
+    /// How many watch a camera now.
+    pub(crate) fn camera_viewers(&self, camera: &str) -> anyhow::Result<u64> {
+        let url = format!("{}/v1/cameras/{camera}", self.url);
+        let answer = http::call("GET", &url, &self.key, None)?.ok()?;
+        let camera = answer.json()?;
+        camera["status"]["viewers"]
+            .as_u64()
+            .with_context(|| format!("no viewers in {camera}"))
+    }
+
+    /// Makes a stream key, and returns where to publish over RTMP with it, once the camera has a
+    /// place.
+    pub(crate) fn stream_key_create(
+        &self,
+        camera: &str,
+        limit: Duration,
+    ) -> anyhow::Result<String> {
+        let path = format!("/v1/cameras/{camera}/stream_keys");
+        let created = self.post(&path, &json!({"name": "bench"}))?;
+        let secret = text_of(&created["secret"]);
+        let url = format!("{}/v1/cameras/{camera}", self.url);
+        wait_until(format!("{camera} can be published"), limit, || {
+            let answer = http::call("GET", &url, &self.key, None).ok()?;
+            let camera = answer.json().ok()?;
+            let url = camera["publish_urls"]["rtmp"]["url"].as_str()?;
+            Some(format!("{url}?key={secret}"))
+        })
+    }
+
     /// Waits until the camera gives a picture.
     pub(crate) fn wait_until_live(&self, camera: &str, limit: Duration) -> anyhow::Result<()> {
         let url = format!("{}/v1/cameras/{camera}", self.url);

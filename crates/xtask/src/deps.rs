@@ -83,7 +83,7 @@ const RULES: &[Rule] = &[
         ],
     )),
     rule("headworks-testkit", &["headworks-postgres"]),
-    rule("xtask", &["headworks-testkit"]),
+    rule("xtask", &["headworks-rtmp", "headworks-testkit"]),
     with_tokio(rule("headworks-tests", &[])),
 ];
 

@@ -11,6 +11,7 @@ mod ci;
 mod database;
 mod demo;
 mod deps;
+mod fuzz;
 mod interop;
 mod openapi;
 mod setup;
@@ -29,11 +30,16 @@ cargo xtask <task>
   setup             install what the demo and the tests need (the others do it themselves)
   ci                run every check, as CI does
   interop           let real peers publish and play, and judge each; see src/interop/README.md
-  bench fanout      measure what serving many viewers costs
+  fuzz [target] [--seconds N]
+                    feed generated garbage to every parser, or to one
+  fuzz target --replay file
+                    feed it one input again
+  bench …           measure what serving viewers and cameras costs
 
 Parts of ci:
   deps              check who depends on whom
   sqlx [--check]    write the metadata of the SQL queries to .sqlx, or compare it
+  fuzz --check      build the fuzz targets
   openapi [--check] write the API documents to openapi/, or compare them
 ";
 
@@ -53,6 +59,7 @@ fn main() -> ExitCode {
         ["openapi", "--check"] => openapi::check(),
         ["interop", rest @ ..] => interop::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -8,7 +8,7 @@ use headworks_types::{
     NodeLoad, ProblemCode,
     edge::{LeaseGrant, LeaseRenewal},
 };
-use tokio::sync::watch::Sender;
+use tokio::{sync::watch::Sender, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ const MOST_INTERVAL: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(3);
 /// How long the last one may hold up the stop.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
+/// How long strict work may take to end before the goodbye; it cuts itself off earlier.
+const STRICT_END: Duration = Duration::from_secs(3);
 /// So many refusals in a row mean that the node was removed.
 const REFUSALS: u32 = 3;
 /// A removed node asks so many times less often whether it was a mistake.
@@ -74,6 +76,14 @@ impl LeaseLoop {
                 break;
             }
         }
+        // Who says goodbye lets others push at once.
+        if timeout(STRICT_END, self.work.all_strict_stopped())
+            .await
+            .is_err()
+        {
+            tracing::warn!("strict work has not ended; no goodbye, the lease will run out");
+            return;
+        }
         let renewal = self.renewal(true);
         let goodbye = self.client.lease_renew(&renewal);
         if let Err(error) = goodbye.deadline(GOODBYE_DEADLINE).await {
@@ -84,8 +94,12 @@ impl LeaseLoop {
     /// Renews once; says how long to wait until the next time.
     async fn renew(&mut self) -> Duration {
         let renewal = self.renewal(false);
+        let sent = self.clock.monotonic();
         match self.client.lease_renew(&renewal).deadline(DEADLINE).await {
-            Ok(grant) => self.granted(grant),
+            Ok(grant) => {
+                self.work.fence().renewed(sent, grant.revision);
+                self.granted(grant)
+            }
             Err(error) => self.failed(&error),
         }
     }

@@ -1,6 +1,7 @@
 //! The agent against a scripted controller over real HTTP.
 
 mod controller;
+mod strict;
 
 use std::{path::Path, time::Duration};
 
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{apply::Slots, *};
-use crate::{access::sign::Issuer, hub::Hub, ingest::Ingests};
+use crate::{access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams};
 use controller::Controller;
 
 /// Work for camera `camera`: on demand, so that nothing is connected to.
@@ -71,16 +72,32 @@ impl Edge {
 
     /// The agent and what it works on.
     fn load(&self, tasks: &Tasks) -> (Agent, Work, Access) {
+        let hub = Hub::new(
+            crate::hub::Config::default(),
+            Clock::system(),
+            tasks.clone(),
+        );
+        self.load_with(tasks, hub)
+    }
+
+    /// The same, with streams of the test's.
+    fn load_with(&self, tasks: &Tasks, hub: Hub) -> (Agent, Work, Access) {
         let clock = Clock::system();
         let access = Issuer::new("none").access(clock.clone());
-        let hub = Hub::new(crate::hub::Config::default(), clock.clone(), tasks.clone());
         let ingests = Ingests::new(
             crate::ingest::Config::default(),
-            hub,
+            hub.clone(),
             clock.clone(),
             tasks.clone(),
         );
-        let work = Work::new(ingests);
+        let restreams = Restreams::new(
+            crate::restream::Config::default(),
+            hub,
+            Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone()),
+            clock.clone(),
+            tasks.clone(),
+        );
+        let work = Work::new(ingests, restreams);
         let agent = Agent::load(
             &Arc::new(self.config.clone()),
             self.path(),

@@ -62,6 +62,7 @@ impl WatchLoop {
             backoff: Backoff::new(FIRST_WAIT, MOST_WAIT),
         };
         watch.apply();
+        watch.work.fence().applied(watch.desired.revision);
         Ok(watch)
     }
 
@@ -78,7 +79,7 @@ impl WatchLoop {
         // Cancelled only where nothing is half done.
         while !token.is_cancelled() {
             if self.status.borrow().refused {
-                self.stop_all();
+                self.stop_all().await;
                 let mut status = self.status.subscribe();
                 let allowed = status.wait_for(|status| !status.refused);
                 token.run_until_cancelled(allowed).await;
@@ -138,7 +139,11 @@ impl WatchLoop {
         };
         // On disk first: after a crash, too, no older epoch may act.
         let saved = self.save().await;
+        self.work.fence().applying();
         self.apply();
+        // Nobody may hear that work was taken away while it is still done.
+        self.work.strict_stopped().await;
+        self.work.fence().applied(self.desired.revision);
         let apply_error = complaints(&refused).or(saved);
         if let Some(error) = &apply_error {
             tracing::error!(
@@ -213,10 +218,12 @@ impl WatchLoop {
     }
 
     /// The node was removed. What is on disk stays; if it was a mistake, all comes back.
-    fn stop_all(&mut self) {
+    async fn stop_all(&mut self) {
+        self.work.fence().applying();
         for change in diff(&self.running, &Slots::new()) {
             self.change(change);
         }
+        self.work.strict_stopped().await;
         self.desired.revision = 0;
         self.status.send_modify(|status| status.revision = 0);
     }

@@ -151,7 +151,7 @@ impl Format {
     pub(super) fn end(self) -> Bytes {
         match self {
             Self::Rtmp => headworks_rtmp::wire::end(),
-            Self::Flv | Self::FlvWebSocket | Self::RtpInterleaved | Self::RtpUdp => Bytes::new(),
+            _ => Bytes::new(),
         }
     }
 

@@ -74,6 +74,13 @@ pub(crate) struct ViewerGuard {
     sound: Sound,
 }
 
+impl ViewerGuard {
+    /// True if it counts a viewer of this stream.
+    pub(crate) fn is_of(&self, stream: &Arc<Stream>) -> bool {
+        Arc::ptr_eq(&self.stream, stream)
+    }
+}
+
 impl Drop for ViewerGuard {
     fn drop(&mut self) {
         self.stream.viewers.send_modify(|count| *count -= 1);

@@ -30,8 +30,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use config::Config;
+pub(crate) use failure::Failure;
 pub(crate) use feed::Feed;
 pub(crate) use publish::{Candidate, Denied, Publication};
+pub(crate) use source::dial;
 pub(crate) use tags::Tags;
 
 use crate::{

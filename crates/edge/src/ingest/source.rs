@@ -1,6 +1,6 @@
 //! The protocols by which cameras are pulled: one session each, from connecting to its end.
 
-mod dial;
+pub(crate) mod dial;
 mod file;
 mod flv;
 mod hls;

@@ -16,16 +16,16 @@ use url::{Position, Url};
 
 /// Where to connect, and until when that is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedUrl {
+pub(super) struct SignedUrl {
     /// The whole URL.
-    pub url: Secret,
+    pub(super) url: Secret,
     /// The time that stands in it, if it expires.
-    pub expires_at: Option<DateTime<Utc>>,
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 /// Why a URL cannot be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SignError {
+pub(super) enum SignError {
     /// The key that shall sign, or the query that shall be added, is not there.
     #[error("the secret that signs the URL is missing")]
     NoSecret,
@@ -52,7 +52,7 @@ struct Parts<'a> {
 ///
 /// # Errors
 /// When the secret or the path that the signing needs is missing.
-pub fn sign(
+pub(super) fn sign(
     url: &Url,
     stream_key: Option<&Secret>,
     signing: &RestreamSigning,

@@ -20,7 +20,7 @@ pub(super) fn channels(track: TrackKind) -> (u8, u8) {
 }
 
 /// Describes a stream. Fails if RTP cannot carry its pictures.
-pub(super) fn describe(tracks: &Tracks) -> Result<Description, Error> {
+pub(crate) fn describe(tracks: &Tracks) -> Result<Description, Error> {
     let mut description = Description::new("Headworks");
     description.control = Some("*".to_owned());
     // Live: it begins now and has no end.

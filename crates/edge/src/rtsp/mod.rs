@@ -8,7 +8,7 @@
 
 mod connection;
 mod datagrams;
-mod describe;
+pub(crate) mod describe;
 mod play;
 mod publish;
 #[cfg(test)]

@@ -1,16 +1,10 @@
 //! Our client publishes to nginx-rtmp and plays from it.
 
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, bail};
 use headworks_rtmp::{Client, ClientEvent, Closed, Media, MediaKind, code, wire};
-use headworks_testkit::{Process, Signal, judge, tool, wait_until};
-use tempfile::TempDir;
+use headworks_testkit::{RtmpServer, judge, tool};
 
 use crate::{
     foreign::{AAC, H264, PICTURES, publish, recorded},
@@ -19,61 +13,20 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running nginx. It ends when this is dropped.
-struct Nginx {
-    directory: TempDir,
-    port: u16,
-    process: Process,
-}
-
-impl Nginx {
-    fn start() -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
-        // nginx cannot choose a port by itself.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let path = directory.path().display();
-        let file = directory.path().join("nginx.conf");
-        fs::write(
-            &file,
-            format!(
-                "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
-                daemon off; master_process off; worker_processes 1; user root;
-                pid {path}/nginx.pid; error_log stderr info;
-                events {{ worker_connections 64; }}
-                rtmp {{ server {{ listen 127.0.0.1:{port};
-                    application live {{ live on; record all; record_path {path}; }}
-                }} }}"
-            ),
-        )?;
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(directory.path()).arg("-c").arg(&file);
-        let process = Process::spawn(command, Signal::Kill, |_, _| {})?;
-        let nginx = Self {
-            directory,
-            port,
-            process,
-        };
-        wait_until("nginx", PATIENCE, || {
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        })
-        .with_context(|| nginx.process.tail())?;
-        Ok(nginx)
-    }
-
-    fn url(&self, app: &str) -> String {
-        format!("rtmp://127.0.0.1:{}/{app}/cam?auth_key=1", self.port)
-    }
+/// Where to publish and play.
+fn url(nginx: &RtmpServer, app: &str) -> String {
+    nginx.url(app, "cam?auth_key=1")
 }
 
 #[test]
 fn nginx_records_what_is_published_and_refuses_a_second_publisher() -> anyhow::Result<()> {
     let media = recorded(tool::FFMPEG, &[H264, AAC])?.media;
-    let nginx = Nginx::start()?;
-    let mut calling = Calling::connect(&nginx.url("live"), Client::publish)?;
+    let nginx = RtmpServer::start()?;
+    let mut calling = Calling::connect(&url(&nginx, "live"), Client::publish)?;
     assert_eq!(calling.event()?, ClientEvent::Ready);
     // So bytes that were made for our own viewers would do as well.
     assert_eq!(calling.client.stream(), Some(wire::STREAM));
-    let mut second = Calling::connect(&nginx.url("live"), Client::publish)?;
+    let mut second = Calling::connect(&url(&nginx, "live"), Client::publish)?;
     match second.event()? {
         ClientEvent::Refused(refusal) => assert_eq!(refusal.code, code::PUBLISH_BAD_NAME),
         event => bail!("{event:?}"),
@@ -82,7 +35,7 @@ fn nginx_records_what_is_published_and_refuses_a_second_publisher() -> anyhow::R
         calling.publish(media)?;
     }
     calling.finish()?;
-    let file = nginx.directory.path().join("cam.flv");
+    let file = nginx.recording("cam");
     let seen = judge::decode(&file.display().to_string(), 4)?;
     assert_eq!(seen.errors, Vec::<String>::new());
     assert_eq!(seen.codecs(), ["h264", "aac"]);
@@ -92,10 +45,10 @@ fn nginx_records_what_is_published_and_refuses_a_second_publisher() -> anyhow::R
 
 #[test]
 fn what_nginx_plays_is_what_was_published() -> anyhow::Result<()> {
-    let nginx = Nginx::start()?;
-    let mut calling = Calling::connect(&nginx.url("live"), Client::play)?;
+    let nginx = RtmpServer::start()?;
+    let mut calling = Calling::connect(&url(&nginx, "live"), Client::play)?;
     assert_eq!(calling.event()?, ClientEvent::Ready);
-    let mut publisher = publish(tool::FFMPEG, &["-re"], &[H264, AAC], &nginx.url("live"))?;
+    let mut publisher = publish(tool::FFMPEG, &["-re"], &[H264, AAC], &url(&nginx, "live"))?;
     let mut media = Vec::new();
     loop {
         match calling.event()? {
@@ -105,7 +58,7 @@ fn what_nginx_plays_is_what_was_published() -> anyhow::Result<()> {
         }
     }
     publisher.wait(PATIENCE).context("ffmpeg does not end")?;
-    let file = nginx.directory.path().join("played.flv");
+    let file = nginx.recording("played");
     fs::write(&file, flv(&media))?;
     let seen = judge::decode(&file.display().to_string(), 4)?;
     assert_eq!(seen.errors, Vec::<String>::new());
@@ -116,8 +69,8 @@ fn what_nginx_plays_is_what_was_published() -> anyhow::Result<()> {
 
 #[test]
 fn an_unknown_application_is_an_end_and_not_a_wait() -> anyhow::Result<()> {
-    let nginx = Nginx::start()?;
-    let mut calling = Calling::connect(&nginx.url("other"), Client::publish)?;
+    let nginx = RtmpServer::start()?;
+    let mut calling = Calling::connect(&url(&nginx, "other"), Client::publish)?;
     assert_eq!(calling.event()?, ClientEvent::Closed(Closed::Peer(None)));
     Ok(())
 }

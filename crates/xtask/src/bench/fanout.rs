@@ -1,200 +1,160 @@
-//! `cargo xtask bench fanout`: processor time to serve one stream to many HTTP-FLV viewers, beside
-//! a bare loop of writes in the same run. See `README.md` in this directory.
+//! `cargo xtask bench fanout`: what it costs to serve one stream to many viewers, beside nginx-rtmp
+//! and bare loops in the same run. See `README.md` in this directory.
 
-use std::{env, fs, process::Command, sync::mpsc, time::Duration};
+mod bar;
+mod table;
 
-use anyhow::{Context, bail, ensure};
-use headworks_testkit::{Audio, Camera, CameraOptions, Headworks, Launch, Process, Signal, Stream};
+use std::{path::Path, time::Duration};
 
-use super::viewers::{Plan, Window};
-use crate::{api::Api, cargo, setup};
+use anyhow::bail;
 
-const WARM_UP: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(30);
-/// All viewers must have got the same, give or take what is on its way when a window ends.
-const EVEN: f64 = 0.97;
+use super::{
+    machine,
+    servers::{CONTENDERS, Contender, Servers},
+    viewers::Window,
+};
 
 /// What can be chosen on the command line.
-struct Size {
-    rounds: usize,
-    seconds: u64,
-    viewers: usize,
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) rounds: usize,
+    pub(super) seconds: u64,
+    pub(super) viewers: usize,
+    /// Of the picture, per second; one after the other.
+    pub(super) megabits: Vec<u32>,
+    /// Who is measured; all if nobody is named.
+    pub(super) only: Vec<Contender>,
 }
 
-pub(super) fn run(arguments: &[&str]) -> anyhow::Result<()> {
-    let size = Size::parse(arguments)?;
-    setup::packages()?;
-    let binary = cargo::build_headworks(true)?;
-    // The measuring processes are us, and should not cost more than they must.
-    cargo::run(&mut cargo::cargo(&[
-        "build",
-        "--package",
-        "xtask",
-        "--release",
-    ]))?;
-
-    let camera = Camera::start(CameraOptions {
-        audio: Audio::Aac,
-        width: 640,
-        height: 360,
-        fps: 25,
-        key_frame_every: 50,
-        bitrate_kbit: 2000,
-        pattern: "snow",
-        ..CameraOptions::default()
-    })?;
-    let headworks = Headworks::up(Launch {
-        binary: Some(binary),
-        ..Launch::default()
-    })?;
-    let api = Api {
-        url: headworks.api().to_owned(),
-        key: headworks
-            .admin_key()
-            .context("has an admin key")?
-            .to_owned(),
-    };
-    let id = api.camera_create("bench", &camera)?;
-    api.wait_until_live(&id, PATIENCE)?;
-    let url = api.token_issue(None, &id, 600)?.flv;
-    let (bare, bare_url) = start_bare(&url)?;
-
-    let (mut ours, mut measure) = (Vec::new(), Vec::new());
-    for round in 1..=size.rounds {
-        for (name, server, url, windows) in [
-            ("headworks", headworks.pid(), &url, &mut ours),
-            ("bare loop", bare.pid(), &bare_url, &mut measure),
-        ] {
-            let window = size.measure(server, url)?;
-            println!(
-                "round {round}  {name}  {:.4} CPU s/Gbit  {:.0} Mbit/s",
-                cost(&window),
-                window.bytes as f64 * 8e-6 / size.seconds as f64
-            );
-            windows.push(window);
-        }
-    }
-    print_table(&size, &ours, &measure);
-    Ok(())
+/// All windows of a run.
+pub(super) struct Run {
+    pub(super) megabits: u32,
+    pub(super) results: Vec<Results>,
 }
 
-impl Size {
-    fn parse(arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut size = Self {
+/// All windows of one contender.
+pub(super) struct Results {
+    pub(super) contender: Contender,
+    /// By round; none where it failed.
+    pub(super) windows: Vec<Option<Window>>,
+    /// Memory before there was any viewer.
+    pub(super) idle: u64,
+}
+
+impl Options {
+    pub(super) fn parse(arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut options = Self {
             rounds: 5,
             seconds: 10,
             viewers: 200,
+            megabits: Vec::new(),
+            only: Vec::new(),
         };
         for pair in arguments.chunks(2) {
             match pair {
-                ["--rounds", number] => size.rounds = number.parse()?,
-                ["--seconds", number] => size.seconds = number.parse()?,
-                ["--viewers", number] => size.viewers = number.parse()?,
+                ["--rounds", number] => options.rounds = number.parse()?,
+                ["--seconds", number] => options.seconds = number.parse()?,
+                ["--viewers", number] => options.viewers = number.parse()?,
+                ["--mbit", number] => options.megabits.push(number.parse()?),
+                ["--only", name] => options.only.push(Contender::parse(name)?),
                 _ => bail!("unknown: {}", pair.join(" ")),
             }
         }
-        Ok(size)
-    }
-
-    /// Lets the viewers watch `url` and measures `server` meanwhile.
-    fn measure(&self, server: u32, url: &str) -> anyhow::Result<Window> {
-        let plan = Plan {
-            url: url.to_owned(),
-            viewers: self.viewers,
-            server,
-            warm_up: WARM_UP,
-            window: Duration::from_secs(self.seconds),
-        };
-        let (mut process, line) = start_part(&["viewers", &plan.to_json()])?;
-        let limit = WARM_UP + plan.window + PATIENCE;
-        let Ok(line) = line.recv_timeout(limit) else {
-            process.wait(PATIENCE);
-            bail!("the viewers measured nothing\n{}", process.tail());
-        };
-        let window = Window::parse(&line)?;
-        ensure!(
-            window.least as f64 >= window.most as f64 * EVEN,
-            "the viewers got different amounts: {} to {} bytes",
-            window.least,
-            window.most
-        );
-        Ok(window)
-    }
-}
-
-/// Starts the bare loop and returns where it serves.
-fn start_bare(url: &str) -> anyhow::Result<(Process, String)> {
-    let (process, line) = start_part(&["bare", url])?;
-    let line = line
-        .recv_timeout(PATIENCE)
-        .with_context(|| format!("the bare loop does not start\n{}", process.tail()))?;
-    let ready: serde_json::Value = serde_json::from_str(&line)?;
-    Ok((process, format!("http://127.0.0.1:{}/", ready["port"])))
-}
-
-/// Starts this program, as compiled for release, with the lines of its standard output.
-fn start_part(arguments: &[&str]) -> anyhow::Result<(Process, mpsc::Receiver<String>)> {
-    let mut command = Command::new(cargo::target().join("release/xtask"));
-    command.args(["bench", "part"]).args(arguments);
-    let (lines, line) = mpsc::channel();
-    let process = Process::spawn(command, Signal::Kill, move |stream, line| {
-        if stream == Stream::Output {
-            let _ = lines.send(line.to_owned());
+        if options.megabits.is_empty() {
+            options.megabits = vec![2, 8];
         }
-    })?;
-    Ok((process, line))
-}
-
-/// Processor seconds per gigabit that reached a viewer.
-fn cost(window: &Window) -> f64 {
-    window.cpu / (window.bytes as f64 * 8e-9)
-}
-
-fn print_table(size: &Size, ours: &[Window], measure: &[Window]) {
-    let costs = |windows: &[Window]| windows.iter().map(cost).collect::<Vec<_>>();
-    let (ours, measure) = (costs(ours), costs(measure));
-    let ratios: Vec<_> = ours.iter().zip(&measure).map(|(a, b)| a / b).collect();
-    println!(
-        "\none 2 Mbit/s stream (H.264 25 fps, AAC) to {} HTTP-FLV viewers, {} rounds of {} s\n{}\n",
-        size.viewers,
-        size.rounds,
-        size.seconds,
-        machine()
-    );
-    println!(
-        "{:<24}{:>8}   lowest to highest",
-        "CPU s per viewer-Gbit", "median"
-    );
-    for (name, values) in [("headworks", &ours), ("bare loop of writes", &measure)] {
-        println!("{name:<24}{}", spread(values));
+        Ok(options)
     }
-    println!("{:<24}{}", "headworks / bare", spread(&ratios));
+
+    pub(super) fn contenders(&self) -> impl Iterator<Item = Contender> {
+        let all = CONTENDERS.iter().map(|(_, contender)| *contender);
+        all.filter(|contender| self.only.is_empty() || self.only.contains(contender))
+    }
 }
 
-fn spread(values: &[f64]) -> String {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
-        return String::new();
-    };
-    format!(
-        "{:>8.3}   {first:.3} to {last:.3}",
-        sorted[sorted.len() / 2]
-    )
+/// Measures, and returns what is to be read.
+pub(super) fn run(options: &Options, binary: &Path) -> anyhow::Result<String> {
+    let mut runs = Vec::new();
+    for megabits in &options.megabits {
+        runs.push(measure(options, binary, *megabits)?);
+    }
+    let mut text = machine::line();
+    for run in &runs {
+        text.push_str(&table::of(options, run));
+    }
+    text.push_str(&bar::of(options, &runs));
+    Ok(text)
 }
 
-fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let model = read("/proc/cpuinfo")
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map(|(_, model)| model.to_owned())
-        .unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    format!(
-        "{cores} cores, {model}, {} {}",
-        env::consts::OS,
-        kernel.trim()
-    )
+fn measure(options: &Options, binary: &Path, megabits: u32) -> anyhow::Result<Run> {
+    let mut servers = Servers::start(binary, megabits)?;
+    let mut results: Vec<_> = options
+        .contenders()
+        .map(|contender| Results {
+            contender,
+            windows: Vec::new(),
+            idle: servers.idle_bytes(contender),
+        })
+        .collect();
+    let window = Duration::from_secs(options.seconds);
+    for round in 1..=options.rounds {
+        for result in &mut results {
+            let measured = servers.measure(result.contender, options.viewers, window);
+            let name = result.contender.name();
+            match &measured {
+                Ok(window) => println!("{megabits} Mbit/s  round {round}  {name:<14}{window}"),
+                Err(error) => println!("{megabits} Mbit/s  round {round}  {name:<14}{error:#}"),
+            }
+            result.windows.push(measured.ok());
+            servers.ensure_running()?;
+        }
+    }
+    Ok(Run { megabits, results })
+}
+
+impl Run {
+    pub(super) fn of(&self, contender: Contender) -> Option<&Results> {
+        let mut results = self.results.iter();
+        results.find(|results| results.contender == contender)
+    }
+}
+
+impl Results {
+    pub(super) fn costs(&self) -> Vec<f64> {
+        self.windows.iter().flatten().map(Window::cost).collect()
+    }
+
+    /// Costs as multiples of another's in the same round.
+    pub(super) fn ratios(&self, to: &Self) -> Vec<f64> {
+        let rounds = self.windows.iter().zip(&to.windows);
+        rounds
+            .filter_map(|(a, b)| Some(a.as_ref()?.cost() / b.as_ref()?.cost()))
+            .collect()
+    }
+
+    /// Of the process, per viewer; kilobytes.
+    pub(super) fn memory(&self, viewers: usize) -> Vec<f64> {
+        let windows = self.windows.iter().flatten();
+        windows
+            .map(|window| (window.resident as f64 - self.idle as f64) / 1e3 / viewers as f64)
+            .collect()
+    }
+
+    /// Of all rounds, milliseconds.
+    pub(super) fn joins(&self) -> Vec<f64> {
+        self.all(|window| &window.joins)
+    }
+
+    /// Of all rounds, milliseconds.
+    pub(super) fn delays(&self) -> Vec<f64> {
+        self.all(|window| &window.delays)
+    }
+
+    fn all(&self, list: impl Fn(&Window) -> &Vec<u64>) -> Vec<f64> {
+        let windows = self.windows.iter().flatten();
+        windows
+            .flat_map(list)
+            .map(|nanoseconds| *nanoseconds as f64 / 1e6)
+            .collect()
+    }
 }

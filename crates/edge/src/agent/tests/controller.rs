@@ -35,6 +35,8 @@ pub(super) struct Script {
     pub(super) url: Url,
     /// What the next joins get; then they succeed.
     pub(super) refuse_join: Mutex<Vec<ProblemCode>>,
+    /// The revision that grants name; what was reported if none.
+    pub(super) grants: Mutex<Option<i64>>,
     /// What leases get.
     pub(super) refuse_lease: Mutex<Option<ProblemCode>>,
     /// What each watch starts with.
@@ -54,6 +56,7 @@ impl Controller {
         let controller = Self(Arc::new(Script {
             url: format!("http://{address}/").parse().expect("parses"),
             refuse_join: Mutex::default(),
+            grants: Mutex::default(),
             refuse_lease: Mutex::default(),
             first: Mutex::default(),
             open: Mutex::default(),
@@ -78,6 +81,10 @@ impl Controller {
 
     pub(super) fn refuse_lease(&self, code: Option<ProblemCode>) {
         *self.0.refuse_lease.lock().expect("not poisoned") = code;
+    }
+
+    pub(super) fn grants(&self, revision: Option<i64>) {
+        *self.0.grants.lock().expect("not poisoned") = revision;
     }
 
     pub(super) fn first(&self, messages: Vec<WatchMessage>) {
@@ -139,7 +146,8 @@ async fn renew(
     State(Controller(script)): State<Controller>,
     Json(body): Json<LeaseRenewal>,
 ) -> Response {
-    let revision = body.revision;
+    let granted = *script.grants.lock().expect("not poisoned");
+    let revision = granted.unwrap_or(body.revision);
     script.renewals.send_modify(|all| all.push(body));
     match *script.refuse_lease.lock().expect("not poisoned") {
         Some(code) => refused(code),

@@ -36,13 +36,15 @@ pub(super) async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
 
 /// Does the handshake. With `verify`, the certificate has to be good for `host` by what this
 /// machine trusts.
-pub(super) async fn tls(
+pub(crate) async fn tls(
     socket: TcpStream,
     host: &str,
     verify: bool,
 ) -> Result<TlsStream<TcpStream>, Failure> {
     let config = client_config(verify).map_err(|error| Failure::of(&error))?;
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| Failure::Unresolved)?;
+    // URLs write IPv6 addresses in brackets.
+    let host = host.trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(host).map_err(|_| Failure::Unresolved)?;
     let connector = TlsConnector::from(Arc::new(config));
     let connected = connector.connect(name, socket).await;
     connected.map_err(|error| Failure::of(&error))
@@ -105,7 +107,7 @@ impl ServerCertVerifier for AnyCertificate {
 
 impl Failure {
     /// What an error of a connection means, by what is behind it.
-    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut cause = Some(error);
         let mut last = error.to_string();
         while let Some(error) = cause {

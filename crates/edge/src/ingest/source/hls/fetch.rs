@@ -1,6 +1,6 @@
 //! Fetches playlists and segments.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use headworks_bootstrap::Clock;
@@ -16,7 +16,7 @@ use super::{
     Piece,
     playlist::{self, Media, Part, Playlist, Segment},
 };
-use crate::ingest::{failure::Failure, source::tls};
+use crate::ingest::failure::Failure;
 
 /// What is longer is not fetched, bytes.
 const MAX_PLAYLIST: usize = 2 << 20;

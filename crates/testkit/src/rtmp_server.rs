@@ -1,0 +1,109 @@
+//! Somebody else's RTMP server: nginx with its RTMP module, which checks nothing.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use crate::{Process, Signal, wait_until};
+
+const START: Duration = Duration::from_secs(30);
+
+/// A running nginx-rtmp on 127.0.0.1 with the application `live`, which records what is published
+/// as `<name>.flv`. It ends when this is dropped.
+#[derive(Debug)]
+pub struct RtmpServer {
+    directory: TempDir,
+    port: u16,
+    process: Process,
+}
+
+impl RtmpServer {
+    /// Starts one and waits until it listens.
+    pub fn start() -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        // nginx cannot choose a port by itself.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let path = directory.path().display();
+        fs::write(
+            directory.path().join("nginx.conf"),
+            format!(
+                "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+                daemon off; master_process off; worker_processes 1; user root;
+                pid {path}/nginx.pid; error_log stderr info;
+                events {{ worker_connections 64; }}
+                rtmp {{ server {{ listen 127.0.0.1:{port};
+                    application live {{ live on; wait_key on; record all; record_path {path}; }}
+                }} }}"
+            ),
+        )?;
+        let process = launch(directory.path(), port)?;
+        Ok(Self {
+            directory,
+            port,
+            process,
+        })
+    }
+
+    /// `rtmp://127.0.0.1:<port>/<app>/<name>`
+    #[must_use]
+    pub fn url(&self, app: &str, name: &str) -> String {
+        format!("rtmp://127.0.0.1:{}/{app}/{name}", self.port)
+    }
+
+    /// What was published last under this name.
+    #[must_use]
+    pub fn recording(&self, name: &str) -> PathBuf {
+        self.directory.path().join(format!("{name}.flv"))
+    }
+
+    /// Ends it at once, as by pulling its plug.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on the same port, killing it first if it runs.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        self.process = launch(self.directory.path(), self.port)?;
+        Ok(())
+    }
+
+    /// Stops it from running with its connections open, as if it hung.
+    pub fn freeze(&mut self) {
+        self.process.signal(Signal::Stop);
+    }
+
+    /// Lets it run on.
+    pub fn thaw(&mut self) {
+        self.process.signal(Signal::Continue);
+    }
+}
+
+fn launch(directory: &Path, port: u16) -> anyhow::Result<Process> {
+    let mut command = Command::new("nginx");
+    command
+        .arg("-p")
+        .arg(directory)
+        .arg("-c")
+        .arg(directory.join("nginx.conf"));
+    let mut process = Process::spawn(command, Signal::Kill, |_, _| {})
+        .context("nginx needs `cargo xtask setup`")?;
+    let listens = wait_until("nginx listens", START, || {
+        if let Some(status) = process.try_wait() {
+            return Some(Err(status));
+        }
+        TcpStream::connect(("127.0.0.1", port)).ok().map(Ok)
+    });
+    match listens {
+        Ok(Ok(_)) => Ok(process),
+        Ok(Err(status)) => bail!("nginx ended ({status})\n{}", process.tail()),
+        Err(error) => Err(error.context(process.tail())),
+    }
+}
