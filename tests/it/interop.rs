@@ -23,5 +23,10 @@ fn real_peers_publish_and_play() {
         .filter(|(_, outcome)| !outcome.passed())
         .map(|(row, outcome)| format!("{}: {:#?}", row.name(), outcome.verdict))
         .collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{}\n{}",
+        failures.join("\n"),
+        lab.log()
+    );
 }

@@ -52,9 +52,15 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let table = table::markdown(&lines, choice.seconds);
     println!("\n{table}");
     print_failures(&lines);
+    let log = cargo::target().join("interop.log");
+    fs::write(&log, lab.log()).with_context(|| format!("write {}", log.display()))?;
     let file = cargo::target().join("interop.md");
     fs::write(&file, &table).with_context(|| format!("write {}", file.display()))?;
-    println!("written to {}", file.display());
+    println!(
+        "written to {}; the last words of Headworks to {}",
+        file.display(),
+        log.display()
+    );
     if choice.write {
         table::write_readme(&table)?;
     }

@@ -42,7 +42,8 @@ fn media(kind: Kind, format: &Format, index: usize) -> Media {
     if let Some(fmtp) = &format.fmtp {
         written = written.with_fmtp(&**fmtp);
     }
-    Media::new(kind, written).with_control(format!("trackID={index}"))
+    // FFmpeg's word for it; rtsp-server-perl, when we push to it, knows no other.
+    Media::new(kind, written).with_control(format!("streamid={index}"))
 }
 
 #[cfg(test)]
@@ -66,9 +67,9 @@ mod tests {
             "a=control:*",
             "a=range:npt=now-",
             "a=rtpmap:96 H264/90000",
-            "a=control:trackID=0",
+            "a=control:streamid=0",
             "m=audio 0 RTP/AVP 8",
-            "a=control:trackID=1",
+            "a=control:streamid=1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

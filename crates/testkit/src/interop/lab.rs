@@ -234,6 +234,17 @@ impl Lab {
         Ok(source)
     }
 
+    /// Waits until a push is under way.
+    pub(super) fn wait_for_restream(&self, id: &str) -> anyhow::Result<()> {
+        let path = format!("/v1/restreams/{id}");
+        let mut status = Value::Null;
+        wait_until("the push", LIVE, || {
+            status = self.call("GET", &path, None).ok()??["status"].take();
+            (status["state"] == "live").then_some(())
+        })
+        .with_context(|| format!("the restream is {status}"))
+    }
+
     /// Where to publish the camera, with a new key in it.
     fn publish_url(&self, camera: &str, scheme: &str) -> anyhow::Result<String> {
         let mut at = Value::Null;

@@ -66,6 +66,10 @@ impl Viewer {
             Ok(row.judge(&watch(ffmpeg.command(lab)?, input, seconds)?, seconds))
         };
         match self {
+            Self::Ffmpeg(Ffmpeg::Modern, "rtmpts") => Err(Unable(
+                "FFmpeg 9 opens RTMPTS with https and goes on with http, which it then refuses",
+            )
+            .into()),
             Self::Ffmpeg(ffmpeg, scheme) => judge(ffmpeg, &input(&[], &url(scheme)?)),
             Self::FfmpegRtsp(ffmpeg, scheme, transport) => judge(
                 ffmpeg,

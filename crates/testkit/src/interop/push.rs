@@ -1,5 +1,6 @@
 //! Peers that we push to.
 
+use anyhow::Context;
 use serde_json::json;
 
 use super::{
@@ -33,7 +34,9 @@ impl Target {
                 body["transport"] = json!(transport);
             }
             let path = format!("/v1/cameras/{camera}/restreams");
-            lab.call("POST", &path, Some(&body))
+            let restream = lab.call("POST", &path, Some(&body))?;
+            let id = restream.and_then(|restream| Some(restream["id"].as_str()?.to_owned()));
+            id.context("the new restream has an id")
         };
         let judge = |ffmpeg: Ffmpeg, options: &[&str], url: &str| {
             let input = play::input(options, url);
@@ -47,7 +50,8 @@ impl Target {
             }
             Self::Perl => {
                 let server = perl()?;
-                push(&server.publish, Some("udp"))?;
+                // It answers 404 to who plays before.
+                lab.wait_for_restream(&push(&server.publish, Some("udp"))?)?;
                 judge(Ffmpeg::Debian, &["-rtsp_transport", "udp"], &server.play)
             }
             Self::FfmpegRtmp(ffmpeg) => {
@@ -58,7 +62,8 @@ impl Target {
             Self::FfmpegRtsp(ffmpeg) => {
                 let url = format!("rtsp://127.0.0.1:{}/live", free_port()?);
                 push(&url, Some("tcp"))?;
-                judge(ffmpeg, &["-rtsp_flags", "listen"], &url)
+                let listen = ["-rtsp_flags", "listen", "-listen_timeout", "30"];
+                judge(ffmpeg, &listen, &url)
             }
         }
     }

@@ -23,6 +23,9 @@ use crate::ingest::{Feed, Job};
 /// How long a publisher that takes over waits for the one before to leave.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
+/// How long news of a key may need from the API to here. Who is told a key uses it at once.
+const KEY_NEWS: Duration = Duration::from_secs(1);
+
 const WAITS: &str = "waits for its publisher";
 
 /// The place of one camera's publisher, shared by the slot's worker and its publishers.
@@ -184,7 +187,8 @@ impl Seat {
         });
     }
 
-    /// Lets a publisher in whose key is good. One that takes over waits a moment for the other.
+    /// Lets a publisher in whose key is good. One that takes over waits a moment for the other, and
+    /// one whose key is unknown for news of it.
     pub(in crate::ingest) async fn admit(
         self: &Arc<Self>,
         candidate: &Candidate<'_>,
@@ -201,14 +205,18 @@ impl Seat {
         candidate: &Candidate<'_>,
     ) -> Result<Publication, Denied> {
         let mut changes = self.changes.subscribe();
-        let deadline = self.clock.monotonic() + HAND_OVER;
+        let start = self.clock.monotonic();
         loop {
             changes.mark_unchanged();
-            if let Some(publication) = self.try_admit(candidate)? {
-                return Ok(publication);
-            }
-            if timeout_at(deadline, changes.changed()).await.is_err() {
-                return Err(Denied::Taken);
+            let (denied, patience) = match self.try_admit(candidate) {
+                Ok(Some(publication)) => return Ok(publication),
+                Ok(None) => (Denied::Taken, HAND_OVER),
+                Err(Denied::WrongKey) => (Denied::WrongKey, KEY_NEWS),
+                Err(denied) => return Err(denied),
+            };
+            let change = timeout_at(start + patience, changes.changed());
+            if change.await.is_err() {
+                return Err(denied);
             }
         }
     }

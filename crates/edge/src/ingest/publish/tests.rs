@@ -109,7 +109,7 @@ fn one_picture(publication: &mut Publication) {
     feed.flush();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_good_key_opens_and_others_do_not() {
     let world = World::new(vec![digest(KEY, OnConflict::Reject)]);
     world.wait_for_seat().await;
@@ -170,6 +170,18 @@ async fn one_who_does_not_leave_is_not_waited_for_for_ever() {
     let _deaf = world.publish(OTHER).await.expect("is let in");
     assert_eq!(world.publish(OTHER).await.err(), Some(Denied::Taken));
     world.tasks.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_newer_than_our_news_opens() {
+    let world = World::new(vec![digest(KEY, OnConflict::Reject)]);
+    world.wait_for_seat().await;
+    let news = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        world.desire(vec![digest(OTHER, OnConflict::Reject)]);
+    };
+    let (published, ()) = tokio::join!(world.publish(OTHER), news);
+    assert!(published.is_ok(), "{:?}", published.err());
 }
 
 #[tokio::test]

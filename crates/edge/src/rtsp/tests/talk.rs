@@ -73,7 +73,7 @@ impl Client {
         assert!(described.starts_with("RTSP/1.0 200"), "{described}");
         let base = format!("rtsp://127.0.0.1:{}/live/{}", world.port(), camera());
         let transport = format!("Transport: {transport}\r\n");
-        let answer = self.ask("SETUP", &format!("{base}/trackID=0"), &transport);
+        let answer = self.ask("SETUP", &format!("{base}/streamid=0"), &transport);
         if let Some(line) = answer.lines().find(|line| line.starts_with("Session:")) {
             self.session = format!("{}\r\n", line.split(';').next().expect("has an id"));
         }
