@@ -6,6 +6,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
+    os::fd::AsRawFd as _,
     path::Path,
     thread,
     time::Duration,
@@ -14,9 +15,9 @@ use std::{
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use headworks_rtmp::{Client, ClientConfig, ClientEvent, Output, Url};
+use headworks_testkit::wait_until;
 use nix::sys::socket::{MsgFlags, recv};
 use serde_json::json;
-use std::os::fd::AsRawFd as _;
 
 use super::{
     clip::{Clip, Tag},
@@ -43,7 +44,7 @@ pub(super) fn run(clip: &str, targets: &[&str]) -> anyhow::Result<()> {
     let mut clip = Clip::read(Path::new(clip))?;
     let mut targets = targets
         .iter()
-        .map(|target| Target::connect(target).with_context(|| format!("publish to {target}")))
+        .map(|target| Target::begin(target))
         .collect::<anyhow::Result<Vec<_>>>()?;
     for target in &mut targets {
         for header in &clip.headers {
@@ -79,6 +80,17 @@ fn stamp(tag: &mut Tag) -> anyhow::Result<()> {
 }
 
 impl Target {
+    /// Connects. A server may not yet know of a stream key that was made just now.
+    fn begin(target: &str) -> anyhow::Result<Self> {
+        let mut last = None;
+        let begun = wait_until("the server takes the stream", PATIENCE, || {
+            Self::connect(target)
+                .map_err(|error| last = Some(error))
+                .ok()
+        });
+        begun.map_err(|late| last.unwrap_or(late))
+    }
+
     fn connect(target: &str) -> anyhow::Result<Self> {
         if let Some(address) = target.strip_prefix("flv://") {
             return Ok(Self::Flv(connect(address)?));
