@@ -33,11 +33,16 @@ fn what_a_camera_sends_is_what_foreign_players_get() {
 
     let (gate_urls, yard_urls) = (up.api.urls(gate_id), up.api.urls(yard_id));
     type Judge = fn(&str, u32) -> anyhow::Result<Seen>;
-    let cases: [(Judge, &Url, &[&str]); 4] = [
+    let gate_rtmp = gate_urls.rtmp.as_ref().expect("is spoken");
+    let yard_rtsp = yard_urls.rtsp.as_ref().expect("is spoken");
+    // G.711 stays where it can be played, and is AAC elsewhere.
+    let cases: [(Judge, &Url, &[&str]); 6] = [
         (judge::decode, &gate_urls.flv, &["h264", "aac"]),
         (judge::decode, &gate_urls.hls, &["h264", "aac"]),
-        (judge::decode_modern, &yard_urls.flv, &["hevc", "pcm_alaw"]),
-        (judge::decode, &yard_urls.hls, &["hevc"]),
+        (judge::decode, gate_rtmp, &["h264", "aac"]),
+        (judge::decode_modern, &yard_urls.flv, &["hevc", "aac"]),
+        (judge::decode, &yard_urls.hls, &["hevc", "aac"]),
+        (judge::decode, yard_rtsp, &["hevc", "pcm_alaw"]),
     ];
     thread::scope(|scope| {
         for (judge, url, codecs) in cases {
