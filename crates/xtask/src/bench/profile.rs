@@ -70,8 +70,10 @@ fn functions(data: &Path) -> anyhow::Result<Vec<Function>> {
         .output()
         .context("run perf report")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let functions: Vec<_> = text.lines().filter_map(Function::parse).collect();
+    let mut functions: Vec<_> = text.lines().filter_map(Function::parse).collect();
     ensure!(!functions.is_empty(), "perf has seen nothing");
+    // With chosen fields, perf sorts by name.
+    functions.sort_by(|a, b| b.percent.total_cmp(&a.percent));
     Ok(functions)
 }
 
