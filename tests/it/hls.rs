@@ -31,12 +31,10 @@ fn is_close(facts: &Facts) -> bool {
     facts.latency.is_some_and(|latency| latency < 2.0)
 }
 
-/// What is not the fault of a busy machine.
+/// What hls.js could not mend by itself. What it mends depends on how busy the machine is.
 fn complaints(facts: &Facts) -> Vec<&str> {
     let errors = facts.errors.iter().map(String::as_str);
-    errors
-        .filter(|error| !error.starts_with("bufferStalled") && !error.starts_with("bufferNudge"))
-        .collect()
+    errors.filter(|error| error.contains("fatal")).collect()
 }
 
 /// A browser is a heavy thing on a busy machine.
@@ -69,10 +67,7 @@ fn a_browser_plays_within_two_seconds_and_through_a_restart_of_the_camera() {
     let again = browser
         .wait_for(BROWSER, is_close)
         .expect("it is as close as before");
-    assert!(
-        !again.errors.iter().any(|error| error.contains("fatal")),
-        "{again:?}"
-    );
+    assert_eq!(complaints(&again), Vec::<&str>::new());
 }
 
 #[test]
