@@ -18,10 +18,8 @@ mod rtmp;
 mod rtsp;
 mod service;
 mod socket;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "RTMPS and RTSPS listeners use it")
-)]
+#[cfg(test)]
+mod testing;
 mod tls;
 mod udp;
 mod visitors;

@@ -49,7 +49,7 @@ impl Incoming {
                 let accepted = tls.accept(socket).await;
                 let plain = accepted
                     .inspect_err(|error| tracing::debug!(%address, %error, "TLS handshake failed"));
-                Either::Right(plain.ok()?.socket)
+                Either::Right(plain.ok()?)
             }
         };
         Some(Self {

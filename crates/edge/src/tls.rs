@@ -4,7 +4,7 @@
 //! own carries bytes between that and the encrypted connection. So a writer shard writes to a plain
 //! socket here too, and waits for nobody.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use headworks_bootstrap::Tasks;
@@ -57,15 +57,6 @@ pub(crate) struct Acceptor {
     tasks: Tasks,
 }
 
-/// A connection behind its handshake.
-#[derive(Debug)]
-pub(crate) struct Plain {
-    /// Carries what the client says, and what it is to be told, in the clear.
-    pub(crate) socket: UnixStream,
-    /// Who it is.
-    pub(crate) peer: SocketAddr,
-}
-
 impl Acceptor {
     /// Reads certificate and key; `None` if none are configured.
     pub(crate) fn load(config: &Config, tasks: Tasks) -> anyhow::Result<Option<Self>> {
@@ -96,19 +87,19 @@ impl Acceptor {
         }))
     }
 
-    /// Does the handshake. The connection then lives as long as both ends want it.
+    /// Does the handshake, and gives what carries the client's words, and ours, in the clear. The
+    /// connection then lives as long as both ends want it.
     ///
     /// # Errors
     /// If the client does not finish the handshake, or not in time.
-    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<Plain> {
-        let peer = socket.peer_addr()?;
+    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<UnixStream> {
         let encrypted = timeout(HANDSHAKE, self.tls.accept(socket)).await??;
         let (socket, inner) = UnixStream::pair()?;
         let stop = self.tasks.token();
         self.tasks.spawn("tls connection", async move {
             stop.run_until_cancelled(carry(encrypted, inner)).await;
         });
-        Ok(Plain { socket, peer })
+        Ok(socket)
     }
 }
 
@@ -199,7 +190,7 @@ mod tests {
             }
         }
 
-        async fn connect(&self) -> (ClientStream<TcpStream>, Plain) {
+        async fn connect(&self) -> (ClientStream<TcpStream>, UnixStream) {
             let provider = Arc::new(crypto::aws_lc_rs::default_provider());
             let client = ClientConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()
@@ -214,10 +205,8 @@ mod tests {
                 connector.connect(name, socket).await
             };
             let accept = async {
-                let (socket, peer) = self.listener.accept().await?;
-                let plain = self.acceptor.accept(socket).await?;
-                assert_eq!(plain.peer, peer);
-                io::Result::Ok(plain)
+                let (socket, _) = self.listener.accept().await?;
+                self.acceptor.accept(socket).await
             };
             let (client, plain) = tokio::join!(connect, accept);
             (client.expect("trusts it"), plain.expect("shakes hands"))
@@ -230,13 +219,13 @@ mod tests {
         let (mut client, mut plain) = world.connect().await;
         client.write_all(b"question").await.expect("writes");
         let mut question = [0; 8];
-        plain.socket.read_exact(&mut question).await.expect("reads");
+        plain.read_exact(&mut question).await.expect("reads");
         assert_eq!(question, *b"question");
         // More than all buffers between them take.
         let answer: Vec<u8> = (0..3_000_000_u32).map(|n| n as u8).collect();
         let expected = answer.clone();
         let write = async move {
-            plain.socket.write_all(&answer).await.expect("writes");
+            plain.write_all(&answer).await.expect("writes");
         };
         let mut read = Vec::new();
         let all = async { tokio::join!(write, client.read_to_end(&mut read)).1 };
@@ -250,7 +239,7 @@ mod tests {
         let world = World::new().await;
         let (client, mut plain) = world.connect().await;
         drop(client);
-        let end = timeout(LIMIT, plain.socket.read(&mut [0])).await;
+        let end = timeout(LIMIT, plain.read(&mut [0])).await;
         assert_eq!(end.expect("in time").expect("ends"), 0);
     }
 

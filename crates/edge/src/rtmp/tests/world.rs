@@ -1,35 +1,27 @@
 //! An edge of one published camera in this process, and the programs that speak to it.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, time::Duration};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_bootstrap::{Clock, Tasks};
-use headworks_testkit::{Process, Signal, wait_until};
+use headworks_testkit::{Process, wait_until};
 use headworks_types::{
-    CameraId, CameraSource, OnConflict, StartMode, StreamKeyId,
-    edge::{IngestWork, Role, SlotKey, SlotReport, SlotState, StreamKeyDigest},
+    CameraSource, OnConflict, StartMode,
+    edge::{IngestWork, SlotReport, SlotState, StreamKeyDigest},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
-use uuid::Uuid;
 
+pub(super) use crate::testing::{
+    AAC, H264, KEY, LIMIT, all, camera, last_words, slot_key, stream_key,
+};
 use crate::{
     access::sign::Issuer,
     http::{self, PlaybackState},
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
     rtmp::Rtmp,
-    tls::{self, Acceptor},
+    testing::{self, acceptor},
     visitors::Visitors,
 };
-
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
-
-pub(super) const KEY: &str = "hwsk_aaaaaaaaaaaa_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
-
-/// Pictures with B-frames, a key frame each second.
-pub(super) const H264: &[&str] = &["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"];
-pub(super) const AAC: &[&str] = &["-c:a", "aac"];
 
 pub(super) struct World {
     pub(super) runtime: Runtime,
@@ -193,69 +185,7 @@ impl World {
     }
 }
 
-fn acceptor(tasks: &Tasks) -> (tempfile::TempDir, Acceptor) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("is made");
-    let path = |name: &str| directory.path().join(name);
-    std::fs::write(path("tls.crt"), made.cert.pem()).expect("writes");
-    std::fs::write(path("tls.key"), made.signing_key.serialize_pem()).expect("writes");
-    let config = tls::Config {
-        certificate: Some(path("tls.crt")),
-        key: Some(path("tls.key")),
-    };
-    let acceptor = Acceptor::load(&config, tasks.clone()).expect("loads");
-    (directory, acceptor.expect("is configured"))
-}
-
-pub(super) fn camera() -> CameraId {
-    Uuid::from_u128(1).into()
-}
-
-pub(super) fn slot_key() -> SlotKey {
-    SlotKey {
-        camera_id: camera(),
-        role: Role::Ingest,
-        ordinal: 0,
-    }
-}
-
-pub(super) fn stream_key(key: &str, on_conflict: OnConflict) -> StreamKeyDigest {
-    let lookup = key.split('_').nth(1).expect("has three parts");
-    StreamKeyDigest {
-        id: StreamKeyId::from(Uuid::from_u128(u128::from(lookup.as_bytes()[0]))),
-        lookup: lookup.to_owned(),
-        digest: URL_SAFE_NO_PAD.encode(digest(&SHA256, key.as_bytes())),
-        expires_at: None,
-        on_conflict,
-    }
-}
-
 /// An FFmpeg that publishes until it is killed.
 pub(super) fn publish(ffmpeg: impl AsRef<Path>, codecs: &[&[&str]], url: &str) -> Process {
-    let mut command = Command::new(ffmpeg.as_ref());
-    command
-        .args(["-nostdin", "-hide_banner", "-nostats"])
-        .args(["-loglevel", "level+info", "-re", "-f", "lavfi"])
-        .args(["-i", "testsrc2=size=320x240:rate=25", "-re", "-f", "lavfi"])
-        .args(["-i", "sine=frequency=440:sample_rate=44100"])
-        .args(["-g", "25", "-pix_fmt", "yuv420p"])
-        .args(codecs.concat())
-        .args(["-f", "flv", url]);
-    Process::spawn(command, Signal::Kill, |_, _| {}).expect("ffmpeg starts")
-}
-
-/// Waits for the end of a program, and gives what it complained about.
-pub(super) fn last_words(mut process: Process) -> String {
-    let ended = process.wait(LIMIT);
-    assert!(ended.is_some(), "it does not end: {}", process.tail());
-    process.tail()
-}
-
-/// Runs `tests` beside each other.
-pub(super) fn all(tests: &[&(dyn Fn() + Sync)]) {
-    std::thread::scope(|scope| {
-        for test in tests {
-            scope.spawn(test);
-        }
-    });
+    testing::publish(ffmpeg, codecs, "flv", url)
 }

@@ -2,32 +2,24 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_testkit::{Process, Signal, wait_until};
 use headworks_types::{
-    CameraId, CameraSource, OnConflict, StartMode, StreamKeyId,
-    edge::{IngestWork, Role, SlotKey, SlotReport, SlotState, StreamKeyDigest},
+    CameraSource, OnConflict, StartMode,
+    edge::{IngestWork, SlotReport, SlotState, StreamKeyDigest},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
-use uuid::Uuid;
 
+pub(super) use crate::testing::{AAC, H264, KEY, LIMIT, all, camera, last_words};
 use crate::{
     access::sign::Issuer,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
     rtsp::{Datagrams, Rtsp},
-    tls::{self, Acceptor},
+    testing::{self, acceptor, slot_key, stream_key},
     visitors::Visitors,
 };
 
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
-
-pub(super) const KEY: &str = "hwsk_aaaaaaaaaaaa_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
-
-/// Pictures with B-frames, a key frame each second.
-pub(super) const H264: &[&str] = &["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"];
 pub(super) const H265: &[&str] = &[
     "-c:v",
     "libx265",
@@ -36,7 +28,6 @@ pub(super) const H265: &[&str] = &[
     "-x265-params",
     "log-level=error:bframes=2:pools=1:frame-threads=1",
 ];
-pub(super) const AAC: &[&str] = &["-c:a", "aac"];
 pub(super) const OPUS: &[&str] = &["-c:a", "libopus", "-ar", "48000"];
 pub(super) const TCP: &[&str] = &["-rtsp_transport", "tcp"];
 pub(super) const UDP: &[&str] = &["-rtsp_transport", "udp"];
@@ -98,7 +89,7 @@ impl World {
             issuer,
             _certificate: certificate,
         };
-        world.desire(vec![stream_key(KEY)]);
+        world.desire(vec![stream_key(KEY, OnConflict::Reject)]);
         world
     }
 
@@ -176,55 +167,9 @@ impl World {
     }
 }
 
-fn acceptor(tasks: &Tasks) -> (tempfile::TempDir, Acceptor) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("is made");
-    let path = |name: &str| directory.path().join(name);
-    std::fs::write(path("tls.crt"), made.cert.pem()).expect("writes");
-    std::fs::write(path("tls.key"), made.signing_key.serialize_pem()).expect("writes");
-    let config = tls::Config {
-        certificate: Some(path("tls.crt")),
-        key: Some(path("tls.key")),
-    };
-    let acceptor = Acceptor::load(&config, tasks.clone()).expect("loads");
-    (directory, acceptor.expect("is configured"))
-}
-
-pub(super) fn camera() -> CameraId {
-    Uuid::from_u128(1).into()
-}
-
-fn slot_key() -> SlotKey {
-    SlotKey {
-        camera_id: camera(),
-        role: Role::Ingest,
-        ordinal: 0,
-    }
-}
-
-pub(super) fn stream_key(key: &str) -> StreamKeyDigest {
-    let lookup = key.split('_').nth(1).expect("has three parts");
-    StreamKeyDigest {
-        id: StreamKeyId::from(Uuid::from_u128(u128::from(lookup.as_bytes()[0]))),
-        lookup: lookup.to_owned(),
-        digest: URL_SAFE_NO_PAD.encode(digest(&SHA256, key.as_bytes())),
-        expires_at: None,
-        on_conflict: OnConflict::Reject,
-    }
-}
-
 /// An FFmpeg that publishes until it is killed.
 pub(super) fn publish(ffmpeg: impl AsRef<Path>, options: &[&[&str]], url: &str) -> Process {
-    let mut command = Command::new(ffmpeg.as_ref());
-    command
-        .args(["-nostdin", "-hide_banner", "-nostats"])
-        .args(["-loglevel", "level+info", "-re", "-f", "lavfi"])
-        .args(["-i", "testsrc2=size=320x240:rate=25", "-re", "-f", "lavfi"])
-        .args(["-i", "sine=frequency=440:sample_rate=44100"])
-        .args(["-g", "25", "-pix_fmt", "yuv420p"])
-        .args(options.concat())
-        .args(["-f", "rtsp", url]);
-    Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts")
+    testing::publish(ffmpeg, options, "rtsp", url)
 }
 
 /// A GStreamer pipeline that runs until it is killed.
@@ -232,19 +177,4 @@ pub(super) fn gstreamer(pipeline: &str) -> Process {
     let mut command = Command::new("gst-launch-1.0");
     command.arg("-q").args(pipeline.split_whitespace());
     Process::spawn(command, Signal::Kill, |_, _| {}).expect("starts")
-}
-
-/// Waits for a program's end, and gives what it said.
-pub(super) fn last_words(mut process: Process) -> String {
-    process.wait(LIMIT).expect("ends");
-    process.tail()
-}
-
-/// At the same time: most of what they do is waiting.
-pub(super) fn all(works: &[&(dyn Fn() + Sync)]) {
-    std::thread::scope(|scope| {
-        for work in works {
-            scope.spawn(work);
-        }
-    });
 }

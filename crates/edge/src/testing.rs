@@ -1,0 +1,95 @@
+//! For tests: one published camera, its key and certificate, and the programs that come to it.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use headworks_bootstrap::Tasks;
+use headworks_testkit::{Process, Signal};
+use headworks_types::{
+    CameraId, OnConflict, StreamKeyId,
+    edge::{Role, SlotKey, StreamKeyDigest},
+};
+use uuid::Uuid;
+
+use crate::tls::{self, Acceptor};
+
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) const KEY: &str = "hwsk_aaaaaaaaaaaa_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+/// Pictures with B-frames, a key frame each second.
+pub(crate) const H264: &[&str] = &["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"];
+pub(crate) const AAC: &[&str] = &["-c:a", "aac"];
+
+pub(crate) fn acceptor(tasks: &Tasks) -> (tempfile::TempDir, Acceptor) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("is made");
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("tls.crt"), made.cert.pem()).expect("writes");
+    std::fs::write(path("tls.key"), made.signing_key.serialize_pem()).expect("writes");
+    let config = tls::Config {
+        certificate: Some(path("tls.crt")),
+        key: Some(path("tls.key")),
+    };
+    let acceptor = Acceptor::load(&config, tasks.clone()).expect("loads");
+    (directory, acceptor.expect("is configured"))
+}
+
+pub(crate) fn camera() -> CameraId {
+    Uuid::from_u128(1).into()
+}
+
+pub(crate) fn slot_key() -> SlotKey {
+    SlotKey {
+        camera_id: camera(),
+        role: Role::Ingest,
+        ordinal: 0,
+    }
+}
+
+pub(crate) fn stream_key(key: &str, on_conflict: OnConflict) -> StreamKeyDigest {
+    let lookup = key.split('_').nth(1).expect("has three parts");
+    StreamKeyDigest {
+        id: StreamKeyId::from(Uuid::from_u128(u128::from(lookup.as_bytes()[0]))),
+        lookup: lookup.to_owned(),
+        digest: URL_SAFE_NO_PAD.encode(digest(&SHA256, key.as_bytes())),
+        expires_at: None,
+        on_conflict,
+    }
+}
+
+/// An FFmpeg that publishes in a `format` (`flv`, `rtsp`) until it is killed.
+pub(crate) fn publish(
+    ffmpeg: impl AsRef<Path>,
+    options: &[&[&str]],
+    format: &str,
+    url: &str,
+) -> Process {
+    let mut command = Command::new(ffmpeg.as_ref());
+    command
+        .args(["-nostdin", "-hide_banner", "-nostats"])
+        .args(["-loglevel", "level+info", "-re", "-f", "lavfi"])
+        .args(["-i", "testsrc2=size=320x240:rate=25", "-re", "-f", "lavfi"])
+        .args(["-i", "sine=frequency=440:sample_rate=44100"])
+        .args(["-g", "25", "-pix_fmt", "yuv420p"])
+        .args(options.concat())
+        .args(["-f", format, url]);
+    Process::spawn(command, Signal::Kill, |_, _| {}).expect("ffmpeg starts")
+}
+
+/// Waits for the end of a program, and gives what it complained about.
+pub(crate) fn last_words(mut process: Process) -> String {
+    let ended = process.wait(LIMIT);
+    assert!(ended.is_some(), "it does not end: {}", process.tail());
+    process.tail()
+}
+
+/// Runs `tests` beside each other.
+pub(crate) fn all(tests: &[&(dyn Fn() + Sync)]) {
+    std::thread::scope(|scope| {
+        for test in tests {
+            scope.spawn(test);
+        }
+    });
+}
