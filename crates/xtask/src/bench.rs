@@ -30,6 +30,7 @@ use crate::{cargo, setup};
 
 const USAGE: &str = "\
 usage: cargo xtask bench fanout [--mbit N]… [--viewers N] [--rounds N] [--seconds N] [--only NAME]…
+       cargo xtask bench fanout-1000 [as fanout; 1,000 viewers of 1 Mbit/s]
        cargo xtask bench profile [as fanout, without rounds]
        cargo xtask bench ingest [--rounds N] [--seconds N]
        cargo xtask bench stalled [--minutes N]
@@ -55,6 +56,10 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
             let options = fanout::Options::parse(rest)?;
             report("fanout", write, &fanout::run(&options, &build()?)?)
         }
+        "fanout-1000" => {
+            let options = a_thousand(rest)?;
+            report("fanout-1000", write, &fanout::run(&options, &build()?)?)
+        }
         "profile" => {
             let options = fanout::Options::parse(rest)?;
             report("profile", false, &profile::run(&options, &build()?)?)
@@ -75,8 +80,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 /// All figures of `README.md`. `size` is how many rounds of how many seconds `fanout` has.
 fn everything(size: &[&str], write: bool) -> anyhow::Result<()> {
     let usual = fanout::Options::parse(size)?;
-    let many = [size, &["--mbit", "1", "--viewers", "1000"]].concat();
-    let many = fanout::Options::parse(&many)?;
+    let many = a_thousand(size)?;
     let binary = build()?;
     let options = ingest::Options::parse(&[])?;
     report("ingest", write, &ingest::run(&options, &binary)?)?;
@@ -84,6 +88,11 @@ fn everything(size: &[&str], write: bool) -> anyhow::Result<()> {
     report("fanout-1000", write, &fanout::run(&many, &binary)?)?;
     let minutes = stalled::parse(&[])?;
     report("stalled", write, &stalled::run(minutes, &binary)?)
+}
+
+/// The fan-out to a thousand viewers.
+fn a_thousand(size: &[&str]) -> anyhow::Result<fanout::Options> {
+    fanout::Options::parse(&[size, &["--mbit", "1", "--viewers", "1000"]].concat())
 }
 
 fn report(name: &str, write: bool, figures: &str) -> anyhow::Result<()> {
