@@ -122,6 +122,11 @@ id!(
     "usr"
 );
 id!(
+    /// Names a group of users.
+    UserGroupId,
+    "ugrp"
+);
+id!(
     /// Names an API key. Not secret; the key itself starts with `hwak_`.
     ApiKeyId,
     "key"
@@ -130,6 +135,11 @@ id!(
     /// Names a camera.
     CameraId,
     "cam"
+);
+id!(
+    /// Names a camera group: a folder in the tree that cameras hang in.
+    CameraGroupId,
+    "cgrp"
 );
 id!(
     /// Names a stream key. Not secret; the key itself starts with `hwsk_`.
@@ -145,6 +155,21 @@ id!(
     /// Names a grant.
     GrantId,
     "grant"
+);
+id!(
+    /// Names a role that a project has made.
+    RoleId,
+    "role"
+);
+id!(
+    /// Names a viewer's session.
+    SessionId,
+    "sess"
+);
+id!(
+    /// Names a customer's public key for playback tokens.
+    PlaybackKeyId,
+    "pkey"
 );
 id!(
     /// Names an edge node.

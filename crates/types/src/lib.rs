@@ -34,8 +34,8 @@ pub use camera::{
 pub use event::{Event, EventKind};
 pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
 pub use id::{
-    ApiKeyId, CameraId, GrantId, IdError, JoinTokenId, NodeId, ProjectId, RestreamId, StreamKeyId,
-    UserId,
+    ApiKeyId, CameraGroupId, CameraId, GrantId, IdError, JoinTokenId, NodeId, PlaybackKeyId,
+    ProjectId, RestreamId, RoleId, SessionId, StreamKeyId, UserGroupId, UserId,
 };
 pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};

@@ -5,7 +5,7 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Once, Reach, Result, grant::require_own};
+use super::{Begun, Caller, Error, Identity, Once, Reach, Result, grant::require_own};
 use crate::{
     credential::{Kind, generate},
     db::{
@@ -67,7 +67,7 @@ pub(crate) async fn api_key_revoke(
     once: Once,
     id: ApiKeyId,
 ) -> Result<ApiKey> {
-    let own = id == caller.api_key_id;
+    let own = caller.identity == Identity::ApiKey(id);
     let reach = if own {
         Reach::own(caller)
     } else {
@@ -139,7 +139,7 @@ async fn announce(
         project_id: Some(key.project_id),
         kind,
         subject: key.id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("API key `{}` {what}", key.name),
     };
     Ok(event_insert(conn, event).await?)

@@ -3,9 +3,9 @@
 //! Rights on the cluster and on projects are few and come with the caller. Rights on single
 //! cameras may be thousands, so the query that reads a camera decides them ([`Sight`]).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use headworks_types::{Action, ApiKeyId, ProjectId};
+use headworks_types::{Action, ApiKeyId, ProjectId, UserId};
 use uuid::Uuid;
 
 use super::{Error, Result};
@@ -42,10 +42,49 @@ impl std::ops::BitOrAssign for Actions {
     }
 }
 
-/// The program that asks, signed in by its API key.
+/// Who asks: a person or a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// A person, signed in.
+    User(UserId),
+    /// A program, by its API key.
+    ApiKey(ApiKeyId),
+}
+
+impl Identity {
+    /// The id without its prefix; no user has the one of a key.
+    pub(crate) fn uuid(self) -> Uuid {
+        match self {
+            Self::User(id) => id.uuid(),
+            Self::ApiKey(id) => id.uuid(),
+        }
+    }
+}
+
+/// As ids are written: `usr_…` or `key_…`.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(f),
+            Self::ApiKey(id) => id.fmt(f),
+        }
+    }
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The client's address; none if it did not come over a socket.
+    pub(crate) address: Option<IpAddr>,
+    /// The request's id, which the answer carries too.
+    pub(crate) request_id: String,
+}
+
+/// Who asks, signed in, with what grants allow on the cluster and on projects.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    pub(crate) api_key_id: ApiKeyId,
+    pub(crate) identity: Identity,
+    pub(crate) origin: Origin,
     pub(crate) project_id: ProjectId,
     cluster: Actions,
     projects: BTreeMap<ProjectId, Actions>,
@@ -101,12 +140,12 @@ pub(crate) struct Sight {
     /// All of these projects' cameras may be watched.
     pub(crate) watched: Reach,
     /// Whose grants on single cameras count.
-    pub(crate) api_key_id: ApiKeyId,
+    pub(crate) identity: Identity,
 }
 
 impl Caller {
     /// Signs in with an API key: one query.
-    pub(crate) async fn sign_in(state: &State, key: &str) -> Result<Self> {
+    pub(crate) async fn sign_in(state: &State, origin: Origin, key: &str) -> Result<Self> {
         const BAD: Error = Error::Unauthenticated("the API key is not known, expired or revoked");
         let presented = credential::parse(credential::Kind::ApiKey, key).ok_or(BAD)?;
         let mut conn = state.pool.acquire().await?;
@@ -115,7 +154,11 @@ impl Caller {
         if !presented.matches(&state.keys, &first.digest) {
             return Err(BAD);
         }
-        let mut caller = Self::powerless(first.id.into(), first.project_id.into());
+        let mut caller = Self::powerless(
+            Identity::ApiKey(first.id.into()),
+            origin,
+            first.project_id.into(),
+        );
         for row in rows {
             let actions: Actions = row.actions.iter().flatten().collect();
             match (row.on_cluster, row.object_project_id) {
@@ -129,9 +172,10 @@ impl Caller {
         Ok(caller)
     }
 
-    fn powerless(api_key_id: ApiKeyId, project_id: ProjectId) -> Self {
+    fn powerless(identity: Identity, origin: Origin, project_id: ProjectId) -> Self {
         Self {
-            api_key_id,
+            identity,
+            origin,
             project_id,
             cluster: Actions::default(),
             projects: BTreeMap::new(),
@@ -194,7 +238,7 @@ impl Caller {
             seen: self.reach_any(&shows),
             managed: self.reach_any(&[Action::CameraManage]),
             watched: self.reach_any(&[Action::CameraViewLive]),
-            api_key_id: self.api_key_id,
+            identity: self.identity,
         };
         let nothing = sight.seen.projects().is_some_and(<[_]>::is_empty);
         if nothing && !shows.iter().any(|&action| self.cameras.include(action)) {

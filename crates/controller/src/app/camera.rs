@@ -279,7 +279,7 @@ async fn announce(
         project_id: Some(camera.project_id),
         kind,
         subject: camera.id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("camera `{}` {what}", camera.name),
     };
     Ok(event_insert(conn, event).await?)

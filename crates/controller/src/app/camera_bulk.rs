@@ -96,7 +96,7 @@ async fn announce(
     caller: &Caller,
     created: &HashMap<CameraId, Camera>,
 ) -> Result<()> {
-    let actor = caller.api_key_id.to_string();
+    let actor = caller.identity.to_string();
     let mut cameras: Vec<_> = created.values().collect();
     cameras.sort_by_key(|camera| camera.id);
     let events = cameras

@@ -183,7 +183,7 @@ async fn announce(
         project_id: Some(grant.project_id),
         kind,
         subject: grant.id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("{who} {may} {} on {on}", actions.join(", ")),
     };
     Ok(event_insert(conn, event).await?)

@@ -42,7 +42,7 @@ pub(crate) async fn join_token_create(
         project_id: None,
         kind: EventKind::JoinTokenCreated,
         subject: id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!(
             "join token `{}` was created; it works for {} s",
             body.name, body.expires_in_seconds
@@ -77,7 +77,7 @@ pub(crate) async fn join_token_revoke(
                 project_id: None,
                 kind: EventKind::JoinTokenRevoked,
                 subject: id.to_string(),
-                actor: &caller.api_key_id.to_string(),
+                actor: &caller.identity.to_string(),
                 message: format!("join token `{}` was revoked", token.name),
             };
             event_insert(write.conn(), event).await?;

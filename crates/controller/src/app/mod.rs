@@ -20,7 +20,7 @@ pub(crate) mod stream_key;
 pub(crate) mod user;
 mod version;
 
-pub(crate) use caller::{Caller, Reach, Scope, Sight};
+pub(crate) use caller::{Caller, Identity, Origin, Reach, Scope, Sight};
 pub(crate) use error::{Error, Result};
 pub(crate) use once::{Begun, Once};
 pub(crate) use version::{Expected, Versioned};

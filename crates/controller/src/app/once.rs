@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use headworks_types::ApiKeyId;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
 
 use super::{Caller, Error, Result};
 use crate::{
@@ -42,7 +42,7 @@ pub(crate) struct Write {
 }
 
 struct Claim {
-    api_key_id: ApiKeyId,
+    caller: Uuid,
     key: String,
     keys: Arc<Keys>,
 }
@@ -63,16 +63,16 @@ impl Once {
         let Some(Key { key, fingerprint }) = self.0 else {
             return Ok(Begun::Fresh(Write { tx, claim: None }));
         };
-        let api_key_id = caller.api_key_id;
-        if idempotency_claim(&mut tx, api_key_id, &key, &fingerprint).await? {
+        let caller = caller.identity.uuid();
+        if idempotency_claim(&mut tx, caller, &key, &fingerprint).await? {
             let claim = Some(Claim {
-                api_key_id,
+                caller,
                 key,
                 keys: state.keys.clone(),
             });
             return Ok(Begun::Fresh(Write { tx, claim }));
         }
-        let stored = idempotency_get(&mut tx, api_key_id, &key)
+        let stored = idempotency_get(&mut tx, caller, &key)
             .await?
             .ok_or(Error::Unavailable(sqlx::Error::RowNotFound))?;
         if stored.fingerprint != fingerprint {
@@ -80,7 +80,7 @@ impl Once {
         }
         let answer = state
             .keys
-            .unseal(&row(api_key_id, &key), &stored.body)
+            .unseal(&row(caller, &key), &stored.body)
             .map_err(|error| Error::Internal(error.into()))?;
         serde_json::from_slice(&answer)
             .map(Begun::Again)
@@ -98,13 +98,13 @@ impl Write {
     pub(crate) async fn commit<T: Serialize>(mut self, answer: &T) -> Result<()> {
         if let Some(claim) = &self.claim {
             let json = serde_json::to_vec(answer).map_err(|error| Error::Internal(error.into()))?;
-            let sealed = claim.keys.seal(&row(claim.api_key_id, &claim.key), &json);
-            idempotency_update(&mut self.tx, claim.api_key_id, &claim.key, &sealed).await?;
+            let sealed = claim.keys.seal(&row(claim.caller, &claim.key), &json);
+            idempotency_update(&mut self.tx, claim.caller, &claim.key, &sealed).await?;
         }
         Ok(self.tx.commit().await?)
     }
 }
 
-fn row(api_key_id: ApiKeyId, key: &str) -> Row {
-    Row::new("idempotency", "body", &format!("{api_key_id}|{key}"))
+fn row(caller: Uuid, key: &str) -> Row {
+    Row::new("idempotency", "body", &format!("{}|{key}", caller.simple()))
 }

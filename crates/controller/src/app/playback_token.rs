@@ -40,7 +40,7 @@ pub(crate) async fn playback_token_issue(
         None => {
             let sight = caller.sight()?;
             let found = camera_list_access(conn, &sight, &ask.camera_ids).await?;
-            (caller.api_key_id.to_string(), found)
+            (caller.identity.to_string(), found)
         }
     };
     let project = check(&subject, &ask.camera_ids, &access)?;
@@ -142,7 +142,7 @@ async fn announce(
         project_id: Some(project),
         kind: EventKind::PlaybackTokenIssued,
         subject: claims.sub.clone(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("token {} opens {}", claims.jti, cameras.join(", ")),
     };
     Ok(event_insert(conn, event).await?)

@@ -31,7 +31,7 @@ pub(crate) async fn project_create(
         project_id: Some(project.id),
         kind: EventKind::ProjectCreated,
         subject: project.id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("project `{}` was created", project.name),
     };
     event_insert(write.conn(), event).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn project_update(
         project_id: Some(id),
         kind: EventKind::ProjectUpdated,
         subject: id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("project `{}` is called `{name}` now", found.thing.name),
     };
     event_insert(&mut tx, event).await?;

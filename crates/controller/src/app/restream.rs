@@ -298,7 +298,7 @@ async fn announce(
         project_id: Some(restream.project_id),
         kind,
         subject: restream.id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!(
             "restream `{}` of {} {what}",
             restream.name, restream.camera_id

@@ -177,7 +177,7 @@ async fn announce(
         project_id: Some(project),
         kind,
         subject: key.id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("stream key `{}` of {} {what}", key.name, key.camera_id),
     };
     Ok(event_insert(conn, event).await?)

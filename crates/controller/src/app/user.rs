@@ -146,7 +146,7 @@ async fn announce(
         project_id: Some(user.project_id),
         kind,
         subject: user.id.to_string(),
-        actor: &caller.api_key_id.to_string(),
+        actor: &caller.identity.to_string(),
         message: format!("user `{}` {what}", user.name),
     };
     Ok(event_insert(conn, event).await?)

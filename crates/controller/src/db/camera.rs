@@ -93,7 +93,7 @@ pub(crate) async fn camera_list(
                 LIMIT $6)
                UNION
                (SELECT p.id FROM "grant" g JOIN camera p ON p.id = g.camera_id
-                WHERE g.api_key_id = $2
+                WHERE g.principal_id = $2
                   AND g.actions && ARRAY['camera.view_live', 'camera.manage']
                   AND ($3::jsonb IS NULL OR p.labels @> $3)
                   AND ($4::text IS NULL OR p.external_id = $4)
@@ -104,7 +104,7 @@ pub(crate) async fn camera_list(
            ORDER BY c.id
            LIMIT $6"#,
         sight.seen.projects(),
-        sight.api_key_id.uuid(),
+        sight.identity.uuid(),
         super::filter_to_json(&filter.labels)?,
         filter.external_id,
         after,
@@ -143,12 +143,12 @@ pub(crate) async fn camera_get_many(
            WHERE c.id = ANY($1)
              AND ($2::uuid[] IS NULL OR c.project_id = ANY($2) OR EXISTS (
                      SELECT FROM "grant" g
-                     WHERE g.camera_id = c.id AND g.api_key_id = $3
+                     WHERE g.camera_id = c.id AND g.principal_id = $3
                        AND g.actions && ARRAY['camera.view_live', 'camera.manage']
                  ))"#,
         &ids,
         sight.seen.projects(),
-        sight.api_key_id.uuid()
+        sight.identity.uuid()
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -174,7 +174,7 @@ pub(crate) async fn camera_list_access(
                           OR COALESCE(bool_or('camera.view_live' = ANY(g.actions)), false)
                           AS watches
                FROM camera c
-               LEFT JOIN "grant" g ON g.camera_id = c.id AND g.api_key_id = $4
+               LEFT JOIN "grant" g ON g.camera_id = c.id AND g.principal_id = $4
                WHERE c.id = ANY($1)
                GROUP BY c.id
            ) AS a
@@ -182,7 +182,7 @@ pub(crate) async fn camera_list_access(
         &ids,
         sight.managed.projects(),
         sight.watched.projects(),
-        sight.api_key_id.uuid()
+        sight.identity.uuid()
     )
     .fetch_all(conn)
     .await
@@ -204,7 +204,7 @@ pub(crate) async fn camera_list_access_of_user(
                SELECT COALESCE(bool_or('camera.manage' = ANY(g.actions)), false) AS manages,
                       COALESCE(bool_or('camera.view_live' = ANY(g.actions)), false) AS watches
                FROM "grant" g
-               WHERE g.user_id = $3
+               WHERE g.principal_id = $3
                  AND (g.on_cluster OR g.object_project_id = c.project_id OR g.camera_id = c.id)
            ) AS a
            WHERE c.id = ANY($1) AND (c.project_id = $2 OR a.manages OR a.watches)"#,
@@ -227,13 +227,13 @@ pub(crate) async fn camera_lock(
            WHERE c.id = $1
              AND ($2::uuid[] IS NULL OR c.project_id = ANY($2) OR EXISTS (
                      SELECT FROM "grant" g
-                     WHERE g.camera_id = c.id AND g.api_key_id = $3
+                     WHERE g.camera_id = c.id AND g.principal_id = $3
                        AND g.actions && ARRAY['camera.view_live', 'camera.manage']
                  ))
            FOR UPDATE OF c"#,
         id.uuid(),
         sight.seen.projects(),
-        sight.api_key_id.uuid()
+        sight.identity.uuid()
     )
     .fetch_optional(conn)
     .await?;

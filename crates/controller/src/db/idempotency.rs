@@ -1,7 +1,7 @@
 //! Answers of POST requests that carried an `Idempotency-Key`, kept for 24 hours.
 
-use headworks_types::ApiKeyId;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// What was answered before.
 pub(crate) struct Stored {
@@ -14,29 +14,29 @@ pub(crate) struct Stored {
 /// that the table needs no loop of its own.
 pub(crate) async fn idempotency_claim(
     conn: &mut PgConnection,
-    api_key_id: ApiKeyId,
+    caller: Uuid,
     key: &str,
     fingerprint: &[u8],
 ) -> sqlx::Result<bool> {
     let claimed = sqlx::query_scalar!(
         r#"WITH swept AS (
                DELETE FROM idempotency
-               WHERE (api_key_id, key) IN (
-                   SELECT api_key_id, key FROM idempotency
+               WHERE (caller_id, key) IN (
+                   SELECT caller_id, key FROM idempotency
                    WHERE created_at < clock_timestamp() - interval '24 hours'
-                     AND NOT (api_key_id = $1 AND key = $2)
+                     AND NOT (caller_id = $1 AND key = $2)
                    ORDER BY created_at
                    LIMIT 100
                    FOR UPDATE SKIP LOCKED
                )
            )
-           INSERT INTO idempotency AS i (api_key_id, key, fingerprint, body)
+           INSERT INTO idempotency AS i (caller_id, key, fingerprint, body)
            VALUES ($1, $2, $3, '')
-           ON CONFLICT (api_key_id, key) DO UPDATE
+           ON CONFLICT (caller_id, key) DO UPDATE
                SET fingerprint = $3, body = '', created_at = clock_timestamp()
                WHERE i.created_at < clock_timestamp() - interval '24 hours'
            RETURNING true AS "claimed!""#,
-        api_key_id.uuid(),
+        caller,
         key,
         fingerprint
     )
@@ -48,13 +48,13 @@ pub(crate) async fn idempotency_claim(
 /// What was answered to the request that used the key.
 pub(crate) async fn idempotency_get(
     conn: &mut PgConnection,
-    api_key_id: ApiKeyId,
+    caller: Uuid,
     key: &str,
 ) -> sqlx::Result<Option<Stored>> {
     sqlx::query_as!(
         Stored,
-        "SELECT fingerprint, body FROM idempotency WHERE api_key_id = $1 AND key = $2",
-        api_key_id.uuid(),
+        "SELECT fingerprint, body FROM idempotency WHERE caller_id = $1 AND key = $2",
+        caller,
         key
     )
     .fetch_optional(conn)
@@ -64,13 +64,13 @@ pub(crate) async fn idempotency_get(
 /// Keeps the answer, sealed, with the key that this transaction claimed.
 pub(crate) async fn idempotency_update(
     conn: &mut PgConnection,
-    api_key_id: ApiKeyId,
+    caller: Uuid,
     key: &str,
     body: &[u8],
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "UPDATE idempotency SET body = $3 WHERE api_key_id = $1 AND key = $2",
-        api_key_id.uuid(),
+        "UPDATE idempotency SET body = $3 WHERE caller_id = $1 AND key = $2",
+        caller,
         key,
         body
     )

@@ -120,7 +120,7 @@ pub(crate) async fn restream_list(
                 LIMIT $7)
                UNION
                (SELECT p.id FROM "grant" g JOIN restream p ON p.camera_id = g.camera_id
-                WHERE g.api_key_id = $2 AND 'camera.manage' = ANY(g.actions)
+                WHERE g.principal_id = $2 AND 'camera.manage' = ANY(g.actions)
                   AND ($3::uuid IS NULL OR p.camera_id = $3)
                   AND ($4::jsonb IS NULL OR p.labels @> $4)
                   AND ($5::text IS NULL OR p.external_id = $5)
@@ -131,7 +131,7 @@ pub(crate) async fn restream_list(
            ORDER BY r.id
            LIMIT $7"#,
         sight.managed.projects(),
-        sight.api_key_id.uuid(),
+        sight.identity.uuid(),
         filter.camera.map(CameraId::uuid),
         super::filter_to_json(&filter.labels)?,
         filter.external_id,

@@ -30,7 +30,7 @@ use super::{
     user::{UserFilter, user_delete, user_get, user_insert, user_list, user_lock, user_update},
 };
 use crate::{
-    app::{Reach, Sight},
+    app::{Identity, Reach, Sight},
     credential::{Kind, generate},
     keys::Keys,
 };
@@ -103,7 +103,7 @@ fn sight(tenant: &Tenant) -> Sight {
         seen: reach.clone(),
         managed: reach.clone(),
         watched: reach,
-        api_key_id: tenant.key,
+        identity: Identity::ApiKey(tenant.key),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What every request goes through: a request id in and out, a span, a deadline, a net for panics,
 //! and the writing of problems.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,17 +15,23 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::error::Refusal;
-use crate::state::State;
+use crate::{app::Origin, state::State};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs the request inside its envelope.
 pub(crate) async fn envelope(
     axum::extract::State(state): axum::extract::State<State>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let id = request_id(&state, &request);
+    let peer = request.extensions().get::<Option<SocketAddr>>().copied();
+    let origin = Origin {
+        address: peer.flatten().map(|peer| peer.ip().to_canonical()),
+        request_id: id.clone(),
+    };
+    request.extensions_mut().insert(origin);
     // Without the query: nothing secret belongs there, but people put it there.
     let span = tracing::info_span!(
         "request",

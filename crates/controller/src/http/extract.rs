@@ -24,7 +24,7 @@ use utoipa::{
 
 use super::error::Refusal;
 use crate::{
-    app::{Caller, Expected, Once},
+    app::{Caller, Expected, Once, Origin},
     pointer::pointer,
     state::State,
 };
@@ -40,7 +40,12 @@ impl FromRequestParts<State> for Caller {
                 "send an API key as `Authorization: Bearer hwak_…`",
             )
         })?;
-        Ok(Self::sign_in(state, key).await?)
+        let origin = parts
+            .extensions
+            .get::<Origin>()
+            .cloned()
+            .ok_or_else(|| Refusal::new(ProblemCode::Internal, "the request has no origin"))?;
+        Ok(Self::sign_in(state, origin, key).await?)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{pin::pin, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::Request};
 use headworks_bootstrap::Tasks;
-use hyper::server::conn::http1;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -14,6 +14,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 
 /// Connections at once; more wait in the kernel's queue. Each edge has two or three.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -36,11 +37,18 @@ async fn drive(
     router: Router,
     stop: CancellationToken,
 ) {
+    let peer = socket.peer_addr().ok();
+    let service = ServiceBuilder::new()
+        .map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        })
+        .service(router);
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service))
     );
     // How a connection ends says nothing that a request's own log line does not.
     tokio::select! {

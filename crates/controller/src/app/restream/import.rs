@@ -328,7 +328,7 @@ async fn list(
 }
 
 async fn announce(conn: &mut PgConnection, caller: &Caller, items: &[Item]) -> Result<()> {
-    let actor = caller.api_key_id.to_string();
+    let actor = caller.identity.to_string();
     let event = |kind, subject: String, message: String| NewEvent {
         project_id: Some(caller.project_id),
         kind,
