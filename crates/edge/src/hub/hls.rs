@@ -192,7 +192,10 @@ impl Stream {
             used.requests += 1;
             used.last_request = now;
         }
-        if let Some(windows) = &state.windows {
+        // One that has stopped without taking them back is of no more use.
+        if let Some(windows) = &state.windows
+            && windows.has_changed().is_ok()
+        {
             return (windows.clone(), presence);
         }
         let (sender, windows) = watch::channel(None);
