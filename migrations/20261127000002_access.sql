@@ -62,7 +62,6 @@ ALTER TABLE "grant"
     ADD COLUMN networks cidr[] CHECK (cardinality(networks) > 0),
     ADD COLUMN not_before timestamptz,
     ADD COLUMN not_after timestamptz,
-    ALTER COLUMN effect DROP DEFAULT,
     ALTER COLUMN actions DROP NOT NULL,
     DROP CONSTRAINT grant_one_object,
     ADD CONSTRAINT grant_one_object
@@ -72,6 +71,7 @@ ALTER TABLE "grant"
     ADD CONSTRAINT grant_whole_schedule
         CHECK (num_nulls(schedule, minutes, zone) IN (0, 3) AND NOT isempty(minutes)),
     ADD CONSTRAINT grant_dates CHECK (not_after > not_before);
+ALTER TABLE "grant" ALTER COLUMN effect DROP DEFAULT;
 -- Whatever it is on; the cluster has no id.
 ALTER TABLE "grant" ADD COLUMN object_id uuid NOT NULL GENERATED ALWAYS AS
     (COALESCE(camera_id, camera_group_id, object_project_id,
@@ -96,4 +96,20 @@ LANGUAGE sql STABLE AS $$
         WHEN g.networks IS NOT NULL
             AND NOT COALESCE(address <<= ANY (g.networks), g.effect = 'deny') THEN 'networks'
     END
+$$;
+
+-- What somebody with these rights may do with the cameras: actions as bits, of which no object has
+-- more than one row. Somewhere allowed, from the cluster down to the camera, and nowhere denied.
+CREATE FUNCTION camera_access(cameras uuid[], objects uuid[], allow integer[], deny integer[])
+RETURNS TABLE (id uuid, project_id uuid, actions integer)
+LANGUAGE sql STABLE AS $$
+    SELECT c.id, c.project_id, bit_or(r.allow) & ~bit_or(r.deny)
+    FROM camera c
+    LEFT JOIN camera_group g ON g.id = c.group_id
+    CROSS JOIN LATERAL unnest(
+        ARRAY['00000000-0000-0000-0000-000000000000', c.project_id, c.id] || g.path
+    ) AS place (id)
+    JOIN unnest(objects, allow, deny) AS r (id, allow, deny) ON r.id = place.id
+    WHERE c.id = ANY (cameras)
+    GROUP BY c.id
 $$;

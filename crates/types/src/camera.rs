@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    CameraGroupId, CameraId, CameraSource, Labels, NodeId, Problem, ProjectId, PublishUrls, Publisher,
-    RefusedPublisher, Secret, Track, Validate, Violations,
+    CameraGroupId, CameraId, CameraSource, Labels, NodeId, Problem, ProjectId, PublishUrls,
+    Publisher, RefusedPublisher, Secret, Track, Validate, Violations,
 };
 
 /// A named live source.

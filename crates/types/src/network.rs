@@ -29,9 +29,9 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, String> {
         let network = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
-            Err(_) => text.parse().map_err(|_| {
-                "expected a network such as 10.20.0.0/16 or 2001:db8::/32, or an address"
-            })?,
+            Err(_) => text.parse().map_err(
+                |_| "expected a network such as 10.20.0.0/16 or 2001:db8::/32, or an address",
+            )?,
         };
         if network.trunc() != network {
             return Err(format!(

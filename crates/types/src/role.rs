@@ -94,7 +94,10 @@ impl FromStr for RoleRef {
             return Ok(Self::BuiltIn(role));
         }
         text.parse().map(Self::Custom).map_err(|_| {
-            let names: Vec<_> = BuiltInRole::ALL.into_iter().map(BuiltInRole::as_str).collect();
+            let names: Vec<_> = BuiltInRole::ALL
+                .into_iter()
+                .map(BuiltInRole::as_str)
+                .collect();
             format!("expected {} or the id of a role", names.join(", "))
         })
     }
@@ -130,7 +133,9 @@ impl PartialSchema for RoleRef {
             .description(Some(
                 "The name of a built-in role, or the id of one that the project made.",
             ))
-            .pattern(Some("^(viewer|operator|installer|admin|role_[0-9a-f]{32})$"))
+            .pattern(Some(
+                "^(viewer|operator|installer|admin|role_[0-9a-f]{32})$",
+            ))
             .examples(["viewer"])
             .into()
     }
@@ -232,7 +237,10 @@ mod tests {
             assert!(!role.actions().is_empty());
         }
         let custom = "role_0190f3c2a1b27c3d8e4f5a6b7c8d9e0f";
-        assert_eq!(custom.parse::<RoleRef>().expect("parses").to_string(), custom);
+        assert_eq!(
+            custom.parse::<RoleRef>().expect("parses").to_string(),
+            custom
+        );
         assert!("root".parse::<RoleRef>().is_err());
     }
 
