@@ -28,13 +28,17 @@ impl<'a> Bits<'a> {
         Some(self.take(1)? == 1)
     }
 
-    /// Exp-Golomb, ue(v) of H.264 §9.1; the same bits are uvlc() of AV1 §4.10.3.
+    /// Exp-Golomb, ue(v) of H.264 §9.1; the same bits are uvlc() of AV1 §4.10.3. `None` also for
+    /// more than 32 zeros in front: no number has them, and zeros are not to be counted for long.
     pub(crate) fn exp_golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.flag()? {
             zeros += 1;
+            if zeros > 32 {
+                return None;
+            }
         }
-        if zeros >= 32 {
+        if zeros == 32 {
             return Some(u32::MAX);
         }
         let low = self.take(zeros)?;
@@ -58,5 +62,13 @@ mod tests {
             Bits::new(&[0, 0, 0, 1, 0, 0, 0, 0]).exp_golomb(),
             Some((1 << 31) - 1)
         );
+    }
+
+    #[test]
+    fn no_exp_golomb_code_begins_with_more_than_32_zeros() {
+        assert_eq!(Bits::new(&[0, 0, 0, 0, 0x80]).exp_golomb(), Some(u32::MAX));
+        let mut bits = Bits::new(&[0, 0, 0, 0, 0x40, 0xff]);
+        assert_eq!(bits.exp_golomb(), None);
+        assert_eq!(bits.position, 33, "it does not look further");
     }
 }

@@ -20,7 +20,13 @@ struct Sets {
     vps: Option<Bytes>,
     sps: Option<Bytes>,
     pps: Option<Bytes>,
+    /// By which slices refer to `pps`; none if that does not parse.
+    pps_id: Option<u32>,
 }
+
+/// The longest parameter set: configuration records count its bytes in 16 bits (ISO/IEC 14496-15
+/// §5.3.3.1, §8.3.3.1).
+const MAX_SET: usize = u16::MAX as usize;
 
 /// Everything that a decoder configuration record may hold together.
 const MAX_SETS: usize = 64 << 10;
@@ -81,7 +87,7 @@ impl NalTrack {
                 let reason = format!("more than {MAX_SETS} bytes of parameter sets");
                 return Err(Error::parameter_set("configuration", nal, reason));
             }
-            if !self.keep(&mut sets, nal) && self.format.kind(nal) != NalKind::Dispensable {
+            if !self.keep(&mut sets, nal)? && self.format.kind(nal) != NalKind::Dispensable {
                 more.push(Bytes::copy_from_slice(nal));
             }
         }
@@ -102,7 +108,7 @@ impl NalTrack {
         for nal in nals.clone() {
             match self.format.kind(nal) {
                 NalKind::Dispensable => continue,
-                _ if self.keep(&mut sets, nal) => continue,
+                _ if self.keep(&mut sets, nal)? => continue,
                 kind => key |= kind == NalKind::Key,
             }
             length += 4 + nal.len();
@@ -170,36 +176,37 @@ impl NalTrack {
         self.picture(units)
     }
 
-    /// Puts a parameter set into `sets` if it has a place there.
-    fn keep(&self, sets: &mut Sets, nal: &[u8]) -> bool {
-        let place = match self.format.kind(nal) {
-            NalKind::Vps => &mut sets.vps,
-            NalKind::Sps => &mut sets.sps,
+    /// Puts a parameter set into `sets` if it has a place there. One that no configuration record
+    /// could hold is an error.
+    fn keep(&self, sets: &mut Sets, nal: &[u8]) -> Result<bool, Error> {
+        let (name, place) = match self.format.kind(nal) {
+            NalKind::Vps => ("VPS", &mut sets.vps),
+            NalKind::Sps => ("SPS", &mut sets.sps),
             NalKind::Pps => {
                 let id = self.format.pps_id(nal);
-                if let Some(before) = &sets.pps
-                    && self.format.pps_id(before) != id
-                {
-                    return false;
+                if sets.pps.is_some() && sets.pps_id != id {
+                    return Ok(false);
                 }
-                &mut sets.pps
+                sets.pps_id = id;
+                ("PPS", &mut sets.pps)
             }
-            _ => return false,
+            _ => return Ok(false),
         };
+        if nal.len() > MAX_SET {
+            let reason = format!("more than {MAX_SET} bytes");
+            return Err(Error::parameter_set(name, nal, reason));
+        }
         if place.as_ref().is_none_or(|before| before != nal) {
             *place = Some(Bytes::copy_from_slice(nal));
         }
-        true
+        Ok(true)
     }
 
     /// True for a parameter set that has a place in the configuration.
     fn is_kept(&self, nal: &[u8]) -> bool {
         match self.format.kind(nal) {
             NalKind::Vps | NalKind::Sps => true,
-            NalKind::Pps => {
-                let id = self.format.pps_id(nal);
-                (self.sets.pps.as_ref()).is_some_and(|pps| self.format.pps_id(pps) == id)
-            }
+            NalKind::Pps => self.sets.pps.is_some() && self.sets.pps_id == self.format.pps_id(nal),
             _ => false,
         }
     }
@@ -223,6 +230,7 @@ impl NalTrack {
                     vps: Some(vps),
                     sps: Some(sps),
                     pps: Some(pps),
+                    ..
                 },
             ) => VideoCodec::H265 { vps, sps, pps },
             _ => {
