@@ -142,10 +142,11 @@ impl Receiver {
                     // One is waited with at most: only the last one counts.
                     self.waiting_report = Some((ssrc, info.ntp, info.timestamp));
                 }
-                Report::Bye { ssrc } if self.may_be_sender(ssrc) => {
-                    if self.events.back() != Some(&Event::Bye) {
-                        self.events.push_back(Event::Bye);
-                    }
+                // Once is enough.
+                Report::Bye { ssrc }
+                    if self.may_be_sender(ssrc) && self.events.back() != Some(&Event::Bye) =>
+                {
+                    self.events.push_back(Event::Bye);
                 }
                 _ => {}
             }
