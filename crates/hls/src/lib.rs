@@ -3,8 +3,9 @@
 //!
 //! Frames of one stream go into a [`Segmenter`]; parts, segments and playlists come out of its
 //! [`Window`]. It holds no socket and no clock: media time is the time of the frames, and the time
-//! of day is an argument. What it keeps is bounded by the window and by the longest segment;
-//! segments, parts and frames share their bytes.
+//! of day is an argument. What it keeps is bounded by the window and by the longest segment,
+//! and, for frames whose times make no sense, by [`Limits`]; segments, parts and frames share their
+//! bytes.
 //!
 //! What players rely on, and what the tests try to break:
 //! * media sequence and discontinuity sequence numbers never go back, also when the source starts
@@ -29,5 +30,5 @@ mod window;
 
 pub use playlist::{Flavor, multivariant};
 pub use segment::{Init, Part, Segment};
-pub use segmenter::{Config, Segmenter};
+pub use segmenter::{Config, Limits, Segmenter};
 pub use window::{Position, Window};

@@ -189,7 +189,7 @@ impl Rtsp {
                 }
                 GOES_ON
             }
-            (Event::Timeout, _) => ends("it said nothing for too long"),
+            (Event::Timeout, _) => ends("it said nothing or set up nothing for too long"),
             // Reports of viewers are signs of life, and the engine has seen them.
             (Event::Packet { .. } | Event::Pause | Event::KeepAlive, _) => GOES_ON,
             (Event::Setup(_) | Event::Play { .. } | Event::Record { .. }, _) => {

@@ -68,8 +68,11 @@ impl Client {
 
     /// DESCRIBE and one SETUP.
     fn set_up(&mut self, world: &World, transport: &str) -> String {
-        let url = world.play_url("rtsp", "x");
-        let described = self.ask("DESCRIBE", &url, "");
+        self.set_up_of(world, &world.play_url("rtsp", "x"), transport)
+    }
+
+    fn set_up_of(&mut self, world: &World, url: &str, transport: &str) -> String {
+        let described = self.ask("DESCRIBE", url, "");
         assert!(described.starts_with("RTSP/1.0 200"), "{described}");
         let base = format!("rtsp://127.0.0.1:{}/live/{}", world.port(), camera());
         let transport = format!("Transport: {transport}\r\n");
@@ -167,6 +170,21 @@ fn a_viewer_in_datagrams_gets_packets_and_a_goodbye() {
         !is_bye(&buffer[..count])
     } {}
     assert!(matches!(client.next(), Came::End));
+    world.stop();
+}
+
+#[test]
+fn who_sets_up_and_never_plays_has_no_more_time_than_a_viewer() {
+    let world = World::new();
+    let _publisher = publish(tool::FFMPEG, &[H264, AAC, TCP], &world.publish_url("rtsp"));
+    world.wait_for_live();
+    let mut client = Client::connect(&world);
+    let answer = client.set_up_of(&world, &world.brief_url(3), INTERLEAVED);
+    assert!(answer.starts_with("RTSP/1.0 200"), "{answer}");
+    assert_eq!(world.report().viewers, 1);
+    // Its session would last a minute without a word.
+    while !matches!(client.next(), Came::End) {}
+    world.wait_for("its end", |report| report.viewers == 0);
     world.stop();
 }
 
