@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
@@ -13,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::{
@@ -23,15 +21,14 @@ use super::{
     watch::watch,
 };
 use crate::{
-    Headworks, Launch, Process, headworks::temporary_directory, http, process::lock, wait_until,
+    Headworks, Launch, Process, certificate::Certificate, headworks::temporary_directory, http,
+    process::lock, wait_until,
 };
 
 /// From a peer's start to its picture.
 const LIVE: Duration = Duration::from_secs(40);
 /// How much longer clips are than what is watched of them: all starts and waits.
 const SPARE: u32 = 60;
-const CERTIFICATE: &str = "tls.crt";
-const BOTH_PEM: &str = "both.pem";
 
 /// A running Headworks, and a directory for what peers read and write.
 #[derive(Debug)]
@@ -39,6 +36,7 @@ pub struct Lab {
     headworks: Headworks,
     key: String,
     seconds: u32,
+    tls: Certificate,
     clips: Mutex<BTreeMap<Clip, PathBuf>>,
     names: AtomicU32,
     directory: tempfile::TempDir,
@@ -54,14 +52,14 @@ impl Lab {
     /// Starts Headworks. Rows watch `seconds` of their stream.
     pub fn start(launch: Launch, seconds: u32) -> anyhow::Result<Self> {
         let directory = temporary_directory()?;
-        let [certificate, key] = certify(directory.path())?;
+        let tls = Certificate::make(directory.path())?;
         let path = |path: &Path| path.display().to_string();
         let headworks = Headworks::up(
             launch
                 .env("HEADWORKS__EDGE__RTMPS_LISTEN", "127.0.0.1:0")
                 .env("HEADWORKS__EDGE__RTSPS_LISTEN", "127.0.0.1:0")
-                .env("HEADWORKS__EDGE__TLS__CERTIFICATE", path(&certificate))
-                .env("HEADWORKS__EDGE__TLS__KEY", path(&key))
+                .env("HEADWORKS__EDGE__TLS__CERTIFICATE", path(&tls.certificate))
+                .env("HEADWORKS__EDGE__TLS__KEY", path(&tls.key))
                 .env("HEADWORKS__EDGE__PULL__FILES", path(directory.path())),
         )?;
         let key = headworks.admin_key().context("it prints a key")?.to_owned();
@@ -69,6 +67,7 @@ impl Lab {
             headworks,
             key,
             seconds,
+            tls,
             clips: Mutex::default(),
             names: AtomicU32::new(0),
             directory,
@@ -121,14 +120,9 @@ impl Lab {
         self.headworks.log()
     }
 
-    /// The file with the certificate.
-    pub(super) fn certificate(&self) -> PathBuf {
-        self.directory.path().join(CERTIFICATE)
-    }
-
-    /// The certificate and the key in one file.
-    pub(super) fn both_pem(&self) -> PathBuf {
-        self.directory.path().join(BOTH_PEM)
+    /// The certificate of this lab's servers, Headworks among them.
+    pub(super) fn tls(&self) -> &Certificate {
+        &self.tls
     }
 
     /// How much of a stream is watched.
@@ -293,25 +287,4 @@ fn door(scheme: &str) -> (&str, &str) {
         "rtmpts" => ("rtmps", "rtmps"),
         _ => (scheme, scheme),
     }
-}
-
-/// Makes a certificate that nobody vouches for, and its key; and a file with the two.
-fn certify(directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
-    let [certificate, key] = [CERTIFICATE, "tls.key"].map(|name| directory.join(name));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
-        .args(["-subj", "/CN=localhost", "-addext"])
-        .args(["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output()
-        .context("run openssl")?;
-    if !made.status.success() {
-        bail!("openssl: {}", String::from_utf8_lossy(&made.stderr));
-    }
-    let both = [fs::read(&certificate)?, fs::read(&key)?].concat();
-    fs::write(directory.join(BOTH_PEM), both)?;
-    Ok([certificate, key])
 }

@@ -35,7 +35,7 @@ impl Ffmpeg {
             Self::Modern => Command::new(tool::modern_ffmpeg()?),
         };
         // The newer one checks certificates unless it is told not to.
-        command.env("SSL_CERT_FILE", lab.certificate());
+        command.env("SSL_CERT_FILE", &lab.tls().certificate);
         Ok(command)
     }
 

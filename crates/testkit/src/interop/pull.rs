@@ -44,7 +44,7 @@ impl Server {
     pub(super) fn start(self, lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
         match self {
             Self::Gst(transport) => gst(clip, file, transport, None),
-            Self::GstTls => gst(clip, file, "tcp", Some(&lab.both_pem())),
+            Self::GstTls => gst(clip, file, "tcp", Some(&lab.tls().both)),
             Self::Vlc(transport) => vlc(file, transport),
             Self::Perl => perl_with(lab, clip, file),
             Self::NginxRtmp => nginx_rtmp_with(lab, clip, file),
