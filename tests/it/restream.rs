@@ -233,6 +233,39 @@ fn h265_is_encoded_anew_for_a_target_that_takes_h264() {
     judge_pictures(&target.url("live", "gate"), &["aac", "h264"]);
 }
 
+#[test]
+fn an_encoder_that_was_killed_is_started_again() {
+    let camera = camera();
+    let target = RtmpServer::start().expect("starts");
+    let up = Scene::up();
+    let id = up.api.add_live(&camera);
+    let mut restream = to(&target.url("live", "gate"));
+    restream.video = RestreamVideo::H264 {
+        preset: headworks_types::X264Preset::Ultrafast,
+        bitrate_kbit: 300,
+        gop: 15,
+        width: None,
+        height: None,
+    };
+    let push = up.api.push(id, &restream);
+    up.api.wait_for_push(push, RestreamState::Live);
+    judge_pictures(&target.url("live", "gate"), &["h264"]);
+    let killed = up.headworks.kill_child("libx264").expect("it encodes");
+    let again = up.api.wait_for_restream(push, "it goes on", |restream| {
+        let status = &restream.status;
+        status.state == RestreamState::Live && status.attempts == 2
+    });
+    let why = again.status.last_error.as_deref();
+    assert_eq!(why, Some("the encoder ended: FFmpeg was killed"));
+    judge_pictures(&target.url("live", "gate"), &["h264"]);
+    let other = up
+        .headworks
+        .kill_child("libx264")
+        .expect("it encodes again");
+    assert_ne!(killed, other);
+    assert_eq!(camera.plays(), 1, "the camera's connection is untouched");
+}
+
 /// A push to who shows a certificate that nobody vouches for is refused, until that is allowed.
 fn push_past_the_certificate(up: &Scene, camera: CameraId, url: &str) -> RestreamId {
     let push = up.api.push(camera, &to(url));
