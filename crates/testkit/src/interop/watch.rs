@@ -16,7 +16,9 @@ use anyhow::bail;
 use super::clip::FPS;
 use crate::{Process, Signal, process::lock};
 
-/// Luminance of a picture, 0 to 255, that is a flash.
+/// The brightest that a picture can be.
+const WHITE: f64 = 255.0;
+/// Luminance of a picture that is a flash.
 const FLASH: f64 = 200.0;
 /// Loudness of sound, in decibels, that is a beep.
 const BEEP: f64 = -20.0;
@@ -32,7 +34,7 @@ const SETTLED: f64 = 1.0;
 /// judged by itself.
 const OWN: [&str; 2] = ["[null @", "[framecrc @"];
 /// To connect, to wait for a key frame, to find out the codecs.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 
 const PICTURE_FILTER: &str = "signalstats,metadata=print:key=lavfi.signalstats.YAVG";
 const SOUND_FILTER: &str = "aresample=48000,asetnsamples=n=480:p=0,\
@@ -142,6 +144,28 @@ impl Watched {
         self.order.windows(2).any(|pair| pair[1] < pair[0])
     }
 
+    /// Takes a message of GStreamer, whose `videoanalyse` and `level` say the same of what they let
+    /// pass.
+    pub(super) fn take_gst(&mut self, line: &str) {
+        if line.contains(": GstVideoAnalyse,") {
+            let picture = gst_level(line, "luma-average=(double)");
+            self.pictures.extend(picture.map(|picture| Level {
+                level: picture.level * WHITE,
+                ..picture
+            }));
+        } else if line.contains("(element): level,") {
+            self.sounds.extend(gst_level(line, "rms=(GValueArray)< "));
+        } else if line.contains(" (error): ") || line.contains(" (warning): ") {
+            self.errors.push(line.to_owned());
+        }
+    }
+
+    /// How much of the pictures there is, in seconds.
+    pub(super) fn picture_seconds(&self) -> f64 {
+        let ends = self.pictures.first().zip(self.pictures.last());
+        ends.map_or(0.0, |(first, last)| last.at - first.at)
+    }
+
     fn take(&mut self, line: &str) {
         let complaint = ["[error]", "[fatal]", "[panic]"];
         let is_own = OWN.iter().any(|output| line.starts_with(output));
@@ -161,6 +185,19 @@ impl Watched {
             take_level(line, &mut self.sound_at, &mut self.sounds);
         }
     }
+}
+
+/// A level in a message of GStreamer: the name of the field, and how its value begins.
+fn gst_level(line: &str, field: &str) -> Option<Level> {
+    let value = |field: &str| {
+        let (_, rest) = line.split_once(field)?;
+        let end = rest.find([',', ';', ' ', '>'])?;
+        rest[..end].parse::<f64>().ok()
+    };
+    Some(Level {
+        at: value("running-time=(guint64)")? / 1e9,
+        level: value(field)?,
+    })
 }
 
 /// `… frame:0 pts:0 pts_time:0.04` and then `… lavfi.signalstats.YAVG=16.2`.
@@ -267,6 +304,28 @@ mod tests {
         };
         assert_eq!(seen.pictures, [picture]);
         assert_eq!(seen.sounds.len(), 1);
+        assert_eq!(seen.errors.len(), 1);
+    }
+
+    #[test]
+    fn what_gstreamer_prints_is_understood() {
+        let mut seen = Watched::default();
+        for line in [
+            "Got message #465 from element \"videoanalyse0\" (element): GstVideoAnalyse, \
+             timestamp=(guint64)21000000, stream-time=(guint64)0, running-time=(guint64)40000000, \
+             duration=(guint64)40000000, luma-average=(double)0.4, luma-variance=(double)0.04;",
+            "Got message #417 from element \"level0\" (element): level, endtime=(guint64)10000000, \
+             timestamp=(guint64)0, stream-time=(guint64)0, running-time=(guint64)1500000000, \
+             duration=(guint64)10000000, rms=(GValueArray)< -9.5, -9.5 >, \
+             peak=(GValueArray)< -6, -6 >, decay=(GValueArray)< -6, -6 >;",
+            "Got message #27 from element \"level0\" (state-changed): GstMessageStateChanged;",
+            "Got message #30 from element \"d\" (warning): GstMessageWarning, gerror=(GError)NULL;",
+        ] {
+            seen.take_gst(line);
+        }
+        let level = |at, level| [Level { at, level }];
+        assert_eq!(seen.pictures, level(0.04, 102.0));
+        assert_eq!(seen.sounds, level(1.5, -9.5));
         assert_eq!(seen.errors.len(), 1);
     }
 }
