@@ -66,6 +66,11 @@ impl Viewer {
         matches!(self, Self::Gst(..) | Self::Playbin(_) | Self::Browser(..))
     }
 
+    /// True if its clock goes by the times of arrival.
+    pub(super) fn goes_by_arrival(self) -> bool {
+        self == Self::Playbin("rtsp")
+    }
+
     /// Plays the camera and says what came.
     pub(super) fn watch(self, lab: &Lab, camera: &str, row: &Row) -> anyhow::Result<Outcome> {
         let seconds = lab.seconds();
@@ -112,6 +117,10 @@ impl Viewer {
     }
 }
 
+/// Until the clock of `rtspsrc` goes with the sender's, in seconds. It takes the times of arrival for
+/// it, and the first pictures arrive at once.
+const CLOCK: f64 = 1.0;
+
 /// Lets `playbin` play until there is enough, in its own time.
 fn playbin(lab: &Lab, row: &Row, url: &str) -> anyhow::Result<Outcome> {
     let mut command = Command::new("gst-launch-1.0");
@@ -120,14 +129,19 @@ fn playbin(lab: &Lab, row: &Row, url: &str) -> anyhow::Result<Outcome> {
         .arg(
             "video-sink=videoconvert ! video/x-raw,format=I420 ! videoanalyse ! fakesink sync=true",
         )
-        .arg("audio-sink=audioconvert ! level interval=10000000 ! fakesink sync=true")
+        // `level` counts samples; `audiorate` makes them as many as the sound's own times say, as
+        // what drives loudspeakers does.
+        .arg(
+            "audio-sink=audioconvert ! audiorate tolerance=10000000 \
+             ! level interval=10000000 ! fakesink sync=true",
+        )
         .env("GST_REGISTRY_FORK", "no");
     let seen = Arc::new(Mutex::new(Watched::default()));
     let writer = Arc::clone(&seen);
     let mut player = Process::spawn(command, Signal::Kill, move |_, line| {
         lock(&writer).take_gst(line);
     })?;
-    let length = f64::from(lab.seconds());
+    let length = f64::from(lab.seconds()) + CLOCK;
     let limit = watch::PATIENCE + Duration::from_secs(lab.seconds().into());
     let end = wait_until("enough of it", limit, || {
         let enough = lock(&seen).picture_seconds() >= length;
@@ -135,7 +149,8 @@ fn playbin(lab: &Lab, row: &Row, url: &str) -> anyhow::Result<Outcome> {
     });
     end.map_err(|error| with_words(error, &player.tail()))?;
     player.kill();
-    let seen = lock(&seen).clone();
+    let mut seen = lock(&seen).clone();
+    seen.forget(CLOCK);
     Ok(row.judge(&seen, lab.seconds()))
 }
 

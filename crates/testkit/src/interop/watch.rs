@@ -26,13 +26,19 @@ const BEEP: f64 = -20.0;
 const REACH: f64 = 0.5;
 /// How far a picture may be from the grid of its rate, in seconds: half of what FLV's clock of
 /// milliseconds rounds away on both sides, and some.
-const GRID: f64 = 0.003;
+pub(super) const GRID: f64 = 0.003;
+/// The same where a player moves its clock by the times of arrival, which it does in small steps. Lost
+/// composition times are whole pictures off.
+pub(super) const ARRIVAL_GRID: f64 = 0.015;
 /// How long tracks may need to find each other, in seconds. RTP's sender reports say how they relate
 /// (RFC 3550 §6.4.1), and may come after the first pictures, which then stand apart.
 const SETTLED: f64 = 1.0;
 /// What the judge writes its findings with. These complain about times that are not even, which is
 /// judged by itself.
 const OWN: [&str; 2] = ["[null @", "[framecrc @"];
+/// A decoder of H.265 that warns of every description newer than itself, also in a file, and then
+/// decodes the pictures.
+const GST_HABIT: &str = "gst_libde265_dec_set_format";
 /// To connect, to wait for a key frame, to find out the codecs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -118,19 +124,26 @@ impl Watched {
             })
             .filter(|distance| distance.abs() < REACH)
             .collect();
+        eprintln!(
+            "XXX {:?}",
+            distances
+                .iter()
+                .map(|d| (d * 1000.0).round())
+                .collect::<Vec<_>>()
+        );
         distances.sort_by(f64::total_cmp);
         let median = distances.get(distances.len() / 2)?;
         Some(median * 1000.0)
     }
 
     /// Where, after the first second, a decoded picture is not shown after the one before, or not on
-    /// the grid of the rate: the times of both in seconds.
+    /// the grid of the rate, give or take `grid`: the times of both. All in seconds.
     #[must_use]
-    pub fn uneven(&self) -> Vec<[f64; 2]> {
+    pub fn uneven(&self, grid: f64) -> Vec<[f64; 2]> {
         let step = 1.0 / f64::from(FPS);
         let wrong = |pair: &&[Level]| {
             let steps = (pair[1].at - pair[0].at) / step;
-            steps.round() < 1.0 || (steps - steps.round()).abs() * step > GRID
+            steps.round() < 1.0 || (steps - steps.round()).abs() * step > grid
         };
         let start = self.pictures.first().map_or(0.0, |picture| picture.at);
         let settled = |pair: &&[Level]| pair[0].at >= start + SETTLED;
@@ -155,9 +168,21 @@ impl Watched {
             }));
         } else if line.contains("(element): level,") {
             self.sounds.extend(gst_level(line, "rms=(GValueArray)< "));
-        } else if line.contains(" (error): ") || line.contains(" (warning): ") {
+        } else if line.contains(" (error): ")
+            || line.contains(" (warning): ") && !line.contains(GST_HABIT)
+        {
             self.errors.push(line.to_owned());
         }
+    }
+
+    /// Lets go of the first seconds.
+    pub(super) fn forget(&mut self, seconds: f64) {
+        let Some(first) = self.pictures.first() else {
+            return;
+        };
+        let start = first.at + seconds;
+        self.pictures.retain(|picture| picture.at >= start);
+        self.sounds.retain(|sound| sound.at >= start);
     }
 
     /// How much of the pictures there is, in seconds.
@@ -262,19 +287,22 @@ mod tests {
     #[test]
     fn lost_composition_times_are_seen() {
         let mut seen = watched(0.0);
-        assert_eq!(seen.uneven(), Vec::<[f64; 2]>::new());
+        assert_eq!(seen.uneven(GRID), Vec::<[f64; 2]>::new());
         seen.pictures[0].at -= 0.02;
-        assert!(seen.uneven().is_empty(), "tracks have to find each other");
+        assert!(
+            seen.uneven(GRID).is_empty(),
+            "tracks have to find each other"
+        );
         seen.pictures.remove(47);
         assert!(
-            seen.uneven().is_empty(),
+            seen.uneven(GRID).is_empty(),
             "a lost picture is not a wrong time"
         );
         seen.pictures.swap(43, 44);
-        assert!(!seen.uneven().is_empty());
+        assert!(!seen.uneven(GRID).is_empty());
         let mut seen = watched(0.0);
         seen.pictures[55].at += 0.01;
-        assert_eq!(seen.uneven().len(), 2);
+        assert_eq!(seen.uneven(GRID).len(), 2);
     }
 
     #[test]
