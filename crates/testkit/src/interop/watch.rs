@@ -124,13 +124,6 @@ impl Watched {
             })
             .filter(|distance| distance.abs() < REACH)
             .collect();
-        eprintln!(
-            "XXX {:?}",
-            distances
-                .iter()
-                .map(|d| (d * 1000.0).round())
-                .collect::<Vec<_>>()
-        );
         distances.sort_by(f64::total_cmp);
         let median = distances.get(distances.len() / 2)?;
         Some(median * 1000.0)
