@@ -41,6 +41,8 @@ pub(super) struct Watch {
     guard: Option<ViewerGuard>,
     tracks: Vec<Track>,
     is_paused: bool,
+    /// Nothing follows, which the client may not know.
+    is_cut_off: bool,
     /// Its reports in datagrams, which are signs of life.
     reports: (mpsc::Sender<Came>, mpsc::Receiver<Came>),
 }
@@ -103,6 +105,7 @@ async fn admit(rtsp: &Rtsp, asked: &Asked) -> Result<Watch, Refusal> {
         guard: Some(guard),
         tracks: Vec::new(),
         is_paused: false,
+        is_cut_off: false,
         reports: mpsc::channel(WAITING),
     })
 }
@@ -327,10 +330,16 @@ impl Watch {
             Ok(false) => connection.take_in().await,
             Err(leave) => {
                 connection.forget_viewer();
+                self.is_cut_off = leave != Leave::Gone;
                 return ends(words(leave));
             }
         }
         GOES_ON
+    }
+
+    /// True if the hub has ended it, not the client.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// Says in RTCP that nothing follows (RFC 3550 §6.6).
