@@ -143,6 +143,12 @@ impl Segmenter {
         }
     }
 
+    /// What the frames are made of.
+    #[must_use]
+    pub fn tracks(&self) -> &Arc<Tracks> {
+        &self.tracks
+    }
+
     /// What viewers can fetch; `None` before the first segment is complete.
     #[must_use]
     pub fn window(&self) -> Option<&Window> {
