@@ -7,7 +7,6 @@
 mod demux;
 mod fetch;
 mod pace;
-mod playlist;
 
 use std::pin::pin;
 

@@ -1,11 +1,10 @@
-//! What playlists say. Everything is checked and made absolute here; nothing is fetched.
+//! What other people's playlists say, for who plays them (RFC 8216). Everything is checked and made
+//! absolute here; nothing is fetched.
 
 use std::time::Duration;
 
 use m3u8_rs::{ByteRange, KeyMethod, MasterPlaylist, MediaPlaylist, MediaSegment};
 use url::Url;
-
-use crate::ingest::failure::Failure;
 
 /// Of several variants the best is taken, as long as it has at most so many bits per second.
 const MAX_BANDWIDTH: u64 = 25_000_000;
@@ -16,45 +15,68 @@ const TARGET: std::ops::RangeInclusive<u64> = 1..=60;
 /// One begins so many target durations before the end of what is live (RFC 8216 §6.3.3).
 const BEHIND: u32 = 3;
 
+/// Why a playlist cannot be played.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No variant has a picture.
+    #[error("no variant has a picture")]
+    NoPicture,
+    /// It is right, and asks for what we do not do.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// It breaks the rules.
+    #[error("its playlist has an error: {0}")]
+    Broken(String),
+}
+
 /// A playlist.
 #[derive(Debug, PartialEq)]
-pub(super) enum Playlist {
+pub enum Playlist {
     /// Where the variant is that is to be played.
     Multivariant(Url),
+    /// The segments themselves.
     Media(Media),
 }
 
 /// A media playlist.
 #[derive(Debug, PartialEq)]
-pub(super) struct Media {
-    pub(super) target: Duration,
-    pub(super) has_ended: bool,
-    pub(super) segments: Vec<Segment>,
+pub struct Media {
+    /// The longest that a segment may be; 1 s to 60 s.
+    pub target: Duration,
+    /// Nothing will follow.
+    pub has_ended: bool,
+    /// Numbered one after the other.
+    pub segments: Vec<Segment>,
 }
 
 /// A segment of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Segment {
+pub struct Segment {
     /// Its media sequence number.
-    pub(super) number: u64,
-    pub(super) part: Part,
-    pub(super) duration: f32,
-    pub(super) discontinuity: bool,
+    pub number: u64,
+    /// Its bytes.
+    pub part: Part,
+    /// In seconds, not negative.
+    pub duration: f32,
+    /// It does not go on where the one before has ended.
+    pub discontinuity: bool,
     /// The initialization section, of fragmented MP4.
-    pub(super) init: Option<Part>,
+    pub init: Option<Part>,
 }
 
 /// A resource, or a range of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) url: Url,
+pub struct Part {
+    /// Of HTTP or HTTPS.
+    pub url: Url,
     /// Where it begins, and its length.
-    pub(super) range: Option<(u64, u64)>,
+    pub range: Option<(u64, u64)>,
 }
 
 impl Media {
     /// The first segment to play.
-    pub(super) fn start(&self) -> u64 {
+    #[must_use]
+    pub fn start(&self) -> u64 {
         let first = self.segments.first().map_or(0, |segment| segment.number);
         if self.has_ended {
             return first;
@@ -71,13 +93,14 @@ impl Media {
     }
 
     /// The number that the next segment will get.
-    pub(super) fn end(&self) -> u64 {
+    #[must_use]
+    pub fn end(&self) -> u64 {
         self.segments.last().map_or(0, |segment| segment.number + 1)
     }
 }
 
 /// Reads a playlist that was found at `base`.
-pub(super) fn parse(base: &Url, bytes: &[u8]) -> Result<Playlist, Failure> {
+pub fn parse(base: &Url, bytes: &[u8]) -> Result<Playlist, Error> {
     if !bytes.starts_with(b"#EXTM3U") && !bytes.starts_with(b"\xef\xbb\xbf#EXTM3U") {
         return Err(broken("it does not begin with #EXTM3U"));
     }
@@ -91,7 +114,7 @@ pub(super) fn parse(base: &Url, bytes: &[u8]) -> Result<Playlist, Failure> {
 }
 
 /// The best variant that is not too much, or else the least.
-fn variant(base: &Url, list: &MasterPlaylist) -> Result<Url, Failure> {
+fn variant(base: &Url, list: &MasterPlaylist) -> Result<Url, Error> {
     let has_picture = |codecs: &Option<String>| {
         let is_sound = |codec: &str| {
             let kinds = ["mp4a", "ac-3", "ec-3", "opus", "Opus", "fLaC"];
@@ -106,13 +129,13 @@ fn variant(base: &Url, list: &MasterPlaylist) -> Result<Url, Failure> {
         .partition(|variant| variant.bandwidth <= MAX_BANDWIDTH);
     let best = small.into_iter().max_by_key(|variant| variant.bandwidth);
     let least = || large.into_iter().min_by_key(|variant| variant.bandwidth);
-    let chosen = best.or_else(least).ok_or(Failure::NoVideoTrack)?;
+    let chosen = best.or_else(least).ok_or(Error::NoPicture)?;
     resolve(base, &chosen.uri)
 }
 
-fn media(base: &Url, list: &MediaPlaylist) -> Result<Media, Failure> {
+fn media(base: &Url, list: &MediaPlaylist) -> Result<Media, Error> {
     if list.i_frames_only {
-        return Err(Failure::Because("it has key frames only".to_owned()));
+        return Err(Error::Unsupported("it has key frames only"));
     }
     if !TARGET.contains(&list.target_duration) {
         return Err(broken(format!(
@@ -146,14 +169,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, segment: &MediaSegment) -> Result<Segment, Failure> {
+    fn read(&mut self, segment: &MediaSegment) -> Result<Segment, Error> {
         if let Some(key) = &segment.key {
             self.is_encrypted = key.method != KeyMethod::None;
         }
         if self.is_encrypted {
-            return Err(Failure::Because(
-                "encrypted HLS is not supported".to_owned(),
-            ));
+            return Err(Error::Unsupported("encrypted HLS is not supported"));
         }
         if let Some(map) = &segment.map {
             let url = resolve(self.base, &map.uri)?;
@@ -175,7 +196,7 @@ impl Reader<'_> {
     }
 
     /// A range without an offset begins where the one before has ended (RFC 8216 §4.3.2.2).
-    fn part(&self, uri: &str, range: Option<&ByteRange>) -> Result<Part, Failure> {
+    fn part(&self, uri: &str, range: Option<&ByteRange>) -> Result<Part, Error> {
         let url = resolve(self.base, uri)?;
         let Some(range) = range else {
             return Ok(Part { url, range: None });
@@ -195,7 +216,7 @@ impl Reader<'_> {
 }
 
 /// Nothing but HTTP is fetched, whatever a playlist says.
-fn resolve(base: &Url, uri: &str) -> Result<Url, Failure> {
+fn resolve(base: &Url, uri: &str) -> Result<Url, Error> {
     let url = base
         .join(uri)
         .map_err(|_| broken("an address that is none"))?;
@@ -205,8 +226,8 @@ fn resolve(base: &Url, uri: &str) -> Result<Url, Failure> {
     }
 }
 
-fn broken(what: impl std::fmt::Display) -> Failure {
-    Failure::Protocol(format!("its playlist has an error: {what}"))
+fn broken(what: impl std::fmt::Display) -> Error {
+    Error::Broken(what.to_string())
 }
 
 #[cfg(test)]
@@ -221,11 +242,11 @@ mod tests {
             .expect("is a URL")
     }
 
-    fn read(text: &str) -> Result<Playlist, Failure> {
+    fn read(text: &str) -> Result<Playlist, Error> {
         parse(&base(), text.as_bytes())
     }
 
-    fn media(body: &str) -> Result<Media, Failure> {
+    fn media(body: &str) -> Result<Media, Error> {
         let head = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n";
         match read(&format!("{head}{body}"))? {
             Playlist::Media(media) => Ok(media),
@@ -252,7 +273,7 @@ mod tests {
         assert_eq!(best, "https://server/live/300.m3u8");
         let least = of(&[(90_000_000, both), (80_000_000, both)]);
         assert_eq!(least, "https://server/live/80000000.m3u8");
-        assert_eq!(of(&[(1, "mp4a.40.2")]), "Err(NoVideoTrack)");
+        assert_eq!(of(&[(1, "mp4a.40.2")]), "Err(NoPicture)");
     }
 
     #[test]
@@ -298,16 +319,16 @@ mod tests {
             ),
             (
                 "#EXTINF:2,\n#EXT-X-BYTERANGE:20\na.ts\n",
-                "camera breaks the protocol: its playlist has an error: a byte range without a \
+                "its playlist has an error: a byte range without a \
                  beginning",
             ),
             (
                 "#EXTINF:2,\nfile:///etc/passwd\n",
-                "camera breaks the protocol: its playlist has an error: an address with file:",
+                "its playlist has an error: an address with file:",
             ),
         ] {
-            let failure = media(body).expect_err("is refused");
-            assert_eq!(failure.to_string(), words);
+            let error = media(body).expect_err("is refused");
+            assert_eq!(error.to_string(), words);
         }
         assert!(read("<html>").is_err());
     }

@@ -1,30 +1,36 @@
-//! What a player wants of a media playlist: Delivery Directives (§6.2.5 of the draft) and ours.
+//! What a player wants of a media playlist: Delivery Directives (§6.2.5) and ours.
 
-use headworks_hls::Flavor;
+use crate::Flavor;
 
-use super::{super::problem::Refusal, decimal};
+/// What is wrong with Delivery Directives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DirectiveError {
+    /// A value that is no decimal-integer (§4.2).
+    #[error("_HLS_msn and _HLS_part are numbers")]
+    NoNumber,
+    /// A part of no segment (§6.2.5.2).
+    #[error("_HLS_part needs _HLS_msn")]
+    PartAlone,
+}
 
 /// The query of a playlist's address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Directives {
+pub struct Directives {
     /// `_HLS_msn`, and `_HLS_part` with it: do not answer before this is in the playlist.
-    pub(super) wait: Option<(u64, Option<u64>)>,
+    pub wait: Option<(u64, Option<u64>)>,
     /// `_HLS_skip`: an update will do.
-    pub(super) skip: bool,
+    pub skip: bool,
     /// `ll=0`: nothing that RFC 8216 does not know.
-    pub(super) plain: bool,
+    pub plain: bool,
 }
 
 impl Directives {
     /// Other parameters are others' business.
-    pub(super) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+    pub fn parse(query: Option<&str>) -> Result<Self, DirectiveError> {
         let mut found = Self::default();
         let (mut segment, mut part) = (None, None);
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            let number = || {
-                decimal(&value)
-                    .ok_or_else(|| Refusal::malformed("_HLS_msn and _HLS_part are numbers"))
-            };
+            let number = || decimal(&value).ok_or(DirectiveError::NoNumber);
             match &*name {
                 "_HLS_msn" => segment = Some(number()?),
                 "_HLS_part" => part = Some(number()?),
@@ -34,7 +40,7 @@ impl Directives {
             }
         }
         if segment.is_none() && part.is_some() {
-            return Err(Refusal::malformed("_HLS_part needs _HLS_msn"));
+            return Err(DirectiveError::PartAlone);
         }
         // Who wants plain HLS is not offered to wait.
         found.wait = segment
@@ -43,7 +49,9 @@ impl Directives {
         Ok(found)
     }
 
-    pub(super) fn flavor(self) -> Flavor {
+    /// The playlist that answers it.
+    #[must_use]
+    pub fn flavor(self) -> Flavor {
         match self {
             Self { plain: true, .. } => Flavor::Plain,
             Self { skip: true, .. } => Flavor::Delta,
@@ -52,8 +60,17 @@ impl Directives {
     }
 }
 
+/// A decimal-integer (§4.2): digits and nothing else.
+#[must_use]
+pub fn decimal(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -81,5 +98,19 @@ mod tests {
         assert_eq!(flavor("_HLS_skip=no"), Some(Flavor::LowLatency));
         assert_eq!(flavor("ll=0&_HLS_skip=YES&_HLS_msn=3"), Some(Flavor::Plain));
         assert_eq!(parse("ll=0&_HLS_msn=3").and_then(|found| found.wait), None);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(parts in prop::collection::vec(
+            prop_oneof!["_HLS_msn=[0-9]{0,25}&", "_HLS_part=\\PC{0,4}&", "_HLS_skip=\\PC{0,4}&", "\\PC{0,20}"],
+            0..8,
+        )) {
+            let query = parts.concat();
+            if let Ok(found) = Directives::parse(Some(&query)) {
+                let plain = found.flavor() == Flavor::Plain;
+                prop_assert!(!(plain && found.wait.is_some()), "{query}: {found:?}");
+            }
+        }
     }
 }
