@@ -95,7 +95,8 @@ impl Media {
     /// The number that the next segment will get.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.segments.last().map_or(0, |segment| segment.number + 1)
+        let last = self.segments.last();
+        last.map_or(0, |last| last.number.saturating_add(1))
     }
 }
 
