@@ -25,7 +25,7 @@ impl Cluster {
             .env("HEADWORKS__CONTROLLER__MASTER_KEY", MASTER_KEY)
             .env("HEADWORKS__CONTROLLER__LEASE_RENEW", "200ms")
             .env("HEADWORKS__CONTROLLER__LEASE_SUSPECT", "1s")
-            .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "2s");
+            .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "7s");
         let launch = launch.env("HEADWORKS__TELEMETRY__FORMAT", "json");
         let controller = Headworks::run(&["controller".into()], &launch).expect("runs");
         let (address, key) = wait_until("the controller listens", SOON, || {
