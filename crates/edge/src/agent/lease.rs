@@ -94,7 +94,8 @@ impl LeaseLoop {
     /// Renews once; says how long to wait until the next time.
     async fn renew(&mut self) -> Duration {
         let renewal = self.renewal(false);
-        let sent = self.clock.monotonic();
+        // What strict work lives by goes on while the machine sleeps.
+        let sent = self.clock.boottime();
         match self.client.lease_renew(&renewal).deadline(DEADLINE).await {
             Ok(grant) => {
                 self.work.fence().renewed(sent, grant.revision);
