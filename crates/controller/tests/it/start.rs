@@ -100,7 +100,10 @@ async fn everything_wrong_with_the_configuration_is_said_at_once(pool: PgPool) {
         ..config(&pool)
     };
     let error = refusal(hasty).await;
-    assert!(error.contains("controller.lease_dead: must be at least 7s"), "{error}");
+    assert!(
+        error.contains("controller.lease_dead: must be at least 7s"),
+        "{error}"
+    );
     let short = Config {
         master_key: Some(Secret::new("c2hvcnQ=")),
         ..config(&pool)
