@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use headworks_types::Secret;
+use headworks_types::{Secret, edge::STRICT_STOP};
 use serde::Deserialize;
 use url::Url;
 
@@ -81,6 +81,13 @@ impl Config {
         check(
             self.lease_renew * 2 <= self.lease_suspect && self.lease_suspect < self.lease_dead,
             "lease_dead: must be longer than lease_suspect, and that at least twice lease_renew",
+        );
+        check(
+            self.lease_dead >= STRICT_STOP,
+            &format!(
+                "lease_dead: must be at least {}s, or pushes could not go on until a lease runs out",
+                STRICT_STOP.as_secs()
+            ),
         );
         found
     }
