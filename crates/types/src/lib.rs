@@ -5,6 +5,7 @@
 //! numbers. Wire names are `snake_case`, times are RFC 3339 in UTC, ids are prefixed UUIDv7.
 
 mod api_key;
+mod auth;
 mod camera;
 pub mod edge;
 mod event;
@@ -24,9 +25,14 @@ mod source;
 mod stream;
 mod stream_key;
 mod user;
+mod user_group;
 mod validate;
 
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+pub use auth::{
+    Auth, AuthRefresh, AuthRights, OidcBegin, OidcBegun, OidcComplete, OidcProvider,
+    PasswordChange, SignIn, SignedIn,
+};
 pub use camera::{
     Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraState,
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
@@ -35,7 +41,7 @@ pub use event::{Event, EventKind};
 pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
 pub use id::{
     ApiKeyId, CameraGroupId, CameraId, GrantId, IdError, JoinTokenId, NodeId, PlaybackKeyId,
-    ProjectId, RestreamId, RoleId, SessionId, StreamKeyId, UserGroupId, UserId,
+    ProjectId, RestreamId, RoleId, SessionId, SignInId, StreamKeyId, UserGroupId, UserId,
 };
 pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
@@ -61,4 +67,7 @@ pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
 pub use user::{User, UserCreate, UserUpdate};
+pub use user_group::{
+    UserGroup, UserGroupCreate, UserGroupMember, UserGroupMemberAdd, UserGroupUpdate,
+};
 pub use validate::{Validate, Violations};

@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use headworks_types::{Action, ApiKeyId, ProjectId, UserId};
+use headworks_types::{Action, ApiKeyId, AuthRights, ProjectId, SignInId, UserId};
 use uuid::Uuid;
 
-use super::{Error, Result};
+use super::{Error, Result, auth};
 use crate::{credential, db, state::State};
 
 /// A set of actions.
@@ -23,6 +23,12 @@ impl Actions {
 
     fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Those that are in it.
+    fn list(self) -> Vec<Action> {
+        let all = Action::ALL.into_iter();
+        all.filter(|&action| self.include(action)).collect()
     }
 }
 
@@ -86,6 +92,8 @@ pub(crate) struct Caller {
     pub(crate) identity: Identity,
     pub(crate) origin: Origin,
     pub(crate) project_id: ProjectId,
+    /// Which time of signing in it is; keys do not sign in.
+    pub(crate) sign_in_id: Option<SignInId>,
     cluster: Actions,
     projects: BTreeMap<ProjectId, Actions>,
     /// What it may do with at least one camera, by grants on single cameras.
@@ -160,16 +168,56 @@ impl Caller {
             first.project_id.into(),
         );
         for row in rows {
-            let actions: Actions = row.actions.iter().flatten().collect();
-            match (row.on_cluster, row.object_project_id) {
-                (Some(true), _) => caller.cluster |= actions,
-                (_, Some(project)) => {
-                    *caller.projects.entry(project.into()).or_default() |= actions;
-                }
-                _ => caller.cameras |= actions,
-            }
+            let actions = row.actions.iter().flatten().collect();
+            caller.add(row.on_cluster, row.object_project_id, actions);
         }
         Ok(caller)
+    }
+
+    /// A person, by an access token: one query.
+    pub(crate) async fn of_user(state: &State, origin: Origin, token: &str) -> Result<Self> {
+        const ENDED: Error = Error::Unauthenticated("you are signed out; sign in again");
+        let auth::AccessClaims { sub, sid, .. } = auth::verify(state, token).await?;
+        let mut conn = state.pool.acquire().await?;
+        let rows = db::sign_in::sign_in_caller(&mut conn, sid, sub).await?;
+        let project = rows.first().ok_or(ENDED)?.project_id.into();
+        let mut caller = Self::powerless(Identity::User(sub), origin, project);
+        caller.sign_in_id = Some(sid);
+        for row in rows {
+            let actions = row.actions.iter().flatten().collect();
+            caller.add(row.on_cluster, row.object_project_id, actions);
+        }
+        Ok(caller)
+    }
+
+    fn add(&mut self, on_cluster: Option<bool>, project: Option<Uuid>, actions: Actions) {
+        match (on_cluster, project) {
+            (Some(true), _) => self.cluster |= actions,
+            (_, Some(project)) => *self.projects.entry(project.into()).or_default() |= actions,
+            _ => self.cameras |= actions,
+        }
+    }
+
+    /// The person and what they are signed in to; refuses a program.
+    pub(crate) fn person(&self) -> Result<(UserId, SignInId)> {
+        match (self.identity, self.sign_in_id) {
+            (Identity::User(user), Some(sign_in)) => Ok((user, sign_in)),
+            _ => Err(Error::Forbidden(
+                "this is for people who have signed in, not for API keys".to_owned(),
+            )),
+        }
+    }
+
+    /// What it may do on the cluster, on projects, and on at least one single camera.
+    pub(crate) fn rights(&self) -> (Vec<Action>, Vec<AuthRights>, Vec<Action>) {
+        let projects = self
+            .projects
+            .iter()
+            .map(|(&project_id, actions)| AuthRights {
+                project_id,
+                actions: actions.list(),
+            });
+        (self.cluster.list(), projects.collect(), self.cameras.list())
     }
 
     fn powerless(identity: Identity, origin: Origin, project_id: ProjectId) -> Self {
@@ -177,6 +225,7 @@ impl Caller {
             identity,
             origin,
             project_id,
+            sign_in_id: None,
             cluster: Actions::default(),
             projects: BTreeMap::new(),
             cameras: Actions::default(),

@@ -4,6 +4,7 @@ use headworks_types::{
     Action, EventKind, Grant, GrantCreate, GrantId, GrantObject, Principal, ProjectId,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{
     Begun, Caller, Error, Once, Reach, Result, Scope,
@@ -13,7 +14,7 @@ use crate::{
     db::{
         self,
         event::{NewEvent, event_insert},
-        grant::{grant_get, grant_insert},
+        grant::{grant_get, grant_insert, grant_list_wide_of},
     },
     state::State,
 };
@@ -87,6 +88,27 @@ pub(crate) fn require_own(caller: &Caller, grant: &Grant) -> Result<()> {
         .actions
         .iter()
         .try_for_each(|&action| caller.require(action, scope))
+}
+
+/// Refuses unless the caller, too, may do what the principal may do on projects and the cluster, by
+/// itself and by its groups. Whoever can become the principal, or add to it, would else rise.
+pub(crate) async fn require_rights_of(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    principal: Uuid,
+) -> Result<()> {
+    for row in grant_list_wide_of(conn, principal).await? {
+        let scope = row.object_project_id.map(ProjectId::from);
+        let scope = scope.map_or(Scope::Cluster, Scope::Project);
+        let actions = row
+            .actions
+            .iter()
+            .filter_map(|name| Action::from_name(name));
+        for action in actions {
+            caller.require(action, scope)?;
+        }
+    }
+    Ok(())
 }
 
 /// The project of the principal, if the caller may manage users there.

@@ -2,6 +2,7 @@
 //! wakes who has to act on it.
 
 pub(crate) mod api_key;
+pub(crate) mod auth;
 pub(crate) mod bootstrap;
 pub(crate) mod caller;
 pub(crate) mod camera;
@@ -18,6 +19,7 @@ pub(crate) mod restream;
 pub(crate) mod signing_key;
 pub(crate) mod stream_key;
 pub(crate) mod user;
+pub(crate) mod user_group;
 mod version;
 
 pub(crate) use caller::{Caller, Identity, Origin, Reach, Scope, Sight};

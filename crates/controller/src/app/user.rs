@@ -3,16 +3,21 @@
 use headworks_types::{Action, EventKind, User, UserCreate, UserId, UserUpdate};
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned};
+use super::{
+    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, grant::require_rights_of,
+};
 use crate::{
     db::{
-        self, OnConstraint,
+        self,
         event::{NewEvent, event_insert},
+        sign_in::sign_in_end_all,
+        user::NewUser,
     },
     state::State,
 };
 
 const EXTERNAL_ID: &str = "user_external_id_key";
+const EMAIL: &str = "user_email_key";
 
 /// Creates a user in the caller's project.
 pub(crate) async fn user_create(
@@ -27,17 +32,21 @@ pub(crate) async fn user_create(
         Begun::Fresh(write) => write,
         Begun::Again(user) => return Ok(user),
     };
-    let (id, external_id) = (state.ids.next(), new.external_id.as_deref());
-    let user = db::user::user_insert(
-        write.conn(),
-        project,
-        id,
-        &new.name,
-        external_id,
-        &new.labels,
-    )
-    .await
-    .on_constraint(EXTERNAL_ID, || external_id_taken(external_id))?;
+    let password = match &new.password {
+        Some(password) => Some(state.auth.hash(password).await?),
+        None => None,
+    };
+    let email = new.email.as_deref().map(str::to_ascii_lowercase);
+    let row = NewUser {
+        name: &new.name,
+        external_id: new.external_id.as_deref(),
+        labels: new.labels,
+        email: email.as_deref(),
+        password: password.as_deref(),
+    };
+    let user = db::user::user_insert(write.conn(), project, state.ids.next(), &row)
+        .await
+        .map_err(taken)?;
     announce(
         write.conn(),
         caller,
@@ -59,14 +68,28 @@ pub(crate) async fn user_update(
     change: UserUpdate,
 ) -> Result<Versioned<User>> {
     let reach = caller.reach(Action::UserManage)?;
+    let password = match &change.password {
+        Some(Some(password)) => Some(Some(state.auth.hash(password).await?)),
+        Some(None) => Some(None),
+        None => None,
+    };
     let mut tx = state.pool.begin().await?;
     let Versioned { mut thing, .. } = get_locked(&mut tx, &reach, id, &expected).await?;
+    if change.email.is_some() || change.password.is_some() || change.enabled.is_some() {
+        // Who chooses the password of somebody can do all that they can.
+        require_rights_of(&mut tx, caller, id.into()).await?;
+    }
+    check_password(&thing, &change)?;
     apply(&mut thing, change);
+    if password.is_some() || !thing.enabled {
+        sign_in_end_all(&mut tx, id, 0).await?;
+    }
+    if let Some(hash) = password {
+        db::user::user_set_password(&mut tx, thing.project_id, id, hash.as_deref()).await?;
+    }
     let changed = db::user::user_update(&mut tx, &thing)
         .await
-        .on_constraint(EXTERNAL_ID, || {
-            external_id_taken(thing.external_id.as_deref())
-        })?;
+        .map_err(taken)?;
     let what = if thing.enabled {
         "was changed"
     } else {
@@ -87,6 +110,7 @@ pub(crate) async fn user_delete(
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let user = get_locked(&mut tx, &reach, id, &expected).await?.thing;
+    require_rights_of(&mut tx, caller, id.into()).await?;
     db::user::user_delete(&mut tx, user.project_id, id).await?;
     announce(
         &mut tx,
@@ -114,13 +138,36 @@ async fn get_locked(
     Ok(found)
 }
 
+/// The rules that need both what is there and what is new.
+fn check_password(user: &User, change: &UserUpdate) -> Result<()> {
+    let email = change.email.as_ref().unwrap_or(&user.email);
+    let Some(Some(password)) = &change.password else {
+        return Ok(());
+    };
+    match email {
+        None => Err(Error::invalid(
+            "/password",
+            "cannot be used without an email",
+        )),
+        Some(email) if email.eq_ignore_ascii_case(password.expose()) => {
+            Err(Error::invalid("/password", "must not be the email"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 fn apply(user: &mut User, change: UserUpdate) {
     let UserUpdate {
         name,
         external_id,
         labels,
+        email,
+        password: _,
         enabled,
     } = change;
+    if let Some(email) = email {
+        user.email = email.map(|email| email.to_ascii_lowercase());
+    }
     if let Some(name) = name {
         user.name = name;
     }
@@ -152,9 +199,16 @@ async fn announce(
     Ok(event_insert(conn, event).await?)
 }
 
-fn external_id_taken(external_id: Option<&str>) -> Error {
-    let external_id = external_id.unwrap_or_default();
-    Error::Conflict(format!(
-        "there is a user with external_id `{external_id}` in the project already"
-    ))
+/// Somebody else has what must be unique.
+fn taken(error: sqlx::Error) -> Error {
+    let constraint = match &error {
+        sqlx::Error::Database(violation) => violation.constraint(),
+        _ => None,
+    };
+    let taken = match constraint {
+        Some(EXTERNAL_ID) => "there is a user with this external_id in the project already",
+        Some(EMAIL) => "there is a user with this email already",
+        _ => return error.into(),
+    };
+    Error::Conflict(taken.to_owned())
 }

@@ -99,6 +99,31 @@ pub(crate) async fn grant_list_wide(
     rows.into_iter().map(Grant::try_from).collect()
 }
 
+/// Actions on a project, or on the cluster.
+pub(crate) struct WideGrant {
+    pub(crate) object_project_id: Option<Uuid>,
+    pub(crate) actions: Vec<String>,
+}
+
+/// What anybody may do on the cluster and on projects, by itself and by its groups.
+pub(crate) async fn grant_list_wide_of(
+    conn: &mut PgConnection,
+    principal: Uuid,
+) -> sqlx::Result<Vec<WideGrant>> {
+    sqlx::query_as!(
+        WideGrant,
+        r#"SELECT object_project_id, actions
+           FROM "grant"
+           WHERE camera_id IS NULL
+             AND (principal_id = $1 OR principal_id IN (
+                     SELECT user_group_id FROM user_group_member WHERE user_id = $1
+                 ))"#,
+        principal
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// A new grant.
 pub(crate) async fn grant_insert(
     conn: &mut PgConnection,

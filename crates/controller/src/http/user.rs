@@ -31,6 +31,8 @@ pub(crate) struct UserListQuery {
     labels: Option<String>,
     /// Only the user with this `external_id`.
     external_id: Option<String>,
+    /// Only the user with this email.
+    email: Option<String>,
 }
 
 /// List users
@@ -51,6 +53,7 @@ pub(crate) async fn user_list(
     let filter = UserFilter {
         labels: label_filter(query.labels)?,
         external_id: text_filter("external_id", query.external_id)?,
+        email: text_filter("email", query.email)?.map(|email: String| email.to_ascii_lowercase()),
     };
     let reach = caller.reach(Action::UserManage)?;
     let mut conn = state.pool.acquire().await?;
@@ -98,7 +101,9 @@ pub(crate) async fn user_view(
 
 /// Change a user
 ///
-/// A JSON merge patch. A disabled user gets no new tokens. Needs `user.manage` on its project.
+/// A JSON merge patch. A disabled user is signed out everywhere and gets no tokens; so is who gets
+/// another first password. Needs `user.manage` on its project; for email, password and `enabled` also
+/// every right on projects and the cluster that the user has.
 #[utoipa::path(
     patch, path = "/v1/users/{user_id}", operation_id = "user_update", tag = "user",
     params(("user_id" = UserId, Path), IfMatch),
@@ -118,7 +123,8 @@ pub(crate) async fn user_update(
 
 /// Delete a user
 ///
-/// With its grants. Needs `user.manage` on its project.
+/// With its grants. Needs `user.manage` on its project, and every right on projects and the cluster
+/// that the user has.
 #[utoipa::path(
     delete, path = "/v1/users/{user_id}", operation_id = "user_delete", tag = "user",
     params(("user_id" = UserId, Path), IfMatch),
