@@ -207,6 +207,24 @@ impl Validate for OidcComplete {
     }
 }
 
+/// Who a user is for an OpenID provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OidcIdentity {
+    /// The provider's name here.
+    pub provider: String,
+    /// What the provider calls the user: the claim `sub`, 1 to 255 characters.
+    pub subject: String,
+}
+
+impl Validate for OidcIdentity {
+    fn validate(&self, found: &mut Violations) {
+        if !(1..=255).contains(&self.subject.chars().count()) {
+            found.report("subject", "must have 1 to 255 characters");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

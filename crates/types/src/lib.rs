@@ -30,7 +30,7 @@ mod validate;
 
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use auth::{
-    Auth, AuthRefresh, AuthRights, OidcBegin, OidcBegun, OidcComplete, OidcProvider,
+    Auth, AuthRefresh, AuthRights, OidcBegin, OidcBegun, OidcComplete, OidcIdentity, OidcProvider,
     PasswordChange, SignIn, SignedIn,
 };
 pub use camera::{

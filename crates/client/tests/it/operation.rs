@@ -7,11 +7,11 @@ use headworks_client::{Client, Error};
 use headworks_types::{
     Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
     CameraId, CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate,
-    JoinTokenId, Labels, NodeId, NodeLoad, OidcBegin, OidcComplete, OnConflict, PasswordChange,
-    Placement, PlaybackTokenCreate, Principal, ProjectCreate, ProjectId, ProjectUpdate,
-    RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret, SignIn, StartMode,
-    StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate, UserGroupId,
-    UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
+    JoinTokenId, Labels, NodeId, NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict,
+    PasswordChange, Placement, PlaybackTokenCreate, Principal, ProjectCreate, ProjectId,
+    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret, SignIn,
+    StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate,
+    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{JoinRequest, LeaseRenewal, NodeSpec},
 };
 use serde_json::Value;
@@ -254,6 +254,12 @@ async fn user_groups(client: &Client, names: &mut Vec<&'static str>) {
         labels: Labels::default(),
     };
     let member = UserGroupMemberAdd { user_id };
+    let identity = OidcIdentity {
+        provider: "x".to_owned(),
+        subject: "x".to_owned(),
+    };
+    call!(names, client.user_link(user_id, &identity));
+    call!(names, client.user_unlink(user_id, &identity));
     call!(names, client.user_group_list());
     call!(names, client.user_group_create(&group));
     call!(names, client.user_group_view(id));

@@ -1,15 +1,17 @@
 //! Users: the people who watch.
 
-use headworks_types::{Action, EventKind, User, UserCreate, UserId, UserUpdate};
+use headworks_types::{Action, EventKind, OidcIdentity, User, UserCreate, UserId, UserUpdate};
 use sqlx::PgConnection;
 
 use super::{
-    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, grant::require_rights_of,
+    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, auth::oidc::issuer_for,
+    grant::require_rights_of,
 };
 use crate::{
     db::{
         self,
         event::{NewEvent, event_insert},
+        oidc::{oidc_identity_delete, oidc_identity_insert},
         sign_in::sign_in_end_all,
         user::NewUser,
     },
@@ -28,13 +30,14 @@ pub(crate) async fn user_create(
 ) -> Result<User> {
     let project = caller.project_id;
     caller.require(Action::UserManage, Scope::Project(project))?;
-    let mut write = match once.begin(state, caller).await? {
-        Begun::Fresh(write) => write,
-        Begun::Again(user) => return Ok(user),
-    };
+    // Before the transaction: who waits for a turn holds no connection.
     let password = match &new.password {
         Some(password) => Some(state.auth.hash(password).await?),
         None => None,
+    };
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(user) => return Ok(user),
     };
     let email = new.email.as_deref().map(str::to_ascii_lowercase);
     let row = NewUser {
@@ -122,6 +125,77 @@ pub(crate) async fn user_delete(
     .await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Lets a user sign in as who they are for an OpenID provider.
+pub(crate) async fn user_link(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    id: UserId,
+    identity: OidcIdentity,
+) -> Result<User> {
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(user) => return Ok(user),
+    };
+    let (user, issuer) = of_identity(write.conn(), state, caller, id, &identity).await?;
+    if !oidc_identity_insert(write.conn(), &issuer, &identity.subject, id).await? {
+        return Err(Error::Conflict(
+            "this identity belongs to a user already".to_owned(),
+        ));
+    }
+    let what = format!(
+        "can sign in with the OpenID provider `{}`",
+        identity.provider
+    );
+    announce(write.conn(), caller, &user, EventKind::UserUpdated, &what).await?;
+    write.commit(&user).await?;
+    Ok(user)
+}
+
+/// Takes that away, and ends what the user is signed in to.
+pub(crate) async fn user_unlink(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    id: UserId,
+    identity: OidcIdentity,
+) -> Result<User> {
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(user) => return Ok(user),
+    };
+    let (user, issuer) = of_identity(write.conn(), state, caller, id, &identity).await?;
+    if !oidc_identity_delete(write.conn(), &issuer, &identity.subject, id).await? {
+        return Err(Error::Conflict(format!("{id} has no such identity")));
+    }
+    sign_in_end_all(write.conn(), id, 0).await?;
+    let what = format!(
+        "cannot sign in as that with `{}` any more",
+        identity.provider
+    );
+    announce(write.conn(), caller, &user, EventKind::UserUpdated, &what).await?;
+    write.commit(&user).await?;
+    Ok(user)
+}
+
+/// The user, locked, and the issuer of the identity: whoever decides on it becomes the user if they
+/// like.
+async fn of_identity(
+    conn: &mut PgConnection,
+    state: &State,
+    caller: &Caller,
+    id: UserId,
+    identity: &OidcIdentity,
+) -> Result<(User, String)> {
+    let reach = caller.reach(Action::UserManage)?;
+    let user = get_locked(conn, &reach, id, &Expected::default())
+        .await?
+        .thing;
+    require_rights_of(conn, caller, id.into()).await?;
+    let issuer = issuer_for(state, &identity.provider, user.project_id)?;
+    Ok((user, issuer))
 }
 
 async fn get_locked(

@@ -77,6 +77,24 @@ pub(crate) async fn oidc_identity_insert(
     Ok(result.rows_affected() == 1)
 }
 
+/// The issuer knows the user by this subject no more; false if it did not.
+pub(crate) async fn oidc_identity_delete(
+    conn: &mut PgConnection,
+    issuer: &str,
+    subject: &str,
+    user: UserId,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "DELETE FROM oidc_identity WHERE issuer = $1 AND subject = $2 AND user_id = $3",
+        issuer,
+        subject,
+        user.uuid()
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
 /// True if a user of the installation has this email, in lower case.
 pub(crate) async fn email_is_taken(conn: &mut PgConnection, email: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(

@@ -58,6 +58,8 @@ fn api() -> OpenApiRouter<State> {
             user::user_update,
             user::user_delete
         ))
+        .routes(routes!(user::user_link))
+        .routes(routes!(user::user_unlink))
         .routes(routes!(user_group::user_group_list_of_user))
         .routes(routes!(
             user_group::user_group_list,

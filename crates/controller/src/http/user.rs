@@ -1,7 +1,9 @@
 //! `/v1/users`.
 
 use axum::{Json, http::StatusCode};
-use headworks_types::{Action, Page, PageQuery, User, UserCreate, UserId, UserUpdate};
+use headworks_types::{
+    Action, OidcIdentity, Page, PageQuery, User, UserCreate, UserId, UserUpdate,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -138,4 +140,47 @@ pub(crate) async fn user_delete(
 ) -> Result<StatusCode> {
     app::user::user_delete(&state, &caller, id, expected).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Let a user sign in with an OpenID provider
+///
+/// As whom the provider calls `subject`. Needs `user.manage` on the user's project, and every right
+/// on projects and the cluster that the user has.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/~link", operation_id = "user_link", tag = "user",
+    params(("user_id" = UserId, Path)),
+    request_body = OidcIdentity,
+    responses((status = 200, description = "The user.", body = User))
+)]
+pub(crate) async fn user_link(
+    state: State,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    post: Post<OidcIdentity>,
+) -> Result<Json<User>> {
+    let Post { once, body } = post;
+    Ok(Json(
+        app::user::user_link(&state, &caller, once, id, body).await?,
+    ))
+}
+
+/// Let a user sign in with an OpenID provider no more
+///
+/// The user is signed out everywhere. Needs what linking needs.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/~unlink", operation_id = "user_unlink", tag = "user",
+    params(("user_id" = UserId, Path)),
+    request_body = OidcIdentity,
+    responses((status = 200, description = "The user.", body = User))
+)]
+pub(crate) async fn user_unlink(
+    state: State,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    post: Post<OidcIdentity>,
+) -> Result<Json<User>> {
+    let Post { once, body } = post;
+    Ok(Json(
+        app::user::user_unlink(&state, &caller, once, id, body).await?,
+    ))
 }

@@ -226,7 +226,49 @@ async fn only_known_people_come_where_nobody_is_created(pool: PgPool) {
     complete(&api, &state, &code)
         .await
         .problem(ProblemCode::Forbidden);
-    assert!(controller.admin.all("/v1/users", 10).await.is_empty());
+    let admin = &controller.admin;
+    assert!(admin.all("/v1/users", 10).await.is_empty());
+
+    let ann = text(
+        &admin
+            .post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    );
+    let link = format!("/v1/users/{ann}:link");
+    let identity = json!({"provider": "corp", "subject": "ann"});
+    let nowhere = json!({"provider": "nowhere", "subject": "ann"});
+    let answer = admin.post(&link, nowhere).await;
+    assert_eq!(answer.pointers(ProblemCode::Invalid), ["/provider"]);
+    admin.post(&link, identity.clone()).await.expect(200);
+    admin
+        .post(&link, identity.clone())
+        .await
+        .problem(ProblemCode::Conflict);
+    let signed_in = sign_in(&provider, &api, "ann").await;
+    assert_eq!(me(&api, &signed_in).await.name, "Ann");
+    // Nobody lets somebody else become who may do more than they.
+    let view = json!({"principal": {"type": "user", "id": ann}, "object": {"type": "cluster"},
+                      "actions": ["node.manage"]});
+    admin.post("/v1/grants", view).await.expect(201);
+    let default = crate::harness::on_project(&controller.default_project().await);
+    let manager = controller.key(&[(default, &["user.manage"])]).await;
+    let eve = json!({"provider": "corp", "subject": "eve"});
+    manager
+        .post(&link, eve)
+        .await
+        .problem(ProblemCode::Forbidden);
+
+    let unlink = format!("/v1/users/{ann}:unlink");
+    admin.post(&unlink, identity.clone()).await.expect(200);
+    admin
+        .post(&unlink, identity)
+        .await
+        .problem(ProblemCode::Conflict);
+    let out = api.with_key(Some(signed_in.access_token.expose()));
+    out.get("/v1/auth")
+        .await
+        .problem(ProblemCode::Unauthenticated);
     controller.stop().await;
 }
 

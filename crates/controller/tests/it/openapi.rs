@@ -30,6 +30,9 @@ const PUBLIC: &[&str] = &[
 /// Operations that need a credential and no right.
 const ANYBODY: &[&str] = &["auth_view"];
 
+/// Operations about a provider that is configured; `auth_oidc.rs` tests who does well with them.
+const CONFIGURED: &[&str] = &["user_link", "user_unlink"];
+
 /// Operations for people who have signed in; keys are refused. `auth.rs` tests them.
 const PEOPLE: &[&str] = &[
     "auth_change_password",
@@ -232,6 +235,14 @@ impl World {
             ),
             ("auth_sign_out", json!({})),
             ("auth_sign_out_everywhere", json!({})),
+            (
+                "user_link",
+                json!({"provider": "nowhere", "subject": "ann"}),
+            ),
+            (
+                "user_unlink",
+                json!({"provider": "nowhere", "subject": "ann"}),
+            ),
             ("user_group_create", json!({"name": "x"})),
             ("user_group_member_add", json!({"user_id": user})),
             ("user_group_update", json!({"name": "x"})),
@@ -407,7 +418,7 @@ fn the_needs_of_every_operation_are_listed() {
     let operations = operations(&document());
     let all: BTreeSet<_> = operations.iter().map(|o| o.id.as_str()).collect();
     let mut listed: BTreeSet<_> = NEEDS.iter().map(|(id, _)| *id).collect();
-    listed.extend([PUBLIC, ANYBODY, PEOPLE].concat());
+    listed.extend([PUBLIC, ANYBODY, CONFIGURED, PEOPLE].concat());
     assert_eq!(listed, all, "add a line to NEEDS for each new operation");
 }
 

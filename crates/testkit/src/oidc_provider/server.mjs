@@ -9,7 +9,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const [modules, client_id, client_secret, redirect_uri] = process.argv.slice(2);
+const [modules, client_id, client_secret, redirect_uri] = process.argv.slice(1);
 const entry = createRequire(`${modules}/package.json`).resolve("oidc-provider");
 const { Provider } = await import(pathToFileURL(entry));
 

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_types::{
-    EventKind, OidcBegin, OidcBegun, OidcComplete, OidcProvider, SignedIn, UserGroupId, UserId,
+    EventKind, OidcBegin, OidcBegun, OidcComplete, OidcProvider, ProjectId, SignedIn, UserGroupId,
+    UserId,
 };
 use sqlx::PgConnection;
 
@@ -56,6 +57,19 @@ impl Providers {
         let provider = self.0.get(name);
         provider.ok_or_else(|| Error::NotFound("there is no OpenID provider of this name".into()))
     }
+}
+
+/// What the provider calls itself, if its users belong to this project.
+pub(crate) fn issuer_for(state: &State, name: &str, project: ProjectId) -> Result<String> {
+    let provider = state.auth.oidc.0.get(name);
+    let provider = provider.filter(|provider| provider.config.project_id == project);
+    let provider = provider.ok_or_else(|| {
+        Error::invalid(
+            "/provider",
+            "is no OpenID provider for users of this project",
+        )
+    })?;
+    Ok(provider.config.issuer.clone())
 }
 
 /// The providers that people can sign in with.
