@@ -88,9 +88,18 @@ fn people_are_let_in_by_commands() {
         fs::write(&path, text).expect("is writable");
         path.to_str().expect("is text").to_owned()
     };
-    let (first, own) = (file("first", "chosen by others\n"), file("own", "correct horse\n"));
+    let (first, own) = (
+        file("first", "chosen by others\n"),
+        file("own", "correct horse\n"),
+    );
     let create = [
-        "user", "create", "--json", "--name", "Ann", "--email", "ann@example.com",
+        "user",
+        "create",
+        "--json",
+        "--name",
+        "Ann",
+        "--email",
+        "ann@example.com",
         "--password-stdin",
     ];
     let created = command(&up, key, &create)
@@ -105,7 +114,12 @@ fn people_are_let_in_by_commands() {
     assert_eq!(members[0]["user_id"], ann);
 
     let sign_in = [
-        "sign-in", "--json", "--email", "Ann@example.com", "--password-file", &first,
+        "sign-in",
+        "--json",
+        "--email",
+        "Ann@example.com",
+        "--password-file",
+        &first,
     ];
     let refused = headworks(&up, "", &sign_in);
     assert_eq!(refused.status.code(), Some(1), "she has to choose her own");
@@ -116,7 +130,14 @@ fn people_are_let_in_by_commands() {
     let refused = headworks(&up, access, &["user", "list"]);
     assert_eq!(refused.status.code(), Some(1), "she may do nothing yet");
     run(&[
-        "grant", "create", "--json", "--user", ann, "--cluster", "--action", "user.manage",
+        "grant",
+        "create",
+        "--json",
+        "--user",
+        ann,
+        "--cluster",
+        "--action",
+        "user.manage",
     ]);
     let users = json(&headworks(&up, access, &["user", "list", "--json"]));
     assert_eq!(users[0]["id"], ann);

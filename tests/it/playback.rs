@@ -16,11 +16,11 @@ fn user(api: &Api, camera: CameraId) -> (User, Grant) {
         external_id: None,
         labels: Default::default(),
     }));
-    let grant = api.call(api.client.grant_create(&GrantCreate {
-        principal: Principal::User { id: user.id },
-        object: GrantObject::Camera { id: camera },
-        actions: vec![Action::CameraViewLive],
-    }));
+    let grant = api.call(api.client.grant_create(&GrantCreate::allow(
+        Principal::User { id: user.id },
+        GrantObject::Camera { id: camera },
+        vec![Action::CameraViewLive],
+    )));
     (user, grant)
 }
 

@@ -103,7 +103,7 @@ impl Service {
             Some(address) => Some(Datagrams::bind(address, &tasks).await?),
             None => None,
         };
-        let tls = Acceptor::load(&config.tls, tasks.clone())?;
+        let tls = Acceptor::load(&config.tls, 2 * config.hub.viewer_stall, tasks.clone())?;
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
@@ -129,7 +129,7 @@ impl Service {
             hub.clone(),
             ingests.clone(),
             access.clone(),
-            visitors,
+            visitors.clone(),
             datagrams,
             clock.clone(),
             tasks.clone(),
@@ -158,7 +158,7 @@ impl Service {
         };
         let playback = PlaybackState::new(hub, access, clock);
         let router = http::router(playback).merge(health_routes(health));
-        http::serve(listeners.http, router, &tasks);
+        http::serve(listeners.http, router, visitors, &tasks);
         rtmp.serve(listeners.rtmp, None);
         if let (Some(listener), Some(tls)) = (listeners.rtmps, &tls) {
             rtmp.serve(listener, Some(tls.clone()));

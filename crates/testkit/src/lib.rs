@@ -17,6 +17,7 @@
 
 mod browser;
 mod camera;
+mod certificate;
 mod deadline;
 mod headworks;
 pub mod http;

@@ -142,9 +142,9 @@ pub struct Auth {
     pub sign_in_id: Option<SignInId>,
     /// What it may do on the whole cluster.
     pub cluster: Vec<Action>,
-    /// What it may do on whole projects, beyond that.
+    /// What it may do on the projects that grants are on.
     pub projects: Vec<AuthRights>,
-    /// What it may do on at least one camera, by grants on single ones.
+    /// What it may do on at least one camera, by grants on cameras and their groups.
     pub cameras: Vec<Action>,
 }
 

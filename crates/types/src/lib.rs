@@ -4,15 +4,19 @@
 //! here, once. The crate parses and validates; it does no I/O, reads no clock and draws no random
 //! numbers. Wire names are `snake_case`, times are RFC 3339 in UTC, ids are prefixed UUIDv7.
 
+mod access;
+mod action;
 mod api_key;
 mod auth;
 mod camera;
+mod camera_group;
 pub mod edge;
 mod event;
 mod grant;
 mod id;
 mod jwk;
 mod label;
+mod network;
 mod node;
 mod page;
 mod playback;
@@ -20,6 +24,8 @@ mod problem;
 mod project;
 mod publish;
 mod restream;
+mod role;
+mod schedule;
 mod secret;
 mod source;
 mod stream;
@@ -28,6 +34,8 @@ mod user;
 mod user_group;
 mod validate;
 
+pub use access::{AccessExplanation, AccessGrant};
+pub use action::Action;
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use auth::{
     Auth, AuthRefresh, AuthRights, OidcBegin, OidcBegun, OidcComplete, OidcIdentity, OidcProvider,
@@ -37,14 +45,16 @@ pub use camera::{
     Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraState,
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
+pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
 pub use event::{Event, EventKind};
-pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
+pub use grant::{Effect, Grant, GrantConditions, GrantCreate, GrantObject, Principal};
 pub use id::{
     ApiKeyId, CameraGroupId, CameraId, GrantId, IdError, JoinTokenId, NodeId, PlaybackKeyId,
     ProjectId, RestreamId, RoleId, SessionId, SignInId, StreamKeyId, UserGroupId, UserId,
 };
 pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
+pub use network::Network;
 pub use node::{
     Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLoad, NodeState,
 };
@@ -62,6 +72,8 @@ pub use restream::{
     RestreamState, RestreamStatus, RestreamTemplate, RestreamUpdate, RestreamVideo, SigningKeySlot,
     TencentHash, UrlRenewal, X264Preset,
 };
+pub use role::{BuiltInRole, Role, RoleCreate, RoleRef, RoleUpdate};
+pub use schedule::{Schedule, TimeOfDay, Weekday, WeeklyWindow};
 pub use secret::Secret;
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};

@@ -30,6 +30,7 @@ const PACKAGES: &[(&str, &str)] = &[
         "libnginx-mod-rtmp",
         "an RTMP server to push to and pull from",
     ),
+    ("libnginx-mod-stream", "TLS in front of it"),
     ("chromium", "another one, with what web pages play with"),
     (
         "python3-pip",

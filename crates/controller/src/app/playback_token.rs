@@ -9,7 +9,11 @@ use headworks_types::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Begun, Caller, Error, Once, Result, signing_key::sign};
+use super::{
+    Begun, Caller, Error, Identity, Once, Result,
+    access::{self, Actions, Holding, Rights},
+    signing_key::sign,
+};
 use crate::{
     db::{
         camera::{CameraAccess, camera_list_access, camera_list_access_of_user},
@@ -84,7 +88,9 @@ async fn access_of_user(
     if !user.enabled {
         return Err(Error::Forbidden(format!("{id} is disabled")));
     }
-    Ok(camera_list_access_of_user(conn, user.project_id, id, &ask.camera_ids).await?)
+    let rules = access::rules(conn, Identity::User(id), Holding::Now(None)).await?;
+    let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
+    Ok(camera_list_access_of_user(conn, user.project_id, &sight, &ask.camera_ids).await?)
 }
 
 /// The project of all cameras, if all may be watched.
@@ -93,9 +99,9 @@ fn check(subject: &str, asked: &[CameraId], found: &[CameraAccess]) -> Result<Pr
     for (index, id) in asked.iter().enumerate() {
         let camera = found
             .iter()
-            .find(|camera| camera.id == id.uuid())
+            .find(|camera| camera.id == *id)
             .ok_or_else(|| Error::not_found(id))?;
-        if !camera.watches {
+        if !camera.may(Action::CameraViewLive) {
             return Err(Error::Forbidden(format!(
                 "{subject} has no {} on {id}",
                 Action::CameraViewLive.as_str()
@@ -108,9 +114,7 @@ fn check(subject: &str, asked: &[CameraId], found: &[CameraAccess]) -> Result<Pr
             ));
         }
     }
-    project
-        .map(Into::into)
-        .ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras"))
+    project.ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras"))
 }
 
 /// Where each camera can be watched now, in the order asked for.

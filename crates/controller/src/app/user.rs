@@ -80,7 +80,7 @@ pub(crate) async fn user_update(
     let Versioned { mut thing, .. } = get_locked(&mut tx, &reach, id, &expected).await?;
     if change.email.is_some() || change.password.is_some() || change.enabled.is_some() {
         // Who chooses the password of somebody can do all that they can.
-        require_rights_of(&mut tx, caller, id.into()).await?;
+        require_rights_of(&mut tx, caller, &thing).await?;
     }
     check_password(&thing, &change)?;
     apply(&mut thing, change);
@@ -113,7 +113,7 @@ pub(crate) async fn user_delete(
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let user = get_locked(&mut tx, &reach, id, &expected).await?.thing;
-    require_rights_of(&mut tx, caller, id.into()).await?;
+    require_rights_of(&mut tx, caller, &user).await?;
     db::user::user_delete(&mut tx, user.project_id, id).await?;
     announce(
         &mut tx,
@@ -193,7 +193,7 @@ async fn of_identity(
     let user = get_locked(conn, &reach, id, &Expected::default())
         .await?
         .thing;
-    require_rights_of(conn, caller, id.into()).await?;
+    require_rights_of(conn, caller, &user).await?;
     let issuer = issuer_for(state, &identity.provider, user.project_id)?;
     Ok((user, issuer))
 }

@@ -1,16 +1,17 @@
 //! User groups: people who may do the same.
 //!
-//! Whoever decides who is in a group decides who gets what the group was granted. So that takes,
-//! beside `user.manage`, every right on projects and the cluster that the group has.
+//! Who joins a group is allowed what it is allowed, and who leaves it is denied no more what it is
+//! denied. So whoever decides on that must be able to grant it.
 
 use headworks_types::{
-    Action, EventKind, UserGroup, UserGroupCreate, UserGroupId, UserGroupMember, UserGroupUpdate,
-    UserId,
+    Action, Effect, EventKind, Principal, UserGroup, UserGroupCreate, UserGroupId, UserGroupMember,
+    UserGroupUpdate, UserId,
 };
 use sqlx::PgConnection;
 
 use super::{
-    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, grant::require_rights_of,
+    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned,
+    grant::{require_gifts_of, require_own_to},
 };
 use crate::{
     db::{
@@ -68,8 +69,9 @@ pub(crate) async fn user_group_update(
     expected.check(found.version)?;
     let mut group = found.thing;
     if let Some(external_id) = change.external_id {
-        // OpenID providers fill groups by this name.
-        require_rights_of(&mut tx, caller, id.into()).await?;
+        // By this name OpenID providers let users join and leave.
+        require_gifts_of(&mut tx, caller, &group, Effect::Allow).await?;
+        require_gifts_of(&mut tx, caller, &group, Effect::Deny).await?;
         group.external_id = external_id;
     }
     if let Some(name) = change.name {
@@ -104,8 +106,10 @@ pub(crate) async fn user_group_delete(
     let mut tx = state.pool.begin().await?;
     let found = get_locked(&mut tx, &reach, id).await?;
     expected.check(found.version)?;
-    require_rights_of(&mut tx, caller, id.into()).await?;
     let group = found.thing;
+    let principal = Principal::UserGroup { id };
+    require_own_to(&mut tx, caller, group.project_id, principal).await?;
+    require_gifts_of(&mut tx, caller, &group, Effect::Deny).await?;
     db::user_group::user_group_delete(&mut tx, group.project_id, id).await?;
     announce(
         &mut tx,
@@ -134,7 +138,7 @@ pub(crate) async fn user_group_member_add(
     };
     let conn = write.conn();
     let group = get_locked(conn, &reach, id).await?.thing;
-    require_rights_of(conn, caller, id.into()).await?;
+    require_gifts_of(conn, caller, &group, Effect::Allow).await?;
     let put = user_group_member_put(conn, group.project_id, id, user).await?;
     let (member, is_new) = put.ok_or_else(|| Error::not_found(user))?;
     if is_new {
@@ -155,7 +159,7 @@ pub(crate) async fn user_group_member_remove(
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let group = get_locked(&mut tx, &reach, id).await?.thing;
-    require_rights_of(&mut tx, caller, id.into()).await?;
+    require_gifts_of(&mut tx, caller, &group, Effect::Deny).await?;
     match user_group_member_delete(&mut tx, group.project_id, id, user).await {
         Err(sqlx::Error::RowNotFound) => {
             return Err(Error::NotFound(format!("{user} is not in {id}")));

@@ -1,8 +1,10 @@
 //! SQL, one file per noun. Functions take a connection, so that the caller decides what is one
 //! transaction; they return `sqlx::Result` and `None` for what is not there.
 
+pub(crate) mod access;
 pub(crate) mod api_key;
 pub(crate) mod camera;
+pub(crate) mod camera_group;
 pub(crate) mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -15,6 +17,7 @@ pub(crate) mod oidc;
 pub(crate) mod planner_lease;
 pub(crate) mod project;
 pub(crate) mod restream;
+pub(crate) mod role;
 pub(crate) mod schema;
 pub(crate) mod sign_in;
 pub(crate) mod sign_in_throttle;

@@ -225,41 +225,23 @@ pub(crate) async fn sign_in_end_all(
     Ok(())
 }
 
-/// A person who is signed in, with one of their grants or one of their groups': one row for each
-/// object they have actions on, where all single cameras count as one.
-pub(crate) struct SignedInRow {
-    pub(crate) project_id: Uuid,
-    pub(crate) on_cluster: Option<bool>,
-    pub(crate) object_project_id: Option<Uuid>,
-    pub(crate) actions: Option<Vec<String>>,
-}
-
-/// What the user may do, if the sign-in is theirs and lives.
+/// The project of the user, if they are enabled and the sign-in is theirs and lives.
 pub(crate) async fn sign_in_caller(
     conn: &mut PgConnection,
     id: SignInId,
     user: UserId,
-) -> sqlx::Result<Vec<SignedInRow>> {
-    sqlx::query_as!(
-        SignedInRow,
-        r#"SELECT u.project_id,
-                  g.on_cluster AS "on_cluster?",
-                  g.object_project_id AS "object_project_id?",
-                  array_agg(DISTINCT action) FILTER (WHERE action IS NOT NULL) AS actions
-           FROM sign_in s
-           JOIN "user" u ON u.id = s.user_id
-           LEFT JOIN "grant" g ON g.principal_id = ANY(
-               ARRAY(SELECT user_group_id FROM user_group_member WHERE user_id = u.id) || u.id
-           )
-           LEFT JOIN LATERAL unnest(g.actions) AS action ON true
+) -> sqlx::Result<Option<ProjectId>> {
+    let project = sqlx::query_scalar!(
+        r#"SELECT u.project_id
+           FROM sign_in s JOIN "user" u ON u.id = s.user_id
            WHERE s.id = $1 AND s.user_id = $2
-             AND s.ended_at IS NULL AND s.expires_at > clock_timestamp() AND u.enabled
-           GROUP BY u.id, g.on_cluster, g.object_project_id"#,
+             AND s.ended_at IS NULL AND s.expires_at > clock_timestamp() AND u.enabled"#,
         id.uuid(),
         user.uuid()
     )
-    .fetch_all(conn)
-    .await
+    .fetch_optional(conn)
+    .await?;
+    Ok(project.map(Into::into))
 }
 
 /// The user's name and email, for the user.

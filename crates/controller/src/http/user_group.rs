@@ -104,7 +104,7 @@ pub(crate) async fn user_group_view(
 /// Change a user group
 ///
 /// A JSON merge patch. Needs `user.manage` on its project; for `external_id`, by which OpenID
-/// providers fill it, also every right on projects and the cluster that the group has.
+/// providers fill it, also what adding and removing members needs.
 #[utoipa::path(
     patch, path = "/v1/user_groups/{user_group_id}", operation_id = "user_group_update",
     tag = "user_group",
@@ -125,8 +125,8 @@ pub(crate) async fn user_group_update(
 
 /// Delete a user group
 ///
-/// With its grants. Needs `user.manage` on its project, and every right on projects and the cluster
-/// that the group has.
+/// With its grants. Needs `user.manage` on its project, every right on projects and the cluster that
+/// the group has, and what removing members needs.
 #[utoipa::path(
     delete, path = "/v1/user_groups/{user_group_id}", operation_id = "user_group_delete",
     tag = "user_group",
@@ -172,7 +172,7 @@ pub(crate) async fn user_group_member_list(
 /// Add a member to a user group
 ///
 /// A user of the same project; who is in it already stays. Needs `user.manage` on the project, and
-/// every right on projects and the cluster that the group has.
+/// every right that the group has, to be able to give it.
 #[utoipa::path(
     post, path = "/v1/user_groups/{user_group_id}/members",
     operation_id = "user_group_member_add", tag = "user_group",
@@ -194,8 +194,8 @@ pub(crate) async fn user_group_member_add(
 
 /// Remove a member from a user group
 ///
-/// Needs `user.manage` on its project, and every right on projects and the cluster that the group
-/// has.
+/// Needs `user.manage` on its project, and every right that the group is denied, to be able to give
+/// it back.
 #[utoipa::path(
     delete, path = "/v1/user_groups/{user_group_id}/members/{user_id}",
     operation_id = "user_group_member_remove", tag = "user_group",

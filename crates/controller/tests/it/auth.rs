@@ -432,13 +432,15 @@ async fn nobody_becomes_who_may_do_more(pool: PgPool) {
         .await
         .expect(201);
     let group = text(&group["id"]);
-    sqlx::query!(
-        r#"INSERT INTO "grant" (id, project_id, user_group_id, on_cluster, actions)
-           SELECT gen_random_uuid(), project_id, id, true, ARRAY['node.manage'] FROM user_group"#
-    )
-    .execute(&pool)
-    .await
-    .expect("grants");
+    let may_manage_nodes = json!({
+        "principal": {"type": "user_group", "id": group}, "object": on_cluster(),
+        "actions": ["node.manage"],
+    });
+    controller
+        .admin
+        .post("/v1/grants", may_manage_nodes)
+        .await
+        .expect(201);
     let ann = controller.person("ann@example.com", &[]).await;
     let members = format!("/v1/user_groups/{group}/members");
     let body = json!({"user_id": ann.id});
@@ -455,6 +457,16 @@ async fn nobody_becomes_who_may_do_more(pool: PgPool) {
         .problem(ProblemCode::Forbidden);
     controller.admin.post(&members, body).await.expect(201);
     ann.api.get("/v1/nodes").await.expect(200);
+    // Nor lifts what a group is denied by letting somebody out of it.
+    let deny = json!({
+        "principal": {"type": "user_group", "id": group}, "object": on_cluster(),
+        "effect": "deny", "actions": ["audit.read"],
+    });
+    controller.admin.post("/v1/grants", deny).await.expect(201);
+    let out = manager.delete(&format!("{members}/{}", ann.id)).await;
+    out.problem(ProblemCode::Forbidden);
+    let gone = manager.delete(&format!("/v1/user_groups/{group}")).await;
+    gone.problem(ProblemCode::Forbidden);
     let of_ann = format!("/v1/users/{}", ann.id);
     let answer = manager.patch(&of_ann, json!({"enabled": false})).await;
     answer.problem(ProblemCode::Forbidden);
