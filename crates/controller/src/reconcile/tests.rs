@@ -12,7 +12,8 @@ use super::{
     planner::{self, Role, Status},
 };
 use crate::{
-    app::edge::Edges,
+    Config,
+    app::{auth::SignInDesk, edge::Edges},
     db::{
         fixture::{
             account, camera, holder, node, project, renew, renewal, silence,
@@ -43,10 +44,12 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
     });
     let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
     let master = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let config: Config = serde_json::from_value(config).expect("is a configuration");
     State {
         pool: pool.clone(),
         keys: Arc::new(Keys::new(&master).expect("is a key")),
-        config: Arc::new(serde_json::from_value(config).expect("is a configuration")),
+        auth: SignInDesk::new(&config).expect("needs no providers"),
+        config: Arc::new(config),
         wake: Wake::default(),
         tasks: Tasks::new(),
         ids: Ids::new(clock.clone()),
@@ -466,6 +469,7 @@ async fn old_events_are_removed(pool: PgPool) {
     let wanted = housekeeping::Status {
         events: 1,
         join_tokens: 0,
+        sign_ins: 0,
     };
     assert_eq!(status, wanted);
 }
