@@ -22,6 +22,7 @@ use crate::{
 /// A controller with short leases, on a database of its own.
 struct Cluster {
     api: Api,
+    /// Where edges talk to it.
     url: String,
     directory: tempfile::TempDir,
     _controller: Headworks,
@@ -33,6 +34,7 @@ impl Cluster {
         let database = Postgres::throw_away().expect("starts");
         let launch = Launch::default()
             .env("HEADWORKS__CONTROLLER__LISTEN", "127.0.0.1:0")
+            .env("HEADWORKS__CONTROLLER__EDGE_LISTEN", "127.0.0.1:0")
             .env("HEADWORKS__CONTROLLER__DATABASE_URL", database.url())
             .env("HEADWORKS__CONTROLLER__MASTER_KEY", MASTER_KEY)
             .env("HEADWORKS__CONTROLLER__LEASE_RENEW", "200ms")
@@ -40,16 +42,15 @@ impl Cluster {
             .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "7s");
         let launch = launch.env("HEADWORKS__TELEMETRY__FORMAT", "json");
         let controller = Headworks::run(&["controller".into()], &launch).expect("runs");
-        let (address, key) = wait_until("the controller listens", SOON, || {
+        let ((address, edge_address), key) = wait_until("the controller listens", SOON, || {
             let address = controller.log().lines().find_map(listening)?;
             // It prints a line of words and then the key.
             Some((address, controller.output().get(1)?.clone()))
         })
         .unwrap_or_else(|error| panic!("{error}\n{}", controller.log()));
-        let url = format!("http://{address}");
         Self {
-            api: Api::new(&url, &key),
-            url,
+            api: Api::new(&format!("http://{address}"), &key),
+            url: format!("https://{edge_address}"),
             directory: directory(),
             _controller: controller,
             _database: database,
@@ -63,6 +64,7 @@ impl Cluster {
             .call(self.api.client.join_token_create(&JoinTokenCreate {
                 name: name.to_owned(),
                 expires_in_seconds: 60,
+                max_uses: 1,
             }));
         let launch = Launch::default()
             .env("HEADWORKS__EDGE__CONTROLLER_URL", &self.url)
@@ -86,11 +88,12 @@ impl Cluster {
     }
 }
 
-/// The address in the line of the log that says where the controller listens.
-fn listening(line: &str) -> Option<String> {
+/// The addresses in the line of the log that says where the controller listens, for edges last.
+fn listening(line: &str) -> Option<(String, String)> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let address = |name: &str| line[name].as_str().map(str::to_owned);
     (line["message"] == "controller listens")
-        .then(|| line["local_addr"].as_str().map(str::to_owned))?
+        .then(|| address("local_addr").zip(address("edge_addr")))?
 }
 
 /// 32 bytes, known to everybody.

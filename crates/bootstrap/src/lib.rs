@@ -1,5 +1,5 @@
 //! What each program does first: config, telemetry, private files, limits, signals, task tracking, accepting
-//! connections, clock.
+//! connections, TLS of listeners, who is behind a proxy, clock.
 //!
 //! Nothing here knows of cameras. Main functions call [`config::load`], [`telemetry::init`] and
 //! [`signal::Signals::listen`] in this order, make one [`Clock`] and one [`Tasks`], and hand them down.
@@ -10,11 +10,14 @@ mod clock;
 pub mod config;
 pub mod file;
 pub mod limit;
+mod proxy;
 pub mod signal;
 mod tasks;
 pub mod telemetry;
+pub mod tls;
 
 pub use accept::accept;
 pub use bind::bind;
 pub use clock::Clock;
+pub use proxy::TrustedProxies;
 pub use tasks::Tasks;

@@ -1,6 +1,9 @@
 //! What edges ask controllers: joining, saying what they are, renewing the lease.
 
-use headworks_types::edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec};
+use headworks_types::edge::{
+    CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeCertificate,
+    NodeSpec,
+};
 use reqwest::Method;
 
 use crate::{Call, Client};
@@ -9,6 +12,11 @@ impl Client {
     /// `POST /edge/v1/nodes:join`
     pub fn node_join(&self, request: &JoinRequest) -> Call<JoinResponse> {
         Call::new(self, Method::POST, &["edge", "v1", "nodes:join"]).body(request)
+    }
+
+    /// `POST /edge/v1/certificates:renew`
+    pub fn certificate_renew(&self, request: &CertificateRequest) -> Call<NodeCertificate> {
+        Call::new(self, Method::POST, &["edge", "v1", "certificates:renew"]).body(request)
     }
 
     /// `PUT /edge/v1/node`

@@ -12,6 +12,7 @@ mod api_key;
 mod auth;
 mod call;
 mod camera;
+mod cluster;
 mod edge;
 mod error;
 mod event;
@@ -21,6 +22,7 @@ mod node;
 mod playback;
 mod project;
 mod restream;
+mod signing_key;
 mod stream_key;
 mod user;
 mod user_group;
@@ -34,6 +36,7 @@ use serde::Serialize;
 use url::Url;
 
 pub use call::{Call, Change, Create, Named, Plain, Tagged};
+pub use cluster::NodeCredentials;
 pub use error::Error;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -59,11 +62,19 @@ impl Client {
                 "`{url}` is not an http:// or https:// address"
             )));
         }
+        Self::build(url, |http| http)
+    }
+
+    fn build(
+        url: Url,
+        with: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("headworks/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT_DEADLINE)
+            .connect_timeout(CONNECT_DEADLINE);
+        let http = with(http)
             .build()
             .map_err(|error| Error::from_transport(url.as_str(), error))?;
         Ok(Self {
@@ -74,7 +85,7 @@ impl Client {
         })
     }
 
-    /// Sends this API key, access token or node key with every call.
+    /// Sends this API key or access token with every call.
     #[must_use]
     pub fn with_credential(mut self, credential: Secret) -> Self {
         self.credential = Some(credential);

@@ -3,9 +3,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use headworks_bootstrap::{TrustedProxies, tls::Files};
 use headworks_types::{ProjectId, Secret, edge::STRICT_STOP};
 use serde::Deserialize;
 use url::Url;
+
+/// Where edges reach a controller, unless it is told otherwise.
+pub(crate) const EDGE_LISTEN: &str = "[::]:8443";
 
 /// What the controller is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -13,6 +17,15 @@ use url::Url;
 pub struct Config {
     /// Where the API listens: `address:port`; port 0 takes a free one.
     pub listen: String,
+    /// Where edges reach it: `address:port`; `[::]:8443` if absent.
+    #[serde(default)]
+    pub edge_listen: Option<String>,
+    /// Certificate and key of `listen`.
+    #[serde(default)]
+    pub tls: Files,
+    /// Networks of proxies whose `X-Forwarded-For` counts.
+    #[serde(default)]
+    pub trusted_proxies: TrustedProxies,
     /// `postgres://user:password@host:port/database`.
     #[serde(default)]
     pub database_url: Option<Secret>,
@@ -24,6 +37,12 @@ pub struct Config {
     /// 32 bytes in base64. Seals the secrets in the database.
     #[serde(default)]
     pub master_key: Option<Secret>,
+    /// How long a key signs tokens before the next one does.
+    #[serde(with = "humantime_serde", default = "month")]
+    pub signing_key_rotation: Duration,
+    /// Another master key, which only opens.
+    #[serde(default)]
+    pub second_master_key: Option<Secret>,
     /// Where clients reach the API, if it is not where they find its description.
     #[serde(default)]
     pub public_url: Option<Url>,
@@ -130,10 +149,12 @@ impl Config {
             }
         };
         check(
-            self.listen
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()),
+            is_address(&self.listen),
             "listen: must be `address:port`, for example `[::]:8080`",
+        );
+        check(
+            self.edge_listen.as_deref().is_none_or(is_address),
+            "edge_listen: must be `address:port`, for example `[::]:8443`",
         );
         check(
             self.database_url.is_some(),
@@ -153,6 +174,10 @@ impl Config {
             "request_timeout: must be at least 1s",
         );
         check(
+            self.signing_key_rotation >= Duration::from_secs(3600),
+            "signing_key_rotation: must be at least 1h",
+        );
+        check(
             self.lease_renew >= Duration::from_millis(50),
             "lease_renew: must be at least 50ms",
         );
@@ -167,6 +192,7 @@ impl Config {
                 STRICT_STOP.as_secs()
             ),
         );
+        found.extend(self.tls.validate("controller.tls"));
         for (name, provider) in &self.oidc {
             provider.validate(|wrong| found.push(format!("controller.oidc.{name}.{wrong}")));
             let letters =
@@ -179,6 +205,15 @@ impl Config {
         }
         found
     }
+}
+
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn month() -> Duration {
+    Duration::from_secs(30 * 86_400)
 }
 
 #[cfg(test)]

@@ -23,7 +23,6 @@ pub(crate) enum Kind {
     ApiKey,
     StreamKey,
     JoinToken,
-    NodeKey,
     RefreshToken,
 }
 
@@ -34,7 +33,6 @@ impl Kind {
             Self::ApiKey => "hwak",
             Self::StreamKey => "hwsk",
             Self::JoinToken => "hwjt",
-            Self::NodeKey => "hwnk",
             Self::RefreshToken => "hwrt",
         }
     }
@@ -85,6 +83,11 @@ pub(crate) fn lookup() -> String {
 
 /// Takes a credential of this kind apart.
 pub(crate) fn parse(kind: Kind, text: &str) -> Option<Presented<'_>> {
+    // What a join token says of the cluster's authority is for the edge.
+    let text = match (kind, text.split_once('.')) {
+        (Kind::JoinToken, Some((token, _))) => token,
+        _ => text,
+    };
     let rest = text.strip_prefix(kind.prefix())?.strip_prefix('_')?;
     let (lookup, secret) = rest.split_once('_')?;
     let good = lookup.len() == LOOKUP
@@ -124,7 +127,11 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        Keys::new(&Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).expect("is a key")
+        Keys::new(
+            &Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            None,
+        )
+        .expect("is a key")
     }
 
     #[test]

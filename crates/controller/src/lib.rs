@@ -12,11 +12,13 @@ mod db;
 mod http;
 mod keys;
 mod password;
+mod pki;
 mod pointer;
 mod reconcile;
 mod service;
 mod state;
 
+pub use app::reseal::{Resealed, reseal};
 pub use config::{Config, OidcConfig};
 pub use http::{edge_openapi, openapi};
 pub use service::Service;

@@ -3,12 +3,17 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use headworks_bootstrap::{Clock, Tasks, bind};
+use headworks_bootstrap::{Clock, Tasks, bind, tls::Certificate};
 use headworks_types::Secret;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, app, database, http,
+    Config, app,
+    config::EDGE_LISTEN,
+    database, http,
     keys::Keys,
+    pki::CONTROLLER_RENEWAL,
     reconcile,
     state::{Ids, State, Wake},
 };
@@ -17,6 +22,8 @@ use crate::{
 pub struct Service {
     state: State,
     local_addr: SocketAddr,
+    edge_addr: SocketAddr,
+    has_tls: bool,
     admin_key: Option<Secret>,
 }
 
@@ -33,16 +40,28 @@ impl Service {
             .master_key
             .as_ref()
             .context("controller.master_key is missing")?;
-        let keys = Keys::new(master).context("controller.master_key")?;
+        let keys = Keys::new(master, config.second_master_key.as_ref())
+            .context("controller.master_key or controller.second_master_key")?;
         let auth = app::auth::SignInDesk::new(&config)?;
         let clock = Clock::system();
         let pool = database::open(&config, &clock).await?;
+        let keys = app::bootstrap::open_keys(&pool, keys).await?;
         // Before the database is set up: the admin key must not be lost to an address in use.
         let listener = bind("controller.listen", &config.listen).await?;
         let local_addr = listener.local_addr()?;
+        let edge_listen = config.edge_listen.as_deref().unwrap_or(EDGE_LISTEN);
+        let edge_listener = bind("controller.edge_listen", edge_listen).await?;
+        let edge_addr = edge_listener.local_addr()?;
+        let tls = match config.tls.load("controller.tls", &tasks)? {
+            Some(certificate) => Some(Arc::new(certificate.server_config()?)),
+            None => None,
+        };
+        let has_tls = tls.is_some();
+        let authority = app::bootstrap::open_authority(&pool, &keys, clock.now()).await?;
         let state = State {
             pool,
             keys: Arc::new(keys),
+            authority: Arc::new(authority),
             config: Arc::new(config),
             wake: Wake::default(),
             tasks: tasks.clone(),
@@ -53,12 +72,21 @@ impl Service {
         };
         let admin_key = app::bootstrap::set_up(&state).await?;
         reconcile::spawn(&state, &tasks);
-        let router = http::router(state.clone());
-        http::serve(listener, router, &tasks);
-        tracing::info!(%local_addr, "controller listens");
+        let shown = Certificate::new(state.authority.certify_controller(state.clock.now())?);
+        let edge_tls = Arc::new(state.authority.server_config(&shown)?);
+        tasks.spawn(
+            "controller certificate",
+            renew(state.clone(), shown, tasks.token()),
+        );
+        http::serve(listener, http::router(state.clone()), tls, &tasks);
+        let edge_router = http::edge_router(state.clone());
+        http::serve(edge_listener, edge_router, Some(edge_tls), &tasks);
+        tracing::info!(%local_addr, %edge_addr, "controller listens");
         Ok(Self {
             state,
             local_addr,
+            edge_addr,
+            has_tls,
             admin_key,
         })
     }
@@ -67,6 +95,18 @@ impl Service {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where edges reach it, over TLS.
+    #[must_use]
+    pub fn edge_addr(&self) -> SocketAddr {
+        self.edge_addr
+    }
+
+    /// True if the API is served over TLS.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.has_tls
     }
 
     /// The first admin key, if this start has created it. It is stored nowhere.
@@ -84,5 +124,22 @@ impl Service {
         app::bootstrap::join_token(&self.state)
             .await
             .context("make a join token")
+    }
+}
+
+/// Makes the certificate that edges see anew, long before it ends.
+async fn renew(state: State, shown: Certificate, stop: CancellationToken) {
+    let wait = || stop.run_until_cancelled(sleep(CONTROLLER_RENEWAL));
+    while wait().await.is_some() {
+        match state.authority.certify_controller(state.clock.now()) {
+            Ok(certificate) => shown.replace(certificate),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "the controller's certificate for edges is not renewed"
+                );
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     Config,
     app::{auth::SignInDesk, edge::Edges},
     keys::Keys,
+    pki::Authority,
 };
 
 /// Shared parts. Clones are cheap.
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct State {
     pub(crate) pool: PgPool,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) config: Arc<Config>,
     pub(crate) wake: Wake,
     pub(crate) tasks: Tasks,

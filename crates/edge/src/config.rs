@@ -3,11 +3,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use headworks_bootstrap::{TrustedProxies, tls::Files};
 use headworks_types::{Labels, Secret, Validate as _, Violations};
 use serde::{Deserialize, de::Error as _};
 use url::Url;
 
-use crate::{ffmpeg, hub, ingest, restream, tls};
+use crate::{ffmpeg, hub, ingest, restream};
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,6 +37,9 @@ pub struct Config {
     pub capacity: u32,
     /// Where playback listens: `address:port`; port 0 takes a free one.
     pub http_listen: SocketAddr,
+    /// Where playback over TLS listens; nowhere if absent.
+    #[serde(default)]
+    pub https_listen: Option<SocketAddr>,
     /// Where viewers reach it; found out if absent.
     #[serde(default)]
     pub http_advertise: Option<Url>,
@@ -68,6 +72,9 @@ pub struct Config {
     /// Connections that one address may have at a listener's protocol.
     #[serde(default = "connections_per_address")]
     pub connections_per_address: usize,
+    /// Networks of proxies whose `X-Forwarded-For` counts.
+    #[serde(default)]
+    pub trusted_proxies: TrustedProxies,
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
@@ -82,7 +89,7 @@ pub struct Config {
     pub(crate) ffmpeg: ffmpeg::Config,
     /// Certificate and key of the listeners that have TLS.
     #[serde(default)]
-    pub(crate) tls: tls::Config,
+    pub(crate) tls: Files,
     /// How long a stop waits for work that is under way.
     #[serde(with = "humantime_serde")]
     pub stop_deadline: Duration,
@@ -100,10 +107,13 @@ impl Config {
         }
         match &self.controller_url {
             None => found.push(
-                "edge.controller_url: is missing; for example http://controller:8080".to_owned(),
+                "edge.controller_url: is missing; for example https://controller:8443".to_owned(),
             ),
-            Some(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
-                found.push("edge.controller_url: must be http://… or https://…".to_owned());
+            Some(url) if url.scheme() != "https" || !url.has_host() => {
+                found.push(
+                    "edge.controller_url: must be https://…, where the controllers' edge_listen is"
+                        .to_owned(),
+                );
             }
             Some(_) => {}
         }
@@ -164,8 +174,12 @@ impl Config {
     }
 
     fn validate_tls(&self, found: &mut Vec<String>) {
-        found.extend(self.tls.validate());
-        for (scheme, listen) in [("rtmps", self.rtmps_listen), ("rtsps", self.rtsps_listen)] {
+        found.extend(self.tls.validate("edge.tls"));
+        for (scheme, listen) in [
+            ("https", self.https_listen),
+            ("rtmps", self.rtmps_listen),
+            ("rtsps", self.rtsps_listen),
+        ] {
             if listen.is_some() && self.tls.certificate.is_none() {
                 found.push(format!(
                     "edge.{scheme}_listen: needs edge.tls.certificate and edge.tls.key"
@@ -178,6 +192,7 @@ impl Config {
     fn validate_listeners(&self, found: &mut Vec<String>) {
         let all = [
             ("http", Some(self.http_listen)),
+            ("https", self.https_listen),
             ("rtmp", Some(self.rtmp_listen)),
             ("rtmps", self.rtmps_listen),
             ("rtsp", Some(self.rtsp_listen)),
@@ -226,6 +241,7 @@ pub(crate) fn testing() -> Config {
         labels: Labels::default(),
         capacity: 10,
         http_listen: ([127, 0, 0, 1], 0).into(),
+        https_listen: None,
         http_advertise: None,
         rtmp_listen: ([127, 0, 0, 1], 0).into(),
         rtmp_advertise: None,
@@ -237,11 +253,12 @@ pub(crate) fn testing() -> Config {
         rtsps_listen: None,
         rtsps_advertise: None,
         connections_per_address: connections_per_address(),
+        trusted_proxies: TrustedProxies::default(),
         pull: ingest::Config::default(),
         restream: restream::Config::default(),
         hub: hub::Config::default(),
         ffmpeg: ffmpeg::Config::default(),
-        tls: tls::Config::default(),
+        tls: Files::default(),
         stop_deadline: Duration::from_secs(5),
     }
 }
@@ -256,7 +273,7 @@ mod tests {
         config.rtmps_listen = Some(([127, 0, 0, 1], 0).into());
         let words = "edge.rtmps_listen: needs edge.tls.certificate and edge.tls.key".to_owned();
         assert!(config.validate().contains(&words));
-        config.tls = tls::Config {
+        config.tls = Files {
             certificate: Some("tls.crt".into()),
             key: Some("tls.key".into()),
         };

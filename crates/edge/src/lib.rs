@@ -14,6 +14,7 @@ mod hub;
 mod ingest;
 mod jumps;
 mod metrics;
+pub mod peer;
 mod restream;
 mod rtmp;
 mod rtsp;

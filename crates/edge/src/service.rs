@@ -47,6 +47,7 @@ pub struct Service {
 /// What listens.
 struct Listeners {
     http: TcpListener,
+    https: Option<TcpListener>,
     rtmp: TcpListener,
     rtmps: Option<TcpListener>,
     rtsp: TcpListener,
@@ -61,6 +62,7 @@ impl Listeners {
         };
         Ok(Self {
             http: bind("edge.http_listen", config.http_listen).await?,
+            https: optional("edge.https_listen", config.https_listen).await?,
             rtmp: bind("edge.rtmp_listen", config.rtmp_listen).await?,
             rtmps: optional("edge.rtmps_listen", config.rtmps_listen).await?,
             rtsp: bind("edge.rtsp_listen", config.rtsp_listen).await?,
@@ -75,6 +77,7 @@ impl Listeners {
             listener.map(TcpListener::local_addr).transpose()
         };
         Ok(Bound {
+            https: address(&self.https)?,
             rtmp: Some(self.rtmp.local_addr()?),
             rtmps: address(&self.rtmps)?,
             rtsp: Some(self.rtsp.local_addr()?),
@@ -116,7 +119,10 @@ impl Service {
             clock.clone(),
             tasks.clone(),
         );
-        let visitors = Visitors::new(config.connections_per_address);
+        let visitors = Visitors::with_proxies(
+            config.connections_per_address,
+            config.trusted_proxies.clone(),
+        );
         let rtmp = Rtmp::new(
             hub.clone(),
             ingests.clone(),
@@ -157,8 +163,15 @@ impl Service {
             metrics: Arc::new(Metrics::new(&hub, pushed, work, &access, agent.status())),
         };
         let playback = PlaybackState::new(hub, access, clock);
-        let router = http::router(playback).merge(health_routes(health));
-        http::serve(listeners.http, router, visitors, &tasks);
+        let server = http::Server {
+            router: http::router(playback).merge(health_routes(health)),
+            visitors,
+            proxies: config.trusted_proxies.clone(),
+        };
+        server.clone().serve(listeners.http, None, &tasks);
+        if let (Some(listener), Some(tls)) = (listeners.https, &tls) {
+            server.serve(listener, Some(tls.clone()), &tasks);
+        }
         rtmp.serve(listeners.rtmp, None);
         if let (Some(listener), Some(tls)) = (listeners.rtmps, &tls) {
             rtmp.serve(listener, Some(tls.clone()));
@@ -177,6 +190,12 @@ impl Service {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.bound.http
+    }
+
+    /// Where playback over TLS listens, if it does.
+    #[must_use]
+    pub fn https_addr(&self) -> Option<SocketAddr> {
+        self.bound.https
     }
 
     /// Where RTMP listens.

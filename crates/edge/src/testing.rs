@@ -1,18 +1,26 @@
 //! For tests: one published camera, its key and certificate, and the programs that come to it.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command, sync::LazyLock, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use headworks_bootstrap::Tasks;
+use headworks_bootstrap::{
+    Tasks,
+    tls::{Files, provider},
+};
+use headworks_client::NodeCredentials;
 use headworks_testkit::{Process, Signal};
 use headworks_types::{
-    CameraId, OnConflict, StreamKeyId,
-    edge::{Role, SlotKey, StreamKeyDigest},
+    CameraId, NodeId, OnConflict, Secret, StreamKeyId,
+    edge::{CONTROLLER_NAME, NodeCertificate, Role, SlotKey, StreamKeyDigest, node_name},
 };
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
+};
+use tokio_rustls::rustls::{ServerConfig, pki_types::PrivateKeyDer};
 use uuid::Uuid;
 
-use crate::tls::{self, Acceptor};
+use crate::tls::Acceptor;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
@@ -28,7 +36,7 @@ pub(crate) fn acceptor(tasks: &Tasks) -> (tempfile::TempDir, Acceptor) {
     let path = |name: &str| directory.path().join(name);
     std::fs::write(path("tls.crt"), made.cert.pem()).expect("writes");
     std::fs::write(path("tls.key"), made.signing_key.serialize_pem()).expect("writes");
-    let config = tls::Config {
+    let config = Files {
         certificate: Some(path("tls.crt")),
         key: Some(path("tls.key")),
     };
@@ -92,4 +100,77 @@ pub(crate) fn all(tests: &[&(dyn Fn() + Sync)]) {
             scope.spawn(test);
         }
     });
+}
+
+/// The authority of the tests' cluster.
+pub(crate) struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// The one that all tests of this program trust.
+pub(crate) fn authority() -> &'static Authority {
+    static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
+    &AUTHORITY
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().expect("makes a key");
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("signs");
+        let issuer = Issuer::new(params, key);
+        Self {
+            certificate,
+            issuer,
+        }
+    }
+
+    /// A join token that carries its fingerprint.
+    pub(crate) fn join_token(&self) -> Secret {
+        let pin = digest(&SHA256, self.certificate.der());
+        Secret::new(format!("hwjt_a_b.{}", URL_SAFE_NO_PAD.encode(pin)))
+    }
+
+    /// What it says to a request of a node.
+    pub(crate) fn certify(&self, node: NodeId, csr: &str) -> NodeCertificate {
+        let mut asked = CertificateSigningRequestParams::from_pem(csr).expect("is a request");
+        asked.params = CertificateParams::new(vec![node_name(node)]).expect("is a name");
+        NodeCertificate {
+            certificate: asked.signed_by(&self.issuer).expect("signs").pem(),
+            authority: self.certificate.pem(),
+            expires_in_seconds: 86_400,
+        }
+    }
+
+    fn signed(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().expect("makes a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("is a name");
+        let certificate = params.signed_by(&key, &self.issuer).expect("signs");
+        (certificate, key)
+    }
+
+    /// A node with a key of its own.
+    pub(crate) fn node(&self, node: NodeId) -> NodeCredentials {
+        let (certificate, key) = self.signed(&node_name(node));
+        NodeCredentials {
+            certificate: certificate.pem(),
+            key: Secret::new(key.serialize_pem()),
+            authority: self.certificate.pem(),
+        }
+    }
+
+    /// TLS of a controller, which asks nobody who it is.
+    pub(crate) fn controller(&self) -> ServerConfig {
+        let (certificate, key) = self.signed(CONTROLLER_NAME);
+        let chain = vec![certificate.der().clone(), self.certificate.der().clone()];
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("is a key");
+        ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("has versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("fits")
+    }
 }

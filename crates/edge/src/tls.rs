@@ -4,27 +4,18 @@
 //! own carries bytes between that and the encrypted connection. So a writer shard writes to a plain
 //! socket here too, and waits for nobody.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, ensure};
-use headworks_bootstrap::Tasks;
-use serde::Deserialize;
+use headworks_bootstrap::{
+    Tasks,
+    tls::{Files, HANDSHAKE},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig, crypto,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    },
-    server::TlsStream,
-};
-
-/// From the first byte to the last of a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// How long one direction may go on after the other has ended.
 const LINGER: Duration = Duration::from_secs(5);
@@ -32,25 +23,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What is carried at once: the payload of one TLS record (RFC 8446 §5.1).
 const BUFFER: usize = 16 << 10;
 
-/// The section `[edge.tls]` of the configuration.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Config {
-    /// File with the certificate and those between it and its root, PEM.
-    pub(crate) certificate: Option<PathBuf>,
-    /// File with the certificate's private key, PEM.
-    pub(crate) key: Option<PathBuf>,
-}
-
-impl Config {
-    /// What is wrong with it, in words that name the key.
-    pub(crate) fn validate(&self) -> Option<String> {
-        (self.certificate.is_some() != self.key.is_some())
-            .then(|| "edge.tls: needs both certificate and key, or neither".to_owned())
-    }
-}
-
-/// Does handshakes with one certificate. Clones share it.
+/// Does handshakes with the certificate of `[edge.tls]`. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     tls: TlsAcceptor,
@@ -63,28 +36,14 @@ impl Acceptor {
     /// Reads certificate and key; `None` if none are configured. `stall` is how long a client may
     /// take nothing.
     pub(crate) fn load(
-        config: &Config,
+        files: &Files,
         stall: Duration,
         tasks: Tasks,
     ) -> anyhow::Result<Option<Self>> {
-        let (Some(certificate), Some(key)) = (&config.certificate, &config.key) else {
+        let Some(certificate) = files.load("edge.tls", &tasks)? else {
             return Ok(None);
         };
-        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect)
-            .with_context(|| format!("edge.tls.certificate: read {}", certificate.display()))?;
-        ensure!(
-            !chain.is_empty(),
-            "edge.tls.certificate: {} holds no certificate",
-            certificate.display()
-        );
-        let key = PrivateKeyDer::from_pem_file(key)
-            .with_context(|| format!("edge.tls.key: read {}", key.display()))?;
-        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
-            .context("edge.tls: use certificate and key together")?;
+        let mut config = certificate.server_config()?;
         // Nobody comes back within a stream, and rtmpdump takes a ticket (RFC 8446 §4.6.1), which
         // comes where it awaits media, for a broken connection.
         config.send_tls13_tickets = 0;
@@ -158,13 +117,13 @@ async fn copy(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use tokio::net::TcpListener;
     use tokio_rustls::{
         TlsConnector,
         client::TlsStream as ClientStream,
-        rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
+        rustls::{ClientConfig, RootCertStore, crypto, pki_types::ServerName},
     };
 
     use super::*;
@@ -179,8 +138,8 @@ mod tests {
         _files: tempfile::TempDir,
     }
 
-    fn config(directory: &Path) -> Config {
-        Config {
+    fn config(directory: &Path) -> Files {
+        Files {
             certificate: Some(directory.join("tls.crt")),
             key: Some(directory.join("tls.key")),
         }
@@ -303,29 +262,5 @@ mod tests {
         let (socket, _) = world.listener.accept().await.expect("accepts");
         let error = world.acceptor.accept(socket).await.expect_err("is refused");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        assert!(
-            Acceptor::load(&Config::default(), LIMIT, Tasks::new())
-                .expect("is fine")
-                .is_none()
-        );
-        let half = Config {
-            key: Some("tls.key".into()),
-            ..Config::default()
-        };
-        assert!(
-            half.validate()
-                .is_some_and(|words| words.contains("edge.tls"))
-        );
-        let files = tempfile::tempdir().expect("makes a directory");
-        let load = || Acceptor::load(&config(files.path()), LIMIT, Tasks::new());
-        let words = load().err().expect("is missing").to_string();
-        assert!(words.starts_with("edge.tls.certificate: read "), "{words}");
-        std::fs::write(files.path().join("tls.crt"), "nothing").expect("writes");
-        let words = load().err().expect("is empty").to_string();
-        assert!(words.ends_with("holds no certificate"), "{words}");
     }
 }

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use headworks_bootstrap::TrustedProxies;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Counts connections by the address that they come from. Clones count together.
@@ -14,6 +15,8 @@ pub(crate) struct Visitors(Arc<Inner>);
 
 struct Inner {
     limit: usize,
+    /// Who comes for many, and is not counted.
+    proxies: TrustedProxies,
     /// Has only addresses with connections, so that it is no longer than there are connections.
     visits: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -21,7 +24,8 @@ struct Inner {
 /// One connection, counted until it is dropped.
 pub(crate) struct Visit {
     visitors: Visitors,
-    from: IpAddr,
+    /// Absent of one that is not counted.
+    from: Option<IpAddr>,
 }
 
 /// A connection's place among those that the edge takes, free again when it is dropped.
@@ -30,15 +34,28 @@ pub(crate) struct Place {
 }
 
 impl Visitors {
+    #[cfg(test)]
     pub(crate) fn new(limit: usize) -> Self {
+        Self::with_proxies(limit, TrustedProxies::default())
+    }
+
+    /// Each address may have so many, and each of these proxies any number.
+    pub(crate) fn with_proxies(limit: usize, proxies: TrustedProxies) -> Self {
         Self(Arc::new(Inner {
             limit,
+            proxies,
             visits: Mutex::default(),
         }))
     }
 
     /// One more from `address`; `None` if it has as many as it may.
     pub(crate) fn enter(&self, address: IpAddr) -> Option<Visit> {
+        if self.0.proxies.trust(address) {
+            return Some(Visit {
+                visitors: self.clone(),
+                from: None,
+            });
+        }
         let from = network(address);
         let mut visits = self.visits();
         let count = visits.get(&from).copied().unwrap_or_default();
@@ -48,7 +65,7 @@ impl Visitors {
         visits.insert(from, count + 1);
         Some(Visit {
             visitors: self.clone(),
-            from,
+            from: Some(from),
         })
     }
 
@@ -59,11 +76,14 @@ impl Visitors {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        let Some(from) = self.from else {
+            return;
+        };
         let mut visits = self.visitors.visits();
-        if let Some(count) = visits.get_mut(&self.from) {
+        if let Some(count) = visits.get_mut(&from) {
             *count -= 1;
             if *count == 0 {
-                visits.remove(&self.from);
+                visits.remove(&from);
             }
         }
     }

@@ -10,8 +10,19 @@ use headworks_bootstrap::{Tasks, config::load_from};
 use headworks_edge::{Config, Service};
 use headworks_testkit::http::{self, Answer};
 
-const IDENTITY: &str =
-    r#"{"node_id":"node_00000000000000000000000000000001","key":"hwnk_lookup_secret"}"#;
+/// A node that has joined once.
+fn identity() -> String {
+    let made = rcgen::generate_simple_self_signed(["node".to_owned()]).expect("is made");
+    serde_json::json!({
+        "node_id": "node_00000000000000000000000000000001",
+        "key": made.signing_key.serialize_pem(),
+        "certificate": made.cert.pem(),
+        "authority": made.cert.pem(),
+        "renew_at": "2100-01-01T00:00:00Z",
+    })
+    .to_string()
+}
+
 const STATE: &str = r#"{"revision":3,"slots":[],"bundle":{"jwks":{"keys":[]}},"epochs":[]}"#;
 
 /// An edge that listens on a free port and whose controller is away.
@@ -19,7 +30,7 @@ fn config(data: &Path, more: &str) -> Config {
     let text = format!(
         "
         data = '{}'
-        controller_url = 'http://127.0.0.1:1/'
+        controller_url = 'https://127.0.0.1:1/'
         site = 'default'
         zone = 'default'
         capacity = 10
@@ -71,7 +82,7 @@ fn text(answer: &Answer) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn serves_from_what_is_on_disk() {
     let edge = Edge::new();
-    edge.write("identity.json", IDENTITY);
+    edge.write("identity.json", &identity());
     edge.write("state.json", STATE);
     let service = edge.start("").await.expect("starts without a controller");
     assert_eq!(get(&service, "/livez").status, 200);
@@ -93,6 +104,7 @@ async fn serves_from_what_is_on_disk() {
         metrics.contains("denied_total{reason=\"missing\"} 1"),
         "{metrics}"
     );
+    assert_eq!(service.https_addr(), None);
     let rtmp = service.rtmp_addr().expect("listens");
     TcpStream::connect(rtmp).expect("connects");
     assert_eq!(service.rtmps_addr(), None);
@@ -104,7 +116,7 @@ async fn serves_from_what_is_on_disk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn is_not_ready_before_it_knows_what_to_do() {
     let edge = Edge::new();
-    edge.write("identity.json", IDENTITY);
+    edge.write("identity.json", &identity());
     let service = edge.start("").await.expect("starts");
     assert_eq!(get(&service, "/livez").status, 200);
     let answer = get(&service, "/readyz");
@@ -118,7 +130,7 @@ async fn says_what_stands_in_its_way() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound");
     let edge = Edge::new();
-    edge.write("identity.json", IDENTITY);
+    edge.write("identity.json", &identity());
     for key in ["http_listen", "rtmp_listen"] {
         let more = format!("{}={address}", key.to_uppercase());
         let error = edge.start(&more).await.expect_err("in use");

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
     Noun, api_key::ApiKeyVerb, camera::CameraVerb, grant::GrantVerb, join_token::JoinTokenVerb,
-    node::NodeVerb, restream::RestreamVerb, sign_in::SignInArguments, stream_key::StreamKeyVerb,
-    token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
+    node::NodeVerb, restream::RestreamVerb, sign_in::SignInArguments, signing_key::SigningKeyVerb,
+    stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// Run everything in one process: controller, one edge and a private PostgreSQL
     Up(UpArguments),
     /// Run a controller
-    Controller(ServeArguments),
+    Controller(ControllerArguments),
     /// Run an edge node
     Edge(ServeArguments),
     /// Cameras: what is watched
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Grant(Noun<GrantVerb>),
     /// Playback tokens: what players carry
     Token(Noun<TokenVerb>),
+    /// Signing keys: what playback tokens are signed with
+    SigningKey(Noun<SigningKeyVerb>),
     /// Nodes: the running edges
     Node(Noun<NodeVerb>),
     /// Join tokens: how an edge becomes a node
@@ -64,16 +66,37 @@ pub(crate) struct UpArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// When ready, print one line of JSON: {"api", "admin_key" (first start only), "http"}
+    /// When ready, print one line of JSON: {"api", "edge_api", "admin_key" (first start only),
+    /// "http"}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `headworks controller`
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArguments {
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+    #[command(subcommand)]
+    pub(crate) verb: Option<ControllerVerb>,
+}
+
+/// What to do instead of running a controller.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ControllerVerb {
+    /// Seal all secrets in the database anew with the present master key
+    Reseal {
+        /// File with the master key before; default: controller.second_master_key
+        #[arg(long, value_name = "FILE")]
+        old_master_key_file: Option<PathBuf>,
+    },
 }
 
 /// `headworks controller` and `headworks edge`
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// Configuration file (TOML); knobs may also be variables such as HEADWORKS__EDGE__NAME
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 

@@ -57,6 +57,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::ApiKey(command) => operator::api_key::run(command).await,
         Command::Grant(command) => operator::grant::run(command).await,
         Command::Token(command) => operator::token::run(command).await,
+        Command::SigningKey(command) => operator::signing_key::run(command).await,
         Command::Node(command) => operator::node::run(command).await,
         Command::JoinToken(command) => operator::join_token::run(command).await,
         Command::Openapi(arguments) => openapi(&arguments),

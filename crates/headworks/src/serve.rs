@@ -1,12 +1,14 @@
 //! `headworks controller` and `headworks edge`: one part, until a signal.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use headworks_bootstrap::{Tasks, limit, telemetry};
 
 use crate::{
-    arguments::ServeArguments,
+    arguments::{ControllerArguments, ControllerVerb, ServeArguments},
     failure::Failure,
+    operator::secret_file,
+    output,
     settings::{Settings, check},
     stop::Stop,
 };
@@ -14,8 +16,43 @@ use crate::{
 /// How long a controller waits for requests that are under way.
 pub(crate) const CONTROLLER_STOP: Duration = Duration::from_secs(10);
 
+/// Runs a controller, or does what is to be done beside them.
+pub(crate) async fn controller(arguments: &ControllerArguments) -> Result<(), Failure> {
+    match &arguments.verb {
+        None => run_controller(&arguments.serve).await,
+        Some(ControllerVerb::Reseal {
+            old_master_key_file,
+        }) => reseal(&arguments.serve, old_master_key_file.as_deref()).await,
+    }
+}
+
+/// Seals everything anew with the present master key.
+async fn reseal(arguments: &ServeArguments, old_key: Option<&Path>) -> Result<(), Failure> {
+    let mut settings = Settings::load(arguments.config.as_deref())?;
+    if let Some(path) = old_key {
+        settings.controller.second_master_key = Some(secret_file(path)?);
+    }
+    check(&settings.controller.validate())?;
+    let done = headworks_controller::reseal(&settings.controller).await?;
+    for column in &done {
+        let (name, resealed) = (&column.column, column.resealed);
+        let kept = match column.unreadable {
+            0 => String::new(),
+            kept => format!(", {kept} could not be opened"),
+        };
+        output::line(&format!("{name}: {resealed} sealed anew{kept}"))?;
+    }
+    if done.iter().any(|column| column.unreadable > 0) {
+        return Err(Failure::user(
+            "not everything could be opened with the master keys that were given",
+        )
+        .with_hint("name the one before with --old-master-key-file and try again"));
+    }
+    Ok(())
+}
+
 /// Runs a controller.
-pub(crate) async fn controller(arguments: &ServeArguments) -> Result<(), Failure> {
+async fn run_controller(arguments: &ServeArguments) -> Result<(), Failure> {
     let settings = Settings::load(arguments.config.as_deref())?;
     let mut found = settings.telemetry.validate();
     found.extend(settings.controller.validate());
@@ -70,7 +107,7 @@ fn first_key(key: &str) {
     let text = format!(
         "The first admin key, which is not shown again (to use it: export HEADWORKS_API_KEY=…):\n{key}"
     );
-    if let Err(failure) = crate::output::important_line(&text) {
+    if let Err(failure) = output::important_line(&text) {
         tracing::error!(%failure, "the first admin key could not be printed");
     }
 }

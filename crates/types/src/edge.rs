@@ -1,6 +1,7 @@
 //! What edges and controllers say to each other (`/edge/v1`).
 //!
-//! An edge joins once with a join token and gets a node key. From then on it renews its lease
+//! An edge joins once with a join token and gets a certificate, which it shows in every TLS handshake
+//! from then on, and renews in time ([`CertificateRequest`]). It renews its lease
 //! ([`LeaseRenewal`]), which carries what it observes, and watches what it should do
 //! ([`WatchMessage`]). Controllers never call an edge.
 
@@ -50,6 +51,15 @@ impl Validate for NodeSpec {
     }
 }
 
+/// What the cluster's authority calls every controller.
+pub const CONTROLLER_NAME: &str = "controller.headworks";
+
+/// What the cluster's authority calls the node, as a DNS name.
+#[must_use]
+pub fn node_name(node: NodeId) -> String {
+    format!("{}.node.headworks", node.uuid().simple())
+}
+
 /// Asks to join the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JoinRequest {
@@ -57,11 +67,42 @@ pub struct JoinRequest {
     pub token: Secret,
     /// What joins.
     pub node: NodeSpec,
+    /// For the node's certificate.
+    #[serde(flatten)]
+    pub certificate: CertificateRequest,
+}
+
+/// Asks for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificateRequest {
+    /// A certificate signing request (PKCS #10) in PEM, of a P-256 or Ed25519 key. Only its key
+    /// counts: the cluster knows whom it asks.
+    pub csr: String,
+}
+
+impl Validate for CertificateRequest {
+    fn validate(&self, found: &mut Violations) {
+        if !(1..=8192).contains(&self.csr.len()) {
+            found.report("csr", "must have 1 to 8192 bytes");
+        }
+    }
+}
+
+/// A node's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeCertificate {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The certificate of the cluster's authority, PEM.
+    pub authority: String,
+    /// For how long it is good from now, in seconds.
+    pub expires_in_seconds: u32,
 }
 
 impl Validate for JoinRequest {
     fn validate(&self, found: &mut Violations) {
         found.within("node", |found| self.node.validate(found));
+        self.certificate.validate(found);
     }
 }
 
@@ -70,8 +111,9 @@ impl Validate for JoinRequest {
 pub struct JoinResponse {
     /// The node's id.
     pub node_id: NodeId,
-    /// `hwnk_<lookup>_<secret>`: the node's credential from now on (`Authorization: Bearer …`).
-    pub key: Secret,
+    /// What it shows from now on.
+    #[serde(flatten)]
+    pub certificate: NodeCertificate,
 }
 
 /// A kind of placeable work.
@@ -298,6 +340,10 @@ pub struct LeaseRenewal {
     /// Why a newer one was not applied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub apply_error: Option<String>,
+    /// The names (`kid`) of the keys in the bundle that is applied and saved. No key signs before
+    /// every living edge has named it.
+    #[serde(default)]
+    pub signing_keys: Vec<String>,
     /// All work that the edge does.
     pub slots: Vec<SlotReport>,
     /// How busy it is.

@@ -147,9 +147,24 @@ pub enum EventKind {
     /// A join token was revoked.
     #[serde(rename = "join_token.revoked")]
     JoinTokenRevoked,
+    /// A signing key was made; edges learn it.
+    #[serde(rename = "signing_key.created")]
+    SigningKeyCreated,
+    /// A signing key began to sign.
+    #[serde(rename = "signing_key.activated")]
+    SigningKeyActivated,
+    /// A signing key's signatures ceased to count.
+    #[serde(rename = "signing_key.revoked")]
+    SigningKeyRevoked,
     /// A node joined.
     #[serde(rename = "node.joined")]
     NodeJoined,
+    /// A node's certificate was taken away.
+    #[serde(rename = "node.revoked")]
+    NodeRevoked,
+    /// Two edges wanted to be one node: its data directory was copied.
+    #[serde(rename = "node.cloned")]
+    NodeCloned,
     /// A node's lease ran out.
     #[serde(rename = "node.died")]
     NodeDied,

@@ -27,6 +27,7 @@ mod restream;
 mod role;
 mod schedule;
 mod secret;
+mod signing_key;
 mod source;
 mod stream;
 mod stream_key;
@@ -60,8 +61,8 @@ pub use node::{
 };
 pub use page::{Page, PageQuery};
 pub use playback::{
-    PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera, PlaybackClaims,
-    PlaybackToken, PlaybackTokenCreate, PlaybackUrls,
+    MAX_OPEN_SECONDS, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera,
+    PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackUrls,
 };
 pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
@@ -75,6 +76,7 @@ pub use restream::{
 pub use role::{BuiltInRole, Role, RoleCreate, RoleRef, RoleUpdate};
 pub use schedule::{Schedule, TimeOfDay, Weekday, WeeklyWindow};
 pub use secret::Secret;
+pub use signing_key::{SigningKey, SigningKeyState};
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};

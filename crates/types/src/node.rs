@@ -37,6 +37,9 @@ pub struct Node {
     /// When it last renewed its lease.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_seen_at: Option<DateTime<Utc>>,
+    /// When its certificate was taken away, if it was: it may not come in until it joins anew.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<DateTime<Utc>>,
     /// When it joined.
     pub created_at: DateTime<Utc>,
 }
@@ -144,6 +147,10 @@ pub struct JoinToken {
     pub id: JoinTokenId,
     /// What people call it.
     pub name: String,
+    /// How many nodes may join by it.
+    pub max_uses: u32,
+    /// How many have.
+    pub uses: u32,
     /// When it stops working.
     pub expires_at: DateTime<Utc>,
     /// When it was revoked.
@@ -162,6 +169,9 @@ pub struct JoinTokenCreate {
     /// How long it works, in seconds: 60 to 2592000 (30 days). Default 3600.
     #[serde(default = "hour")]
     pub expires_in_seconds: u32,
+    /// How many nodes may join by it: 1 to 10000. Default 1.
+    #[serde(default = "once")]
+    pub max_uses: u32,
 }
 
 impl Validate for JoinTokenCreate {
@@ -169,6 +179,9 @@ impl Validate for JoinTokenCreate {
         found.text("name", &self.name, 128);
         if !(60..=30 * 86_400).contains(&self.expires_in_seconds) {
             found.report("expires_in_seconds", "must be 60 to 2592000 (30 days)");
+        }
+        if !(1..=10_000).contains(&self.max_uses) {
+            found.report("max_uses", "must be 1 to 10000");
         }
     }
 }
@@ -178,8 +191,13 @@ impl Validate for JoinTokenCreate {
 pub struct JoinTokenCreated {
     /// The token's record.
     pub join_token: JoinToken,
-    /// `hwjt_<lookup>_<secret>`: what the edge's configuration takes.
+    /// `hwjt_<lookup>_<secret>.<fingerprint>`: what the edge's configuration takes. The edge trusts
+    /// only controllers of the authority with this fingerprint.
     pub secret: Secret,
+}
+
+fn once() -> u32 {
+    1
 }
 
 fn hour() -> u32 {

@@ -15,6 +15,8 @@ pub const PLAYBACK_TYP: &str = "hwplay+jwt";
 pub const PLAYBACK_AUDIENCE: &str = "headworks-edge";
 /// `iss` of a playback token that the controller signed.
 pub const PLAYBACK_ISSUER: &str = "headworks";
+/// For how long a token opens sessions at most, in seconds.
+pub const MAX_OPEN_SECONDS: u32 = 600;
 
 /// What a playback token says (RFC 7519). Times are seconds since 1970.
 ///
@@ -73,7 +75,7 @@ impl Validate for PlaybackTokenCreate {
                 });
             }
         }
-        if !(1..=600).contains(&self.expires_in_seconds) {
+        if !(1..=MAX_OPEN_SECONDS).contains(&self.expires_in_seconds) {
             found.report("expires_in_seconds", "must be 1 to 600");
         }
         if !(self.expires_in_seconds..=43_200).contains(&self.watch_seconds) {

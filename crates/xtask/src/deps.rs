@@ -49,7 +49,7 @@ const RULES: &[Rule] = &[
     rule("headworks-rtsp", &[]),
     rule("headworks-postgres", &[]),
     with_tokio(rule("headworks-client", &["headworks-types"])),
-    with_tokio(rule("headworks-bootstrap", &[])),
+    with_tokio(rule("headworks-bootstrap", &["headworks-types"])),
     with_sqlx(with_tokio(rule(
         "headworks-controller",
         &[

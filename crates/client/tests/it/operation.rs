@@ -12,7 +12,7 @@ use headworks_types::{
     ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret, SignIn,
     StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate,
     UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
-    edge::{JoinRequest, LeaseRenewal, NodeSpec},
+    edge::{CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -110,14 +110,20 @@ async fn the_edges_api() {
             instance: ID,
             revision: 0,
             apply_error: None,
+            signing_keys: vec![],
             slots: vec![],
             load: NodeLoad::default(),
             goodbye: false,
         };
+        let request = CertificateRequest {
+            csr: "x".to_owned(),
+        };
         let join = JoinRequest {
             token: Secret::new("x"),
             node: node.clone(),
+            certificate: request.clone(),
         };
+        call!(names, client.certificate_renew(&request));
         call!(names, client.node_join(&join));
         call!(names, client.node_announce(&node));
         call!(names, client.lease_renew(&renewal));
@@ -312,6 +318,7 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     let token = JoinTokenCreate {
         name: "x".to_owned(),
         expires_in_seconds: 60,
+        max_uses: 1,
     };
     call!(names, client.project_list());
     call!(names, client.project_create(&project));
@@ -322,8 +329,12 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     );
     call!(names, client.node_list());
     call!(names, client.node_view(NodeId::from(ID)));
+    call!(names, client.node_revoke(NodeId::from(ID)));
     call!(names, client.join_token_list());
     call!(names, client.join_token_create(&token));
     call!(names, client.join_token_revoke(JoinTokenId::from(ID)));
+    call!(names, client.signing_key_list());
+    call!(names, client.signing_key_rotate());
+    call!(names, client.signing_key_revoke("{kid}"));
     call!(names, client.event_list());
 }

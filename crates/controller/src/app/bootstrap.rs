@@ -2,34 +2,79 @@
 //! first signing key. Once, however many replicas start at the same time.
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use headworks_types::{
     ApiKeyCreate, BuiltInRole, Effect, EventKind, GrantConditions, GrantCreate, GrantObject,
-    JoinTokenId, Principal, RoleRef, Secret,
+    JoinTokenId, Principal, RoleRef, Secret, SigningKeyState,
 };
+use sqlx::PgPool;
 
 use crate::{
-    app::signing_key::{check_master_key, create_first},
+    app::signing_key::create,
     credential::{Kind, generate},
     db::{
         api_key::api_key_insert,
+        cluster_ca::{cluster_ca_get, cluster_ca_insert},
+        cluster_secret::{cluster_secret_get, cluster_secret_insert},
         event::{NewEvent, event_insert, event_insert_many},
         grant::grant_insert,
         join_token::join_token_insert,
         project::{project_exists, project_insert},
         schema::schema_lock,
     },
+    keys::{DigestKey, Keys, Row},
+    pki::Authority,
     state::State,
 };
 
-/// Sets up an empty database and returns the admin key; does nothing to any other. Fails if the
-/// master key is not the one of this database.
+/// Lets the keys digest credentials as the cluster always has. Fails if no master key of ours opens
+/// what the cluster keeps for that.
+pub(crate) async fn open_keys(pool: &PgPool, keys: Keys) -> anyhow::Result<Keys> {
+    const NAME: &str = "credential digest";
+    let mut tx = pool.begin().await?;
+    schema_lock(&mut tx).await?;
+    let row = Row::new("cluster_secret", "sealed", NAME);
+    let key = match cluster_secret_get(&mut tx, NAME).await? {
+        Some(sealed) => keys.unseal(&row, &sealed).context(
+            "the master key does not fit this database: what digests its credentials cannot be \
+             opened",
+        )?,
+        None => {
+            let key = keys.first_digest()?;
+            cluster_secret_insert(&mut tx, NAME, &keys.seal(&row, &key)).await?;
+            key.to_vec()
+        }
+    };
+    tx.commit().await?;
+    let key: DigestKey = key.as_slice().try_into().context("not a digest key")?;
+    Ok(keys.with_digest(&key))
+}
+
+/// The cluster's authority; made at the first start.
+pub(crate) async fn open_authority(
+    pool: &PgPool,
+    keys: &Keys,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Authority> {
+    let row = Row::new("cluster_ca", "private", "true");
+    let mut tx = pool.begin().await?;
+    schema_lock(&mut tx).await?;
+    if let Some(stored) = cluster_ca_get(&mut tx).await? {
+        let key = keys.unseal(&row, &stored.private);
+        let key = key.context("open the key of the cluster's authority")?;
+        return Authority::open(stored.certificate, key);
+    }
+    let new = Authority::create(now)?;
+    let sealed = keys.seal(&row, &new.key);
+    cluster_ca_insert(&mut tx, &new.certificate, &sealed).await?;
+    tx.commit().await?;
+    Authority::open(new.certificate, new.key)
+}
+
+/// Sets up an empty database and returns the admin key; does nothing to any other.
 pub(crate) async fn set_up(state: &State) -> anyhow::Result<Option<Secret>> {
     let mut tx = state.pool.begin().await?;
     schema_lock(&mut tx).await?;
-    check_master_key(&mut tx, &state.keys)
-        .await?
-        .map_err(anyhow::Error::from)
-        .context("the master key does not fit this database: its signing key cannot be opened")?;
     if project_exists(&mut tx).await? {
         return Ok(None);
     }
@@ -52,7 +97,7 @@ pub(crate) async fn set_up(state: &State) -> anyhow::Result<Option<Secret>> {
         conditions: GrantConditions::default(),
     };
     let grant = grant_insert(&mut tx, state.ids.next(), project.id, &everything).await?;
-    create_first(&mut tx, &state.keys).await?;
+    create(&mut tx, &state.keys, SigningKeyState::Active).await?;
     let event = |kind, subject: String, message: &str| NewEvent {
         project_id: Some(project.id),
         kind,
@@ -99,6 +144,7 @@ pub(crate) async fn join_token(state: &State) -> anyhow::Result<Secret> {
         lookup,
         digest,
         JOIN_SECONDS.into(),
+        1,
     )
     .await?;
     let event = NewEvent {
@@ -110,5 +156,5 @@ pub(crate) async fn join_token(state: &State) -> anyhow::Result<Secret> {
     };
     event_insert(&mut tx, event).await?;
     tx.commit().await?;
-    Ok(token.secret)
+    Ok(state.authority.pinned(&token.secret))
 }

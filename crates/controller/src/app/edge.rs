@@ -7,13 +7,17 @@ mod sign_in;
 use std::time::Duration;
 
 use headworks_types::{
-    EventKind, NodeId,
-    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
+    EventKind, JoinTokenId, NodeId,
+    edge::{
+        CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeCertificate,
+        NodeSpec,
+    },
 };
+use sqlx::PgConnection;
 
 pub(crate) use feed::Feeds;
 pub(crate) use renewal::{Renewals, Waiting};
-pub(crate) use sign_in::NodeCaller;
+pub(crate) use sign_in::{KnownCertificates, NodeCaller};
 
 use super::{Error, Result};
 use crate::{
@@ -21,9 +25,14 @@ use crate::{
     db::{
         OnConstraint,
         event::{NewEvent, event_insert},
-        join_token::join_token_present,
-        node::{node_insert, node_rekey, node_update, node_vacant},
+        join_token::{Presented, join_token_present, join_token_use},
+        node::{node_insert, node_occupy, node_update, node_vacant},
+        node_certificate::{
+            NewCertificate, certificate_lock, certificate_present, certificate_set, node_joined_by,
+            node_joining_again,
+        },
     },
+    pki::{Asked, Fingerprint, NODE_LIFE},
     state::State,
 };
 
@@ -34,16 +43,63 @@ pub(crate) struct Edges {
     pub(crate) renewals: Renewals,
     /// What is announced to watches.
     pub(crate) feeds: Feeds,
-    keys: sign_in::KnownKeys,
+    /// What certificates of nodes are worth.
+    pub(crate) certificates: KnownCertificates,
 }
 
 /// Takes a node into the cluster: a new one, or, where an edge has lost its data, the one of its
-/// name that is gone. That one's key is worth nothing from then on.
+/// name that is gone. That one's certificate is worth nothing from then on.
+///
+/// An edge whose answer was lost asks again with the same token and key, and gets another one; that
+/// is no second use of the token.
 pub(crate) async fn node_join(state: &State, request: &JoinRequest) -> Result<JoinResponse> {
+    let asked = parse(&request.certificate)?;
+    let mut tx = state.pool.begin().await?;
+    let token = admit(state, &mut tx, request).await?;
+    let again = node_joining_again(&mut tx, token.id, &asked.public_key).await?;
+    let spec = &request.node;
+    let node = match again {
+        Some(node) => node,
+        None => {
+            if !join_token_use(&mut tx, token.id).await? {
+                return Err(Error::Unauthenticated(
+                    "the join token was used already; create a new one",
+                ));
+            }
+            let node = settle(state, &mut tx, spec).await?;
+            node_joined_by(&mut tx, node, token.id).await?;
+            node
+        }
+    };
+    let certificate = certify(state, &mut tx, node, asked, None).await?;
+    if again.is_none() {
+        let event = NewEvent {
+            project_id: None,
+            kind: EventKind::NodeJoined,
+            subject: node.to_string(),
+            actor: &JoinTokenId::from(token.id).to_string(),
+            message: format!(
+                "{} joined in site {} by the token `{}`",
+                spec.name, spec.site, token.name
+            ),
+        };
+        event_insert(&mut tx, event).await?;
+    }
+    tx.commit().await?;
+    state.edges.certificates.forget(node);
+    tracing::info!(node.id = %node, node.name = spec.name, "node joined");
+    state.wake.planner();
+    Ok(JoinResponse {
+        node_id: node,
+        certificate,
+    })
+}
+
+/// The join token of the request, if it is good for something.
+async fn admit(state: &State, conn: &mut PgConnection, request: &JoinRequest) -> Result<Presented> {
     const UNKNOWN: Error = Error::Unauthenticated("the join token is not known");
     let presented = credential::parse(Kind::JoinToken, request.token.expose()).ok_or(UNKNOWN)?;
-    let mut tx = state.pool.begin().await?;
-    let token = join_token_present(&mut tx, presented.lookup)
+    let token = join_token_present(conn, presented.lookup)
         .await?
         .filter(|token| presented.matches(&state.keys, &token.digest))
         .ok_or(UNKNOWN)?;
@@ -55,44 +111,78 @@ pub(crate) async fn node_join(state: &State, request: &JoinRequest) -> Result<Jo
             "the join token has expired; create a new one",
         ));
     }
-    let key = credential::generate(&state.keys, Kind::NodeKey);
-    let spec = &request.node;
+    Ok(token)
+}
+
+/// The place of the node: that of its name if it is vacant, else a new one.
+async fn settle(state: &State, conn: &mut PgConnection, spec: &NodeSpec) -> Result<NodeId> {
     let lease = state.config.lease_dead.as_secs_f64();
-    let id = match node_vacant(&mut tx, &spec.name, lease).await? {
-        Some(vacant) => {
-            let id = vacant.id.into();
-            node_update(&mut tx, id, spec).await?;
-            if !node_rekey(&mut tx, &vacant, &key.lookup, &key.digest).await? {
-                return Err(name_taken(&spec.name));
-            }
-            id
+    if let Some(vacant) = node_vacant(conn, &spec.name, lease).await? {
+        let id = vacant.id.into();
+        node_update(conn, id, spec).await?;
+        if !node_occupy(conn, &vacant).await? {
+            return Err(name_taken(&spec.name));
         }
-        None => {
-            let id = state.ids.next();
-            node_insert(&mut tx, id, spec, &key.lookup, &key.digest)
-                .await
-                .on_constraint("node_name_key", || name_taken(&spec.name))?;
-            id
-        }
-    };
-    let event = NewEvent {
-        project_id: None,
-        kind: EventKind::NodeJoined,
-        subject: id.to_string(),
-        actor: &headworks_types::JoinTokenId::from(token.id).to_string(),
-        message: format!(
-            "{} joined in site {} by the token `{}`",
-            spec.name, spec.site, token.name
-        ),
-    };
-    event_insert(&mut tx, event).await?;
+        return Ok(id);
+    }
+    let id = state.ids.next();
+    node_insert(conn, id, spec)
+        .await
+        .on_constraint("node_name_key", || name_taken(&spec.name))?;
+    Ok(id)
+}
+
+/// Gives a node another certificate. Only its newest counts, and the one before until that is used.
+pub(crate) async fn certificate_renew(
+    state: &State,
+    caller: &Fingerprint,
+    request: &CertificateRequest,
+) -> Result<NodeCertificate> {
+    let asked = parse(request)?;
+    let found = sign_in::present(state, caller).await?;
+    let mut tx = state.pool.begin().await?;
+    certificate_lock(&mut tx, found.node).await?;
+    // Somebody may have been faster.
+    let locked = certificate_present(&mut tx, caller, Duration::ZERO).await?;
+    let locked = locked.ok_or(Error::Unauthenticated(
+        "the node's certificate was taken away",
+    ))?;
+    let is_again = !locked.newest_used && locked.public_key == asked.public_key;
+    if !locked.is_newest && !is_again {
+        drop(tx);
+        return Err(sign_in::cloned(state, caller, &locked).await?);
+    }
+    let certificate = certify(state, &mut tx, found.node, asked, Some(caller)).await?;
     tx.commit().await?;
-    tracing::info!(node.id = %id, node.name = spec.name, "node joined");
-    state.wake.planner();
-    Ok(JoinResponse {
-        node_id: id,
-        key: key.secret,
+    tracing::debug!(node.id = %found.node, "node certificate renewed");
+    Ok(certificate)
+}
+
+async fn certify(
+    state: &State,
+    conn: &mut PgConnection,
+    node: NodeId,
+    asked: Asked,
+    previous: Option<&Fingerprint>,
+) -> Result<NodeCertificate> {
+    let public_key = asked.public_key;
+    let issued = state.authority.issue(asked, node, state.clock.now());
+    let issued = issued.map_err(Error::Internal)?;
+    let new = NewCertificate {
+        certificate: &issued.fingerprint,
+        public_key: &public_key,
+        life: NODE_LIFE,
+    };
+    certificate_set(conn, node, &new, previous.map(|one| &one[..])).await?;
+    Ok(NodeCertificate {
+        certificate: issued.pem,
+        authority: state.authority.pem(),
+        expires_in_seconds: u32::try_from(NODE_LIFE.as_secs()).unwrap_or(u32::MAX),
     })
+}
+
+fn parse(request: &CertificateRequest) -> Result<Asked> {
+    Asked::parse(&request.csr).map_err(|error| Error::invalid("/csr", error.to_string()))
 }
 
 /// Stores what a node says of itself when it starts.
@@ -109,7 +199,7 @@ pub(crate) async fn node_announce(state: &State, node: NodeId, spec: &NodeSpec) 
 fn name_taken(name: &str) -> Error {
     Error::Conflict(format!(
         "there is a node named `{name}` already: if it is this one, start it with its old data \
-         directory, where its key is, or try again when its lease has run out; else give it \
+         directory, where its certificate is, or try again when its lease has run out; else give it \
          another name"
     ))
 }

@@ -36,6 +36,7 @@ pub(crate) async fn join_token_create(
         &token.lookup,
         &token.digest,
         seconds,
+        body.max_uses,
     )
     .await?;
     let event = NewEvent {
@@ -51,7 +52,7 @@ pub(crate) async fn join_token_create(
     event_insert(write.conn(), event).await?;
     let created = JoinTokenCreated {
         join_token,
-        secret: token.secret,
+        secret: state.authority.pinned(&token.secret),
     };
     write.commit(&created).await?;
     Ok(created)

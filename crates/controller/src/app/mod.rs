@@ -18,6 +18,7 @@ pub(crate) mod node;
 pub(crate) mod once;
 pub(crate) mod playback_token;
 pub(crate) mod project;
+pub(crate) mod reseal;
 pub(crate) mod restream;
 pub(crate) mod role;
 pub(crate) mod signing_key;

@@ -1,13 +1,15 @@
 //! Nodes as operators see them.
 
-use headworks_types::{Action, Node, NodeId, NodeState};
+use headworks_types::{Action, EventKind, Node, NodeId, NodeState};
 use sqlx::PgConnection;
 
-use super::{Caller, Error, Result, caller::Scope};
+use super::{Begun, Caller, Error, Once, Result, caller::Scope};
 use crate::{
     db::{
+        event::{NewEvent, event_insert},
         lease::lease_census,
-        node::{self, node_get},
+        node::{self, node_get, revision_bump},
+        node_certificate::certificate_revoke,
     },
     reconcile::node_death,
     state::State,
@@ -36,6 +38,39 @@ pub(crate) async fn node_view(state: &State, caller: &Caller, id: NodeId) -> Res
     let mut nodes = [node.ok_or_else(|| Error::not_found(id))?];
     explain_brake(&mut conn, &mut nodes).await?;
     let [node] = nodes;
+    Ok(node)
+}
+
+/// Takes the node's certificate away: it is refused from then on.
+pub(crate) async fn node_revoke(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    id: NodeId,
+) -> Result<Node> {
+    caller.require(Action::NodeManage, Scope::Cluster)?;
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Again(answer) => return Ok(answer),
+        Begun::Fresh(write) => write,
+    };
+    let suspect = state.config.lease_suspect;
+    let revoked = certificate_revoke(write.conn(), id).await?;
+    let node = node_get(write.conn(), id, suspect).await?;
+    let node = node.ok_or_else(|| Error::not_found(id))?;
+    if revoked {
+        // Its watch looks whether it may go on.
+        revision_bump(write.conn(), &[id.uuid()]).await?;
+        let event = NewEvent {
+            project_id: None,
+            kind: EventKind::NodeRevoked,
+            subject: id.to_string(),
+            actor: &caller.identity.to_string(),
+            message: format!("the certificate of {} was taken away", node.name),
+        };
+        event_insert(write.conn(), event).await?;
+    }
+    write.commit(&node).await?;
+    state.edges.certificates.forget(id);
     Ok(node)
 }
 

@@ -120,7 +120,7 @@ pub(crate) fn spec(name: &str, site: &str, capacity: u32) -> NodeSpec {
 /// A node that has just renewed its lease.
 pub(crate) async fn node(conn: &mut PgConnection, name: &str, capacity: u32) -> NodeId {
     let id = NodeId::from(Uuid::now_v7());
-    node_insert(conn, id, &spec(name, "lyon", capacity), name, b"digest")
+    node_insert(conn, id, &spec(name, "lyon", capacity))
         .await
         .expect("inserts a node");
     renew(conn, id, 10.0).await;

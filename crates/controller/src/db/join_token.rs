@@ -12,18 +12,20 @@ pub(crate) async fn join_token_insert(
     lookup: &str,
     digest: &[u8],
     seconds: f64,
+    max_uses: u32,
 ) -> sqlx::Result<JoinToken> {
     let row = sqlx::query_as!(
         Row,
-        r#"INSERT INTO join_token (id, name, lookup, digest, created_at, expires_at)
-           SELECT $1, $2, $3, $4, time.now, time.now + make_interval(secs => $5)
+        r#"INSERT INTO join_token (id, name, lookup, digest, created_at, expires_at, max_uses)
+           SELECT $1, $2, $3, $4, time.now, time.now + make_interval(secs => $5), $6
            FROM (SELECT clock_timestamp() AS now) AS time
-           RETURNING id, name, expires_at, revoked_at, created_at"#,
+           RETURNING id, name, expires_at, revoked_at, created_at, max_uses, uses"#,
         id.uuid(),
         name,
         lookup,
         digest,
-        seconds
+        seconds,
+        i32::try_from(max_uses).unwrap_or(i32::MAX)
     )
     .fetch_one(conn)
     .await?;
@@ -38,7 +40,7 @@ pub(crate) async fn join_token_list(
 ) -> sqlx::Result<Vec<JoinToken>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT id, name, expires_at, revoked_at, created_at
+        r#"SELECT id, name, expires_at, revoked_at, created_at, max_uses, uses
            FROM join_token
            WHERE $1::uuid IS NULL OR id > $1
            ORDER BY id
@@ -60,7 +62,7 @@ pub(crate) async fn join_token_revoke(
         Row,
         r#"UPDATE join_token SET revoked_at = clock_timestamp()
            WHERE id = $1 AND revoked_at IS NULL
-           RETURNING id, name, expires_at, revoked_at, created_at"#,
+           RETURNING id, name, expires_at, revoked_at, created_at, max_uses, uses"#,
         id.uuid()
     )
     .fetch_optional(&mut *conn)
@@ -70,7 +72,7 @@ pub(crate) async fn join_token_revoke(
     }
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT id, name, expires_at, revoked_at, created_at FROM join_token WHERE id = $1"#,
+        r#"SELECT id, name, expires_at, revoked_at, created_at, max_uses, uses FROM join_token WHERE id = $1"#,
         id.uuid()
     )
     .fetch_optional(conn)
@@ -108,8 +110,8 @@ pub(crate) struct Presented {
     pub(crate) revoked: bool,
 }
 
-/// The token of this lookup part, whatever its state. The row stays locked for sharing, so that a
-/// revocation either comes before the join or waits for it.
+/// The token of this lookup part, whatever its state. The row stays locked, so that a
+/// revocation, or another use, either comes before the join or waits for it.
 pub(crate) async fn join_token_present(
     conn: &mut PgConnection,
     lookup: &str,
@@ -119,11 +121,22 @@ pub(crate) async fn join_token_present(
         r#"SELECT id, name, digest,
                   expires_at <= clock_timestamp() AS "expired!",
                   revoked_at IS NOT NULL AS "revoked!"
-           FROM join_token WHERE lookup = $1 FOR SHARE"#,
+           FROM join_token WHERE lookup = $1 FOR UPDATE"#,
         lookup
     )
     .fetch_optional(conn)
     .await
+}
+
+/// Counts one use. False if there are none left.
+pub(crate) async fn join_token_use(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE join_token SET uses = uses + 1 WHERE id = $1 AND uses < max_uses",
+        id
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
 }
 
 struct Row {
@@ -132,6 +145,8 @@ struct Row {
     expires_at: chrono::DateTime<chrono::Utc>,
     revoked_at: Option<chrono::DateTime<chrono::Utc>>,
     created_at: chrono::DateTime<chrono::Utc>,
+    max_uses: i32,
+    uses: i32,
 }
 
 impl From<Row> for JoinToken {
@@ -142,6 +157,8 @@ impl From<Row> for JoinToken {
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             created_at: row.created_at,
+            max_uses: row.max_uses.unsigned_abs(),
+            uses: row.uses.unsigned_abs(),
         }
     }
 }

@@ -16,19 +16,17 @@ pub(crate) async fn node_insert(
     conn: &mut PgConnection,
     id: NodeId,
     spec: &NodeSpec,
-    lookup: &str,
-    digest: &[u8],
 ) -> sqlx::Result<()> {
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software, lookup, digest)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
            )
-           INSERT INTO node_capacity (node_id, alloc) SELECT id, $10 FROM inserted"#,
+           INSERT INTO node_capacity (node_id, alloc) SELECT id, $8 FROM inserted"#,
         id.uuid(),
         spec.name,
         spec.site,
@@ -36,8 +34,6 @@ pub(crate) async fn node_insert(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        lookup,
-        digest,
         capacity
     )
     .execute(conn)
@@ -79,10 +75,10 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)
 }
 
-/// A node whose name is free to be taken over, and the lookup part of the key that it has had.
+/// A node whose name is free to be taken over, and the certificate that it has had.
 pub(crate) struct Vacant {
     pub(crate) id: Uuid,
-    pub(crate) lookup: String,
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 /// The node of this name, if it said goodbye, its lease has run out, or it joined more than
@@ -94,7 +90,7 @@ pub(crate) async fn node_vacant(
 ) -> sqlx::Result<Option<Vacant>> {
     sqlx::query_as!(
         Vacant,
-        r#"SELECT n.id, n.lookup
+        r#"SELECT n.id, n.certificate
            FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
            WHERE n.name = $1
              AND (COALESCE(l.goodbye, false)
@@ -107,43 +103,18 @@ pub(crate) async fn node_vacant(
     .await
 }
 
-/// Gives the node a new key. False if it has got another one since it was found vacant.
-pub(crate) async fn node_rekey(
-    conn: &mut PgConnection,
-    vacant: &Vacant,
-    lookup: &str,
-    digest: &[u8],
-) -> sqlx::Result<bool> {
+/// Takes the vacant node over: locks it, for another certificate. False if it has got one since it
+/// was found vacant.
+pub(crate) async fn node_occupy(conn: &mut PgConnection, vacant: &Vacant) -> sqlx::Result<bool> {
     let result = sqlx::query!(
-        r#"UPDATE node SET lookup = $3, digest = $4 WHERE id = $1 AND lookup = $2"#,
+        r#"UPDATE node SET certificate_used_at = NULL
+           WHERE id = $1 AND certificate IS NOT DISTINCT FROM $2"#,
         vacant.id,
-        vacant.lookup,
-        lookup,
-        digest
+        vacant.certificate
     )
     .execute(conn)
     .await?;
     Ok(result.rows_affected() == 1)
-}
-
-/// What is needed to check a presented node key.
-pub(crate) struct Presented {
-    pub(crate) id: Uuid,
-    pub(crate) digest: Vec<u8>,
-}
-
-/// The node of this lookup part.
-pub(crate) async fn node_present(
-    conn: &mut PgConnection,
-    lookup: &str,
-) -> sqlx::Result<Option<Presented>> {
-    sqlx::query_as!(
-        Presented,
-        r#"SELECT id, digest FROM node WHERE lookup = $1"#,
-        lookup
-    )
-    .fetch_optional(conn)
-    .await
 }
 
 /// The nodes after `after`, oldest first; or only the one that is asked for.
@@ -163,7 +134,7 @@ pub(crate) async fn node_list(
                   l.renewed_at AS "renewed_at?",
                   EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
                   l.load AS "load?",
-                  l.apply_error
+                  l.apply_error, n.revoked_at
            FROM node n
            JOIN node_capacity c ON c.node_id = n.id
            LEFT JOIN node_lease l ON l.node_id = n.id
@@ -205,6 +176,7 @@ struct Row {
     silence: Option<f64>,
     load: Option<serde_json::Value>,
     apply_error: Option<String>,
+    revoked_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl Row {
@@ -232,6 +204,7 @@ impl Row {
             version: self.software,
             load,
             last_seen_at: self.renewed_at,
+            revoked_at: self.revoked_at,
             created_at: self.created_at,
         })
     }

@@ -59,8 +59,11 @@ struct Tenant {
 }
 
 async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
-    let keys = Keys::new(&Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
-        .expect("is a master key");
+    let keys = Keys::new(
+        &Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        None,
+    )
+    .expect("is a master key");
     let project = fixture::project(conn).await;
     let camera = fixture::camera(conn, project).await;
     let ann = NewUser {

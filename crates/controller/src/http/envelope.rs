@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::error::Refusal;
 use crate::{app::Origin, state::State};
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs the request inside its envelope.
@@ -27,8 +28,13 @@ pub(crate) async fn envelope(
 ) -> Response {
     let id = request_id(&state, &request);
     let peer = request.extensions().get::<Option<SocketAddr>>().copied();
+    let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
+    let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
+    let proxies = &state.config.trusted_proxies;
     let origin = Origin {
-        address: peer.flatten().map(|peer| peer.ip().to_canonical()),
+        address: peer
+            .flatten()
+            .map(|peer| proxies.client(peer.ip(), forwarded.iter().copied())),
         request_id: id.clone(),
     };
     request.extensions_mut().insert(origin);

@@ -25,6 +25,7 @@ mod project;
 mod restream;
 mod role;
 mod server;
+mod signing_key;
 mod spec;
 mod stream_key;
 mod user;
@@ -136,9 +137,13 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(restream::restream_restart))
         .routes(routes!(playback_token::playback_token_issue))
         .routes(routes!(playback_token::jwks_view))
+        .routes(routes!(signing_key::signing_key_list))
+        .routes(routes!(signing_key::signing_key_rotate))
+        .routes(routes!(signing_key::signing_key_revoke))
         .routes(routes!(event::event_list))
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_view))
+        .routes(routes!(node::node_revoke))
         .routes(routes!(
             join_token::join_token_list,
             join_token::join_token_create
@@ -158,17 +163,27 @@ pub fn edge_openapi() -> OpenApi {
     spec::describe_edge_api(edge::router().into_openapi())
 }
 
-/// Everything that the controller serves.
+/// Everything that the controller serves to operators and programs.
 pub(crate) fn router(state: State) -> Router {
     let mut description = openapi();
     if let Some(url) = &state.config.public_url {
         description.servers = Some(vec![utoipa::openapi::Server::new(url.as_str())]);
     }
-    let (router, _) = api().merge(edge::router()).split_for_parts();
+    let (router, _) = api().split_for_parts();
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", description);
+    enveloped(router.merge(docs), state)
+}
+
+/// Everything that the controller serves to edges, on a listener of their own.
+pub(crate) fn edge_router(state: State) -> Router {
+    let (router, _) = edge::router().split_for_parts();
+    enveloped(router, state)
+}
+
+fn enveloped(router: Router<State>, state: State) -> Router {
     let router = router
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(envelope::no_route)
         .method_not_allowed_fallback(envelope::no_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

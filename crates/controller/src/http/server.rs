@@ -1,20 +1,25 @@
 //! Drives connections: HTTP/1.1, so many at once, and none that only sits there.
 
-use std::{pin::pin, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request};
-use headworks_bootstrap::Tasks;
+use headworks_bootstrap::{Tasks, tls::HANDSHAKE};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
+    time::timeout,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
+
+use crate::pki::{Fingerprint, fingerprint};
 
 /// Connections at once; more wait in the kernel's queue. Each edge has two or three.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -22,25 +27,60 @@ const MAX_CONNECTIONS: usize = 20_000;
 /// For a request's head, and between requests of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves `router` on `listener` until `tasks` stops; requests that are under way then are
-/// answered.
-pub(crate) fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
+/// The certificate that the client has shown, if any: an extension of each request. Only a listener
+/// that asks for one gets any.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerCertificate(pub(crate) Option<Fingerprint>);
+
+/// Serves `router` on `listener` until `tasks` stops, over TLS if there is a configuration for it;
+/// requests that are under way then are answered.
+pub(crate) fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<ServerConfig>>,
+    tasks: &Tasks,
+) {
     let stop = tasks.token();
+    let tls = tls.map(TlsAcceptor::from);
     headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
-        drive(socket, place, router.clone(), stop.clone())
+        welcome(socket, place, tls.clone(), router.clone(), stop.clone())
     });
 }
 
-async fn drive(
+/// Does the handshake, if there is one to do.
+async fn welcome(
     socket: TcpStream,
     _place: OwnedSemaphorePermit,
+    tls: Option<TlsAcceptor>,
     router: Router,
     stop: CancellationToken,
 ) {
     let peer = socket.peer_addr().ok();
+    let Some(tls) = tls else {
+        return drive(socket, peer, PeerCertificate(None), router, stop).await;
+    };
+    match timeout(HANDSHAKE, tls.accept(socket)).await {
+        Ok(Ok(socket)) => {
+            let shown = socket.get_ref().1.peer_certificates();
+            let shown = shown.and_then(<[_]>::first).map(|own| fingerprint(own));
+            Box::pin(drive(socket, peer, PeerCertificate(shown), router, stop)).await;
+        }
+        Ok(Err(error)) => tracing::debug!(?peer, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(?peer, "TLS handshake took too long"),
+    }
+}
+
+async fn drive(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Option<SocketAddr>,
+    shown: PeerCertificate,
+    router: Router,
+    stop: CancellationToken,
+) {
     let service = ServiceBuilder::new()
         .map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(shown);
             request
         })
         .service(router);
@@ -70,7 +110,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("has an address");
         let router = Router::new().fallback(async || "ok");
-        serve(listener, router, tasks);
+        serve(listener, router, None, tasks);
         TcpStream::connect(address).await.expect("connects")
     }
 

@@ -22,11 +22,11 @@ pub(crate) fn describe_api(mut api: OpenApi) -> OpenApi {
          signing in and out takes an `Idempotency-Key`: within 24 hours the same request with the same key gets the same \
          answer and has no second effect. Errors are problem+json (RFC 9457) with a stable `code`.",
     );
-    complete(
-        &mut api,
-        "api_key",
-        "An API key, `hwak_…`, or an access token.",
-    );
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key, `hwak_…`, or an access token."))
+        .build();
+    complete(&mut api, "api_key", SecurityScheme::Http(bearer));
     api
 }
 
@@ -34,10 +34,16 @@ pub(crate) fn describe_api(mut api: OpenApi) -> OpenApi {
 pub(crate) fn describe_edge_api(mut api: OpenApi) -> OpenApi {
     api.info = info(
         "Headworks, for edges",
-        "What edges ask controllers. An edge joins with a join token and gets a node key, which \
-         it sends as bearer token from then on.",
+        "What edges ask controllers, on a listener of its own (`controller.edge_listen`). An \
+         edge joins with a join token and gets a certificate, which it shows in every TLS \
+         handshake from then on.",
     );
-    complete(&mut api, "node_key", "A node key: `hwnk_…`.");
+    let mutual_tls = SecurityScheme::MutualTls {
+        description: Some("A node's certificate.".to_owned()),
+        deprecated: None,
+        extensions: None,
+    };
+    complete(&mut api, "node_certificate", mutual_tls);
     api
 }
 
@@ -47,14 +53,10 @@ fn info(title: &str, description: &str) -> Info {
     info
 }
 
-fn complete(api: &mut OpenApi, scheme: &str, description: &str) {
+fn complete(api: &mut OpenApi, scheme: &str, how: SecurityScheme) {
     verb::join(&mut api.paths);
     let components = api.components.get_or_insert_with(Components::new);
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some(description))
-        .build();
-    components.add_security_scheme(scheme, SecurityScheme::Http(bearer));
+    components.add_security_scheme(scheme, how);
     let mut schemas = Vec::new();
     Problem::schemas(&mut schemas);
     schemas.push((Problem::name().into_owned(), Problem::schema()));

@@ -12,6 +12,8 @@ use axum::{
 use utoipa::openapi::Paths;
 
 const INNER: &str = "/~";
+/// Signing keys are named by what they are.
+const KEYS: &str = "/v1/signing_keys";
 /// What stands here is named by the configuration.
 const NAMED: &str = "/v1/auth/oidc";
 
@@ -45,7 +47,8 @@ fn inner_path(path: &str) -> Option<String> {
     let (parent, last) = path.rsplit_once('/')?;
     let (id, verb) = last.split_once(':')?;
     let is_verb = !verb.is_empty() && verb.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    let is_named = is_id(id) || (parent == NAMED && !id.is_empty());
+    let is_named =
+        is_id(id) || (parent == NAMED && !id.is_empty()) || (parent == KEYS && is_kid(id));
     (is_named && is_verb).then(|| format!("{parent}/{id}{INNER}{verb}"))
 }
 
@@ -58,6 +61,12 @@ fn is_id(text: &str) -> bool {
                 .bytes()
                 .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
+}
+
+/// The name of a signing key.
+fn is_kid(text: &str) -> bool {
+    let is_good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    text.len() == 16 && text.bytes().all(is_good)
 }
 
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
@@ -88,11 +97,17 @@ mod tests {
             format!("/v1/stream_keys/{ID}/~rotate?a=b")
         );
         assert_eq!(
+            split_path("/v1/signing_keys/0123456789abcD-_:revoke"),
+            "/v1/signing_keys/0123456789abcD-_/~revoke"
+        );
+        assert_eq!(
             split_path("/v1/auth/oidc/corp:begin"),
             "/v1/auth/oidc/corp/~begin"
         );
         for same in [
             "/",
+            "/v1/signing_keys:rotate",
+            "/v1/x/0123456789abcD-_:revoke",
             "/v1/auth:sign_in",
             "/v1/auth/oidc/:begin",
             "/v1/cameras:bulk_create",

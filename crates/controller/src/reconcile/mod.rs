@@ -9,6 +9,7 @@ mod housekeeping;
 pub(crate) mod node_death;
 mod planner;
 mod renewal;
+mod signing_key;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,10 @@ pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     tasks.spawn(
         "housekeeping",
         housekeeping::run(state.clone(), tasks.token()),
+    );
+    tasks.spawn(
+        "signing keys",
+        signing_key::run(state.clone(), tasks.token()),
     );
     tasks.spawn("feed", feed::run(state.clone(), tasks.token()));
     if let Some(queue) = state.edges.renewals.outlet() {

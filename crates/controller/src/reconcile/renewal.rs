@@ -26,6 +26,7 @@ use crate::{
     db::{
         event::{NewEvent, event_insert_many},
         lease::{Renewal, lease_doubled, lease_renew},
+        signing_key::signing_key_confirm,
         slot::{Report, slot_report},
     },
     state::State,
@@ -194,6 +195,12 @@ async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<St
     if !refused.is_empty() {
         stored.doubled = refuse(&mut conn, &refused).await?;
     }
+    let known: Vec<_> = batch
+        .iter()
+        .filter(|(node, _)| stored.revisions.contains_key(node))
+        .map(|(node, turn)| (*node, kids(&turn.renewal.signing_keys)))
+        .collect();
+    signing_key_confirm(&mut conn, &known).await?;
     if !reports.is_empty() {
         let mut tx = conn.begin().await?;
         let written = async {
@@ -274,6 +281,12 @@ fn reports(node_id: NodeId, slots: &[SlotReport]) -> Vec<Report> {
         },
     });
     clean.collect()
+}
+
+/// Names of keys that can be some, not more than there can be.
+fn kids(names: &[String]) -> Vec<String> {
+    let is_kid = |name: &&String| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic());
+    names.iter().filter(is_kid).take(16).cloned().collect()
 }
 
 fn clean(text: &str) -> String {

@@ -47,7 +47,8 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
     let config: Config = serde_json::from_value(config).expect("is a configuration");
     State {
         pool: pool.clone(),
-        keys: Arc::new(Keys::new(&master).expect("is a key")),
+        keys: Arc::new(Keys::new(&master, None).expect("is a key")),
+        authority: Arc::new(crate::pki::tests::authority()),
         auth: SignInDesk::new(&config).expect("needs no providers"),
         config: Arc::new(config),
         wake: Wake::default(),

@@ -114,7 +114,7 @@ async fn only_bulk_bodies_may_be_large(pool: PgPool) {
     answer.problem(ProblemCode::TooLarge);
     let join = json!({"token": "x".repeat(2 << 20)});
     let answer = controller
-        .anonymous()
+        .edges(None)
         .post("/edge/v1/nodes:join", join)
         .await;
     answer.problem(ProblemCode::TooLarge);

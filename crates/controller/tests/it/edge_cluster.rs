@@ -10,12 +10,16 @@ use std::{
 
 use futures::StreamExt;
 use headworks_bootstrap::Tasks;
-use headworks_client::Client;
+use headworks_client::{Client, NodeCredentials};
 use headworks_controller::{Config, Service};
 use headworks_types::{
     Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLoad, Secret,
-    edge::{JoinRequest, LeaseGrant, LeaseRenewal, NodeSpec, SlotReport, WatchMessage},
+    edge::{
+        CertificateRequest, JoinRequest, LeaseGrant, LeaseRenewal, NodeCertificate, NodeSpec,
+        SlotReport, WatchMessage,
+    },
 };
+use rcgen::{CertificateParams, KeyPair};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -32,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) tasks: Tasks,
     pub(crate) admin: Client,
     pub(crate) base: url::Url,
+    /// Where edges talk to it.
+    pub(crate) edge_base: url::Url,
 }
 
 impl Cluster {
@@ -74,7 +80,13 @@ impl Cluster {
             (None, Some(other)) => other.clone(),
             (None, None) => panic!("the database was not empty"),
         };
-        Self { tasks, admin, base }
+        let edge_base = edge_base(&service);
+        Self {
+            tasks,
+            admin,
+            base,
+            edge_base,
+        }
     }
 
     /// A client without a credential.
@@ -82,10 +94,21 @@ impl Cluster {
         client(&self.base)
     }
 
+    /// A client that can join with this token, and do nothing else.
+    pub(crate) fn joining(&self, token: &Secret) -> Client {
+        Client::for_joining(self.edge_base.clone(), token).expect("makes a client")
+    }
+
+    /// A client with a node's certificate.
+    pub(crate) fn as_node(&self, credentials: &NodeCredentials) -> Client {
+        Client::for_node(self.edge_base.clone(), credentials).expect("makes a client")
+    }
+
     pub(crate) async fn join_token(&self) -> Secret {
         let body = JoinTokenCreate {
             name: "test".to_owned(),
             expires_in_seconds: 3600,
+            max_uses: 1,
         };
         self.admin
             .join_token_create(&body)
@@ -96,15 +119,11 @@ impl Cluster {
 
     /// An edge that has joined, and has not renewed yet.
     pub(crate) async fn join(&self, name: &str) -> Edge {
-        let request = JoinRequest {
-            token: self.join_token().await,
-            node: spec(name),
-        };
-        let joined = self.anonymous().node_join(&request).await.expect("joins");
+        let (id, credentials) = join(&self.edge_base, &self.join_token().await, name).await;
         Edge {
-            id: joined.node_id,
-            client: self.anonymous().with_credential(joined.key.clone()),
-            key: joined.key,
+            id,
+            client: self.as_node(&credentials),
+            credentials,
             instance: Uuid::now_v7(),
             reports: Arc::default(),
             applied: Arc::default(),
@@ -159,6 +178,53 @@ fn client(base: &url::Url) -> Client {
     Client::new(base.clone()).expect("makes a client")
 }
 
+/// Where edges talk to the controller.
+pub(crate) fn edge_base(service: &Service) -> url::Url {
+    let base = format!("https://{}/", service.edge_addr());
+    base.parse().expect("is a URL")
+}
+
+/// What a node with this key asks for when it joins.
+pub(crate) fn join_request(token: &Secret, name: &str, key: &KeyPair) -> JoinRequest {
+    JoinRequest {
+        token: token.clone(),
+        node: spec(name),
+        certificate: certificate_request(key),
+    }
+}
+
+pub(crate) fn certificate_request(key: &KeyPair) -> CertificateRequest {
+    let request = CertificateParams::default().serialize_request(key);
+    CertificateRequest {
+        csr: request.expect("signs").pem().expect("is PEM"),
+    }
+}
+
+pub(crate) fn new_key() -> KeyPair {
+    KeyPair::generate().expect("makes a key")
+}
+
+pub(crate) fn credentials(key: &KeyPair, given: NodeCertificate) -> NodeCredentials {
+    NodeCredentials {
+        certificate: given.certificate,
+        key: Secret::new(key.serialize_pem()),
+        authority: given.authority,
+    }
+}
+
+/// Joins as a node.
+pub(crate) async fn join(
+    edge_base: &url::Url,
+    token: &Secret,
+    name: &str,
+) -> (NodeId, NodeCredentials) {
+    let client = Client::for_joining(edge_base.clone(), token).expect("makes a client");
+    let key = new_key();
+    let joined = client.node_join(&join_request(token, name, &key)).await;
+    let joined = joined.expect("joins");
+    (joined.node_id, credentials(&key, joined.certificate))
+}
+
 pub(crate) fn spec(name: &str) -> NodeSpec {
     NodeSpec {
         name: name.to_owned(),
@@ -189,7 +255,7 @@ pub(crate) fn gate() -> serde_json::Value {
 pub(crate) struct Edge {
     pub(crate) id: NodeId,
     pub(crate) client: Client,
-    key: Secret,
+    pub(crate) credentials: NodeCredentials,
     pub(crate) instance: Uuid,
     /// What it reports with each renewal.
     pub(crate) reports: Arc<Mutex<Vec<SlotReport>>>,
@@ -201,7 +267,7 @@ impl Edge {
     /// The same edge, talking to another controller.
     pub(crate) fn through(&self, other: &Cluster) -> Self {
         Self {
-            client: other.anonymous().with_credential(self.key.clone()),
+            client: other.as_node(&self.credentials),
             ..self.clone()
         }
     }
@@ -211,6 +277,7 @@ impl Edge {
             instance: self.instance,
             revision: self.applied.load(Ordering::Relaxed).cast_signed(),
             apply_error: None,
+            signing_keys: vec![],
             slots: self.reports.lock().expect("not poisoned").clone(),
             load: NodeLoad::default(),
             goodbye,

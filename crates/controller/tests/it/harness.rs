@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use headworks_bootstrap::Tasks;
+use headworks_bootstrap::{Tasks, TrustedProxies, tls::Files};
 use headworks_controller::{Config, Service};
 use headworks_types::{Problem, ProblemCode, Secret, SignedIn};
 use reqwest::{
@@ -56,10 +56,15 @@ pub(crate) struct Answer {
 pub(crate) fn config(pool: &PgPool) -> Config {
     Config {
         listen: "127.0.0.1:0".to_owned(),
+        edge_listen: Some("127.0.0.1:0".to_owned()),
+        tls: Files::default(),
+        trusted_proxies: TrustedProxies::default(),
         database_url: Some(Secret::new(pool.connect_options().to_url_lossy().as_str())),
         database_connections: 5,
         database_wait: Duration::from_secs(10),
         master_key: Some(Secret::new(MASTER_KEY)),
+        signing_key_rotation: Duration::from_secs(30 * 86_400),
+        second_master_key: None,
         public_url: None,
         request_timeout: Duration::from_secs(10),
         lease_renew: Duration::from_secs(2),
@@ -107,6 +112,16 @@ impl Controller {
     /// A client without a key.
     pub(crate) fn anonymous(&self) -> Api {
         Api::new(&self.service, None)
+    }
+
+    /// A client of the edges' listener, without a certificate.
+    pub(crate) fn edges(&self, key_of: Option<&Api>) -> Api {
+        let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
+        Api {
+            http: http.build().expect("makes a client"),
+            base: format!("https://{}", self.service.edge_addr()),
+            key: key_of.and_then(|api| api.key.clone()),
+        }
     }
 
     /// Returns when so many transactions wait for others to end.

@@ -81,6 +81,7 @@ async fn nodes_and_join_tokens_need_the_right(pool: PgPool) {
     let body = JoinTokenCreate {
         name: "mine".to_owned(),
         expires_in_seconds: 60,
+        max_uses: 1,
     };
     let tokens = cluster.admin.join_token_list().await.expect("lists");
     let token = tokens.items[0].id;
@@ -104,6 +105,7 @@ async fn join_tokens_are_listed_without_their_secrets_and_revoked_once(pool: PgP
     let body = JoinTokenCreate {
         name: "rack 7".to_owned(),
         expires_in_seconds: 60,
+        max_uses: 1,
     };
     let created = cluster
         .admin
@@ -136,6 +138,7 @@ async fn join_tokens_are_listed_without_their_secrets_and_revoked_once(pool: PgP
         let body = JoinTokenCreate {
             name: "bad".to_owned(),
             expires_in_seconds: seconds,
+            max_uses: 1,
         };
         let refused = cluster
             .admin

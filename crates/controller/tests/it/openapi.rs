@@ -94,6 +94,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("join_token_list", &[NODE]),
     ("join_token_revoke", &[NODE]),
     ("node_list", &[NODE]),
+    ("node_revoke", &[NODE]),
     ("node_view", &[NODE]),
     ("playback_token_issue", &[WATCH]),
     ("project_create", &[PROJECTS]),
@@ -110,6 +111,9 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("restream_stop", &[CAMERA]),
     ("restream_update", &[CAMERA]),
     ("restream_view", &[CAMERA]),
+    ("signing_key_list", &[NODE]),
+    ("signing_key_revoke", &[NODE]),
+    ("signing_key_rotate", &[NODE]),
     ("stream_key_create", &[CAMERA]),
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
@@ -214,9 +218,11 @@ impl World {
         });
         let granted = made("/v1/grants", grant.clone()).await;
         let join_token = made("/v1/join_tokens", json!({"name": "edge"})).await;
-        let spec = edge_cluster::spec(&format!("edge-{}", &gate[4..]));
-        let join = json!({"token": join_token["secret"], "node": spec});
-        let node = made("/edge/v1/nodes:join", join).await;
+        let edges = edge_cluster::edge_base(&controller.service);
+        let secret = text(&join_token["secret"]).into();
+        let name = format!("edge-{}", &gate[4..]);
+        let (node, _) = edge_cluster::join(&edges, &secret, &name).await;
+        let kid = api.get("/v1/signing_keys").await.expect(200);
         let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
         let members = format!("/v1/user_groups/{group}/members");
         made(&members, json!({"user_id": user})).await;
@@ -276,6 +282,9 @@ impl World {
             ("restream_start", json!({})),
             ("restream_stop", json!({})),
             ("restream_update", json!({"name": "x"})),
+            ("node_revoke", json!({})),
+            ("signing_key_revoke", json!({})),
+            ("signing_key_rotate", json!({})),
             ("stream_key_create", json!({"name": "x"})),
             ("stream_key_revoke", json!({})),
             ("stream_key_rotate", json!({})),
@@ -293,7 +302,8 @@ impl World {
             ("restream_id", text(&restream["id"])),
             ("grant_id", text(&granted["id"])),
             ("join_token_id", text(&join_token["join_token"]["id"])),
-            ("node_id", text(&node["node_id"])),
+            ("kid", text(&kid["items"][0]["kid"])),
+            ("node_id", node.to_string()),
         ]);
         Self { ids, bodies }
     }
@@ -433,12 +443,19 @@ async fn every_operation_of_edges_is_guarded(pool: PgPool) {
         if operation.id == "node_join" {
             continue;
         }
-        for api in [&controller.anonymous(), &controller.admin] {
+        let ask = async |api: &Api| {
             let body = (operation.method != Method::GET).then(|| json!({}));
             let method = operation.method.clone();
-            let refused = api.send(method, &operation.path, body, &[]).await;
-            refused.problem(ProblemCode::Unauthenticated);
+            api.send(method, &operation.path, body, &[]).await
+        };
+        for api in [
+            &controller.edges(None),
+            &controller.edges(Some(&controller.admin)),
+        ] {
+            ask(api).await.problem(ProblemCode::Unauthenticated);
         }
+        // Where everybody else talks to the controller it is not at all.
+        ask(&controller.admin).await.problem(ProblemCode::NotFound);
     }
     controller.stop().await;
 }

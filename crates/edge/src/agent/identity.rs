@@ -3,13 +3,16 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use headworks_bootstrap::file;
+use headworks_client::NodeCredentials;
 use headworks_types::{
     Advertise, NodeId, Secret,
-    edge::{JoinResponse, NodeSpec},
+    edge::{NodeCertificate, NodeSpec},
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::UdpSocket;
@@ -17,14 +20,36 @@ use url::{Host, Url};
 
 use crate::Config;
 
-/// The node's id and credential.
+/// The node's id, and the certificate by which it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) node_id: NodeId,
+    /// PEM, as all of these.
     pub(crate) key: Secret,
+    pub(crate) certificate: String,
+    pub(crate) authority: String,
+    /// When another certificate is to be asked for, by this machine's clock.
+    pub(crate) renew_at: DateTime<Utc>,
 }
 
 impl Identity {
+    /// What was given for a request with this key.
+    pub(crate) fn new(
+        node_id: NodeId,
+        key: Secret,
+        given: NodeCertificate,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let half = Duration::from_secs(given.expires_in_seconds.into()) / 2;
+        Self {
+            node_id,
+            key,
+            certificate: given.certificate,
+            authority: given.authority,
+            renew_at: now + half,
+        }
+    }
+
     /// Reads it; none if this edge has never joined.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let Some(bytes) = file::read(path)? else {
@@ -41,13 +66,13 @@ impl Identity {
     pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
         file::write(path, &serde_json::to_vec(self)?)
     }
-}
 
-impl From<JoinResponse> for Identity {
-    fn from(response: JoinResponse) -> Self {
-        Self {
-            node_id: response.node_id,
-            key: response.key,
+    /// For TLS with controllers and other nodes.
+    pub(crate) fn credentials(&self) -> NodeCredentials {
+        NodeCredentials {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            authority: self.authority.clone(),
         }
     }
 }
@@ -56,6 +81,7 @@ impl From<JoinResponse> for Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bound {
     pub(crate) http: SocketAddr,
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) rtmp: Option<SocketAddr>,
     pub(crate) rtmps: Option<SocketAddr>,
     pub(crate) rtsp: Option<SocketAddr>,
@@ -67,6 +93,7 @@ impl Bound {
     pub(crate) fn new(http: SocketAddr) -> Self {
         Self {
             http,
+            https: None,
             rtmp: None,
             rtmps: None,
             rtsp: None,
@@ -94,8 +121,12 @@ pub(crate) async fn describe(
 
 /// What is configured counts; the rest is found out.
 async fn advertise(config: &Config, controller: &Url, bound: Bound) -> anyhow::Result<Advertise> {
+    let (http_scheme, http_bound) = match bound.https {
+        Some(https) => ("https", https),
+        None => ("http", bound.http),
+    };
     let listeners = [
-        (Some(bound.http), &config.http_advertise),
+        (Some(http_bound), &config.http_advertise),
         (bound.rtmp, &config.rtmp_advertise),
         (bound.rtmps, &config.rtmps_advertise),
         (bound.rtsp, &config.rtsp_advertise),
@@ -116,7 +147,7 @@ async fn advertise(config: &Config, controller: &Url, bound: Bound) -> anyhow::R
     };
     let http = config.http_advertise.as_ref();
     Ok(Advertise {
-        http: advertised("http", bound.http, own, http)?,
+        http: advertised(http_scheme, http_bound, own, http)?,
         rtmp: optional("rtmp", bound.rtmp, &config.rtmp_advertise)?,
         rtmps: optional("rtmps", bound.rtmps, &config.rtmps_advertise)?,
         rtsp: optional("rtsp", bound.rtsp, &config.rtsp_advertise)?,
@@ -193,7 +224,10 @@ mod tests {
         assert_eq!(Identity::load(&path).expect("reads"), None);
         let identity = Identity {
             node_id: NodeId::from(uuid::Uuid::from_u128(1)),
-            key: Secret::new("hwnk_a_b"),
+            key: Secret::new("key"),
+            certificate: "certificate".to_owned(),
+            authority: "authority".to_owned(),
+            renew_at: DateTime::UNIX_EPOCH,
         };
         identity.save(&path).expect("saves");
         assert_eq!(Identity::load(&path).expect("reads"), Some(identity));
@@ -236,6 +270,13 @@ mod tests {
         };
         let both = advertise(&config, &controller, bound).await;
         let both = both.expect("has a route");
+        let bound = Bound {
+            https: Some(at(8444)),
+            ..bound
+        };
+        let safe = advertise(&config, &controller, bound).await;
+        let safe = safe.expect("has a route").http;
+        assert_eq!(safe.as_str(), "https://127.0.0.1:8444/");
         let shown = |url: &Option<Url>| url.as_ref().map(ToString::to_string);
         let rtmp = "rtmp://127.0.0.1:1935/".to_owned();
         assert_eq!(shown(&both.rtmp), Some(rtmp));

@@ -1,15 +1,21 @@
 //! Becoming a node of the cluster, and telling it at each start what this node is now.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use headworks_client::Error;
+use headworks_client::{Client, Error};
 use headworks_types::{
     ProblemCode,
-    edge::{JoinRequest, NodeSpec},
+    edge::{JoinRequest, JoinResponse, NodeSpec},
 };
+use tokio::sync::watch::Sender;
 
-use super::{Agent, identity, identity::Identity};
+use super::{
+    Agent,
+    certificate::{NextKey, Renewal},
+    identity,
+    identity::Identity,
+};
 use crate::backoff::{self, Backoff};
 
 /// Waits between attempts while no controller answers.
@@ -24,6 +30,8 @@ impl Agent {
             "this edge has not joined a cluster yet, and edge.join_token is missing; make one with \
              `headworks join-token create`",
         )?;
+        let client = Client::for_joining(self.controller.clone(), &token)?;
+        let next = NextKey::load(&self.data)?;
         let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
         loop {
             let node = self.describe(&mut backoff).await;
@@ -31,11 +39,17 @@ impl Agent {
             let request = JoinRequest {
                 token: token.clone(),
                 node,
+                certificate: next.request.clone(),
             };
-            match self.client.node_join(&request).await {
-                Ok(response) => {
-                    let identity = Identity::from(response);
+            match client.node_join(&request).await {
+                Ok(JoinResponse {
+                    node_id,
+                    certificate,
+                }) => {
+                    let now = self.clock.now();
+                    let identity = Identity::new(node_id, next.pem.clone(), certificate, now);
                     identity.save(&self.identity_path)?;
+                    next.done();
                     tracing::info!(node.id = %identity.node_id, node.name = name, "joined the cluster");
                     return Ok(identity);
                 }
@@ -47,28 +61,65 @@ impl Agent {
         }
     }
 
-    /// Tells the cluster what this node is now. A node whose key is not known any more joins again
-    /// if there is a join token.
-    pub(super) async fn announce(&self, identity: Identity) -> Identity {
-        let client = self.client.clone().with_credential(identity.key.clone());
+    /// Tells the cluster what this node is now, and gives the client that it talks with from now on. A
+    /// node whose certificate is not known any more joins again if there is a join token. `None` if
+    /// what is on disk cannot be used.
+    pub(super) async fn connect(&self, identity: Identity) -> Option<(Identity, Client)> {
+        let connected = self.announce(identity).await.and_then(|identity| {
+            let client = Client::for_node(self.controller.clone(), &identity.credentials())?;
+            Ok((identity, client))
+        });
+        connected
+            .inspect_err(|error| {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "no controller can be asked; working from the saved state"
+                );
+            })
+            .ok()
+    }
+
+    async fn announce(&self, mut identity: Identity) -> anyhow::Result<Identity> {
         let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
         loop {
+            let client = Client::for_node(self.controller.clone(), &identity.credentials())?;
+            if self.clock.now() >= identity.renew_at {
+                identity = self.renew(identity, client.clone()).await;
+            }
+            let client = Client::for_node(self.controller.clone(), &identity.credentials())?;
             let node = self.describe(&mut backoff).await;
             match client.node_announce(&node).await {
-                Ok(()) => return identity,
+                Ok(()) => return Ok(identity),
                 Err(error) if error.is_temporary() => {
                     let what = "cannot reach the cluster; working from the saved state";
                     pause(&mut backoff, what, &error).await;
                 }
                 Err(error) if error.code() == Some(ProblemCode::Unauthenticated) => {
-                    return self.join_again(identity).await;
+                    return Ok(self.join_again(identity).await);
                 }
                 Err(error) => {
                     tracing::error!(%error, "the cluster does not take this node's description");
-                    return identity;
+                    return Ok(identity);
                 }
             }
         }
+    }
+
+    /// The certificate may have ended while the edge was switched off.
+    async fn renew(&self, identity: Identity, client: Client) -> Identity {
+        let mut renewal = Renewal {
+            identity,
+            identity_path: self.identity_path.clone(),
+            controller: self.controller.clone(),
+            client: Arc::new(Sender::new(client)),
+            clock: self.clock.clone(),
+        };
+        if let Err(error) = renewal.renew().await {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the node's certificate is not renewed");
+        }
+        renewal.identity
     }
 
     async fn join_again(&self, identity: Identity) -> Identity {
@@ -119,7 +170,7 @@ async fn pause(backoff: &mut Backoff, what: &'static str, error: &Error) {
 fn refusal(error: &Error, name: &str) -> anyhow::Error {
     match error.code() {
         Some(ProblemCode::Unauthenticated) => anyhow!(
-            "the controller refused the join token: it is unknown, expired or revoked; make \
+            "the controller refused the join token: it is unknown, expired, revoked or used; make \
              another with `headworks join-token create`"
         ),
         Some(ProblemCode::Conflict) => anyhow!(

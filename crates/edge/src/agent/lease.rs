@@ -9,7 +9,10 @@ use headworks_types::{
     NodeLoad, ProblemCode,
     edge::{LeaseGrant, LeaseRenewal},
 };
-use tokio::{sync::watch::Sender, time::timeout};
+use tokio::{
+    sync::watch::{Receiver, Sender},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -47,7 +50,7 @@ impl Refused {
     fn log(self) {
         match self {
             Self::Removed => tracing::error!(
-                "the cluster refuses this node's key: the node was removed; all work stops. To \
+                "the cluster refuses this node's certificate: the node was removed; all work stops. To \
                  join again, delete identity.json in the edge's data directory and start with a \
                  new join token"
             ),
@@ -61,7 +64,7 @@ impl Refused {
 
 /// The loop and what it remembers.
 pub(super) struct LeaseLoop {
-    client: Client,
+    client: Receiver<Client>,
     status: Arc<Sender<Status>>,
     work: Work,
     clock: Clock,
@@ -73,7 +76,7 @@ pub(super) struct LeaseLoop {
 
 impl LeaseLoop {
     pub(super) fn new(
-        client: Client,
+        client: Receiver<Client>,
         status: Arc<Sender<Status>>,
         work: Work,
         clock: Clock,
@@ -111,7 +114,7 @@ impl LeaseLoop {
             return;
         }
         let renewal = self.renewal(true);
-        let goodbye = self.client.lease_renew(&renewal);
+        let goodbye = self.client.borrow().lease_renew(&renewal);
         if let Err(error) = goodbye.deadline(GOODBYE_DEADLINE).await {
             tracing::info!(%error, "could not say goodbye; the lease will run out");
         }
@@ -122,7 +125,8 @@ impl LeaseLoop {
         let renewal = self.renewal(false);
         // What strict work lives by goes on while the machine sleeps.
         let sent = self.clock.boottime();
-        match self.client.lease_renew(&renewal).deadline(DEADLINE).await {
+        let call = self.client.borrow().lease_renew(&renewal);
+        match call.deadline(DEADLINE).await {
             Ok(grant) => {
                 self.work.fence().renewed(sent, grant.revision);
                 self.granted(grant)
@@ -189,6 +193,7 @@ impl LeaseLoop {
             instance: self.instance,
             revision: status.revision,
             apply_error: status.apply_error,
+            signing_keys: status.signing_keys,
             slots: self.work.reports(),
             load: NodeLoad {
                 cpu_cores: self.process.cpu_cores(self.clock.monotonic()),

@@ -3,11 +3,13 @@
 //! * What was told last is on disk and is applied before anybody is asked, so an edge starts and
 //!   goes on without a controller.
 //! * [`lease`] and [`watch`] are two loops that share only a [`Status`]. Each retries for ever.
-//! * A node key that is refused several times in a row means that the node was removed: the edge
+//! * The node's certificate is renewed in time ([`certificate`]).
+//! * A certificate that is refused several times in a row means that the node was removed: the edge
 //!   stops its work and says so, and keeps asking slowly in case it was a mistake. It does the same
 //!   while another process with its identity, which was started later, is the node.
 
 mod apply;
+mod certificate;
 mod desired;
 mod identity;
 mod join;
@@ -24,13 +26,13 @@ use std::{
 
 use anyhow::Context as _;
 use headworks_bootstrap::{Clock, Tasks};
-use headworks_client::Client;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{Config, access::Access, work::Work};
 
+use certificate::Renewal;
 pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
@@ -43,6 +45,8 @@ pub(crate) struct Status {
     pub(crate) ready: bool,
     /// The revision that is applied.
     pub(crate) revision: i64,
+    /// The names of the keys that tokens are verified with, now and after a restart.
+    pub(crate) signing_keys: Vec<String>,
     /// What could not be applied or saved.
     pub(crate) apply_error: Option<String>,
     /// True while controllers answer.
@@ -54,7 +58,7 @@ pub(crate) struct Status {
 /// Why a process is not taken as its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The node key is not good any more: the node was removed.
+    /// The certificate is not good any more: the node was removed.
     Removed,
     /// A process that was started later has the same identity.
     Doubled,
@@ -65,7 +69,7 @@ pub(crate) struct Agent {
     config: Arc<Config>,
     bound: Bound,
     controller: Url,
-    client: Client,
+    data: PathBuf,
     identity_path: PathBuf,
     status: Arc<Sender<Status>>,
     watch: WatchLoop,
@@ -97,8 +101,8 @@ impl Agent {
         Ok(Self {
             config: Arc::clone(config),
             bound,
-            client: Client::new(controller.clone())?,
             controller,
+            data: data.to_owned(),
             identity_path: data.join("identity.json"),
             status,
             watch,
@@ -130,14 +134,22 @@ impl Agent {
         Ok(())
     }
 
-    async fn run(mut self, identity: Identity, token: CancellationToken) {
-        let Some(identity) = token.run_until_cancelled(self.announce(identity)).await else {
+    async fn run(self, identity: Identity, token: CancellationToken) {
+        let connected = token.run_until_cancelled(self.connect(identity)).await;
+        let Some(Some((identity, client))) = connected else {
             return;
         };
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
-        let client = self.client.clone().with_credential(identity.key);
-        self.watch.connect(client.clone());
-        let lease = LeaseLoop::new(client, self.status, self.work, self.clock);
-        tokio::join!(lease.run(&token), self.watch.run(&token));
+        let client = Arc::new(Sender::new(client));
+        let renewal = Renewal {
+            identity,
+            identity_path: self.identity_path,
+            controller: self.controller,
+            client: Arc::clone(&client),
+            clock: self.clock.clone(),
+        };
+        let lease = LeaseLoop::new(client.subscribe(), self.status, self.work, self.clock);
+        let watch = self.watch.run(client.subscribe(), &token);
+        tokio::join!(renewal.run(&token), lease.run(&token), watch);
     }
 }

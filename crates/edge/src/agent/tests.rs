@@ -6,14 +6,17 @@ mod strict;
 use std::{path::Path, time::Duration};
 
 use headworks_types::{
-    CameraId, CameraSource, ProblemCode, ProjectId, Secret, StartMode,
+    CameraId, CameraSource, ProblemCode, ProjectId, StartMode,
     edge::{self, DesiredSlot, IngestWork, Role, SlotKey, WatchMessage},
 };
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{apply::Slots, *};
-use crate::{access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams};
+use crate::{
+    access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams,
+    testing::authority,
+};
 use controller::Controller;
 
 /// Work for camera `camera`: on demand, so that nothing is connected to.
@@ -61,7 +64,7 @@ impl Edge {
         let mut config = crate::config::testing();
         config.data = Some(directory.path().to_owned());
         config.controller_url = Some(controller.clone());
-        config.join_token = Some(Secret::new("hwjt_a_b"));
+        config.join_token = Some(authority().join_token());
         config.name = Some("edge-1".to_owned());
         Self { directory, config }
     }
@@ -173,6 +176,65 @@ async fn joins_once_and_does_what_it_is_told() {
         .expect("lives");
     assert_eq!(controller.0.joins.borrow().len(), 1);
     stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_in_time_with_a_new_key() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![])]);
+    let edge = Edge::new(&controller.0.url);
+    let first = tasks.child();
+    edge.start(&first).await;
+    stop(&first).await;
+    let path = edge.path().join("identity.json");
+    let identity = || Identity::load(&path).expect("reads").expect("is there");
+    let joined = identity();
+    assert!(!edge.path().join("next.key").exists());
+    let over = Identity {
+        renew_at: chrono::DateTime::UNIX_EPOCH,
+        ..joined.clone()
+    };
+    over.save(&path).expect("saves");
+    let second = tasks.child();
+    edge.start(&second).await;
+    controller.renewal(|renewal| !renewal.goodbye).await;
+    let renewed = identity();
+    assert_ne!(renewed.key, joined.key);
+    assert!(renewed.renew_at > chrono::DateTime::UNIX_EPOCH);
+    assert_eq!(controller.0.renewed.borrow().len(), 1);
+    assert!(!edge.path().join("next.key").exists());
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn the_key_of_an_answer_that_was_lost_is_asked_with_again() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    let edge = Edge::new(&controller.0.url);
+    let refusal = ProblemCode::Unavailable;
+    controller
+        .0
+        .refuse_join
+        .lock()
+        .expect("not poisoned")
+        .push(refusal);
+    edge.start(&tasks).await;
+    let joins = controller.0.joins.borrow().clone();
+    let [first, second] = &joins[..] else {
+        panic!("joins twice: {joins:?}");
+    };
+    assert_eq!(
+        key_in(&first.certificate.csr),
+        key_in(&second.certificate.csr)
+    );
+    stop(&tasks).await;
+}
+
+/// The public key of a request for a certificate.
+fn key_in(csr: &str) -> rcgen::PublicKey {
+    let parsed = rcgen::CertificateSigningRequestParams::from_pem(csr);
+    parsed.expect("is a request").public_key
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use headworks_client::Client;
-use headworks_types::edge::WatchMessage;
-use tokio::sync::watch::Sender;
+use headworks_types::edge::{Bundle, WatchMessage};
+use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -25,7 +25,6 @@ const MOST_WAIT: Duration = Duration::from_secs(10);
 
 /// The loop and what it remembers.
 pub(super) struct WatchLoop {
-    client: Option<Client>,
     path: PathBuf,
     desired: Desired,
     running: Slots,
@@ -50,9 +49,9 @@ impl WatchLoop {
         status.send_modify(|status| {
             status.ready = ready;
             status.revision = desired.revision;
+            status.signing_keys = kids(&desired.bundle);
         });
         let mut watch = Self {
-            client: None,
             path,
             running: Slots::new(),
             desired,
@@ -66,16 +65,8 @@ impl WatchLoop {
         Ok(watch)
     }
 
-    /// From now on it knows whom to ask.
-    pub(super) fn connect(&mut self, client: Client) {
-        self.client = Some(client);
-    }
-
     /// Watches until `token` is cancelled.
-    pub(super) async fn run(mut self, token: &CancellationToken) {
-        let Some(client) = self.client.take() else {
-            return;
-        };
+    pub(super) async fn run(mut self, mut client: Receiver<Client>, token: &CancellationToken) {
         // Cancelled only where nothing is half done.
         while !token.is_cancelled() {
             if self.status.borrow().refused.is_some() {
@@ -85,7 +76,7 @@ impl WatchLoop {
                 token.run_until_cancelled(allowed).await;
                 continue;
             }
-            if let Err(error) = self.follow(&client, token).await {
+            if let Err(error) = self.follow(&mut client, token).await {
                 let wait = self.backoff.next(backoff::random());
                 tracing::debug!(error = format!("{error:#}"), retry_in = ?wait, "the watch ended");
                 token.run_until_cancelled(tokio::time::sleep(wait)).await;
@@ -93,10 +84,15 @@ impl WatchLoop {
         }
     }
 
-    /// One connection, until it ends or the node is refused.
-    async fn follow(&mut self, client: &Client, token: &CancellationToken) -> anyhow::Result<()> {
+    /// One connection, until it ends, the node is refused, or has another certificate.
+    async fn follow(
+        &mut self,
+        client: &mut Receiver<Client>,
+        token: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let newest = client.borrow_and_update().clone();
         let Some(messages) = token
-            .run_until_cancelled(client.watch(self.desired.revision))
+            .run_until_cancelled(newest.watch(self.desired.revision))
             .await
         else {
             return Ok(());
@@ -107,6 +103,7 @@ impl WatchLoop {
             let message = tokio::select! {
                 message = messages.next() => message,
                 _ = status.wait_for(|status| status.refused.is_some()) => return Ok(()),
+                Ok(()) = client.changed() => return Ok(()),
                 () = token.cancelled() => return Ok(()),
             };
             self.take(message.context("the controller ended the watch")??)
@@ -131,8 +128,12 @@ impl WatchLoop {
             }
             WatchMessage::Bundle(bundle) => {
                 self.access.set_keys(&bundle.jwks);
+                let kids = kids(&bundle);
                 self.desired.bundle = bundle;
-                self.save().await;
+                // Only what also a restart knows: the controller lets a key sign by this.
+                if self.save().await.is_none() {
+                    self.status.send_modify(|status| status.signing_keys = kids);
+                }
                 return Ok(());
             }
             WatchMessage::Bookmark { revision } => return self.compare(revision),
@@ -227,6 +228,11 @@ impl WatchLoop {
         self.desired.revision = 0;
         self.status.send_modify(|status| status.revision = 0);
     }
+}
+
+fn kids(bundle: &Bundle) -> Vec<String> {
+    let keys = bundle.jwks.keys.iter();
+    keys.map(|key| key.kid.clone()).collect()
 }
 
 fn complaints(refused: &[Refused]) -> Option<String> {

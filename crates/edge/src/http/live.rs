@@ -19,7 +19,7 @@ use crate::hub::{
     Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Sound, Stream, ViewerGuard,
     control,
 };
-use crate::visitors::Place;
+use crate::{socket::into_sink, visitors::Place};
 
 /// A request for an endless answer; its token was accepted.
 pub(super) struct Watch {
@@ -66,7 +66,7 @@ impl Watch {
         let takeover = opened.takeover.clone();
         takeover.request(move |socket, place| async move {
             let hub = opened.hub.clone();
-            hub.add_viewer(opened.viewer(socket.into(), None, place))
+            hub.add_viewer(opened.viewer(into_sink(socket), None, place))
                 .await;
         });
         // The connection is taken apart while this waits.
@@ -88,12 +88,11 @@ impl Watch {
         let takeover = opened.takeover.clone();
         takeover.request(move |socket, place| async move {
             let (handle, control) = control();
-            let socket = Arc::new(socket);
-            let sink = Sink::Tcp(Arc::clone(&socket));
+            let (sink, ears) = websocket::Ears::share(socket);
             let hub = opened.hub.clone();
             hub.add_viewer(opened.viewer(sink, Some(control), place))
                 .await;
-            websocket::listen(&socket, &handle).await;
+            websocket::listen(&ears, &handle).await;
         });
         std::future::pending().await
     }

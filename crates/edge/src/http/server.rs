@@ -1,20 +1,18 @@
 //! Drives connections.
 
-use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+use std::{future::poll_fn, net::IpAddr, pin::Pin, task::Poll, time::Duration};
 
-use axum::{Router, body::Body};
-use headworks_bootstrap::Tasks;
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use axum::{Router, body::Body, http::HeaderMap};
+use headworks_bootstrap::{Tasks, TrustedProxies};
+use hyper::{Request, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use super::takeover::{Socket, Takeover};
-use crate::visitors::{Place, Visitors};
+use crate::{socket::Incoming, tls::Acceptor, visitors::Visitors};
 
 /// Connections at once, viewers included; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -25,32 +23,67 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// When the edge stops, requests that are under way get this long.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
-/// Serves `router` on `listener` until `tasks` stops.
-pub(crate) fn serve(listener: TcpListener, router: Router, visitors: Visitors, tasks: &Tasks) {
-    let stop = tasks.token();
-    headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
-        let (router, visitors, stop) = (router.clone(), visitors.clone(), stop.clone());
-        async move {
-            let Ok(address) = socket.peer_addr() else {
-                return;
-            };
-            match visitors.enter(address.ip()) {
-                Some(visit) => drive(socket, Place::new(place, visit), router, stop).await,
-                None => {
-                    tracing::debug!(%address, "connection refused: its address has too many");
+/// Who asks, whatever proxies are between: an extension of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+/// What is served, and to whom.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) visitors: Visitors,
+    pub(crate) proxies: TrustedProxies,
+}
+
+impl Server {
+    /// Serves on `listener` until `tasks` stops; over TLS, if there is an acceptor.
+    pub(crate) fn serve(self, listener: TcpListener, tls: Option<Acceptor>, tasks: &Tasks) {
+        let stop = tasks.token();
+        headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
+            let (server, tls, stop) = (self.clone(), tls.clone(), stop.clone());
+            async move {
+                let welcome = Incoming::welcome(socket, place, &server.visitors, tls.as_ref());
+                if let Some(incoming) = welcome.await {
+                    drive(incoming, server, stop).await;
                 }
             }
+        });
+    }
+
+    /// One without proxies.
+    #[cfg(test)]
+    pub(crate) fn testing(router: Router, visitors: Visitors) -> Self {
+        Self {
+            router,
+            visitors,
+            proxies: TrustedProxies::default(),
         }
-    });
+    }
+
+    /// Whom the request comes from, if this is who is connected.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
+        let forwarded = headers.get_all("x-forwarded-for").iter();
+        let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
+        ClientAddress(self.proxies.client(peer, forwarded.into_iter()))
+    }
 }
 
 /// Serves one connection until it ends or a handler takes its socket.
-async fn drive(socket: TcpStream, place: Place, router: Router, stop: CancellationToken) {
+async fn drive(incoming: Incoming, server: Server, stop: CancellationToken) {
+    let Incoming {
+        socket,
+        address,
+        place,
+    } = incoming;
     let takeover = Takeover::default();
     let offered = takeover.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        let client = server.client(address.ip(), request.headers());
+        let span = tracing::debug_span!("request", client.address = %client.0);
+        request.extensions_mut().insert(client);
         request.extensions_mut().insert(offered.clone());
-        router.clone().oneshot(request.map(Body::new))
+        let answer = server.router.clone().oneshot(request.map(Body::new));
+        answer.instrument(span)
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -82,32 +115,65 @@ async fn drive(socket: TcpStream, place: Place, router: Router, stop: Cancellati
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use axum::Extension;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
 
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(20);
 
+    /// A server that says who asks, with one connection for each address.
+    async fn serve(proxies: &str, tasks: &Tasks) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let proxies: TrustedProxies = serde_json::from_value(proxies.into()).expect("parses");
+        let who = async |Extension(client): Extension<ClientAddress>| client.0.to_string();
+        let server = Server {
+            router: Router::new().fallback(who),
+            visitors: Visitors::with_proxies(1, proxies.clone()),
+            proxies,
+        };
+        server.serve(listener, None, tasks);
+        address
+    }
+
+    /// What the server says before it closes; the connection stays while this is kept.
+    async fn ask(address: std::net::SocketAddr) -> (String, TcpStream) {
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n";
+        // Refused connections may be reset while this is written.
+        let _ = client.write_all(request).await;
+        let mut answer = vec![0; 4096];
+        let read = timeout(LIMIT, client.read(&mut answer)).await;
+        answer.truncate(read.expect("is answered or closed").unwrap_or_default());
+        let answer = String::from_utf8(answer).expect("is text");
+        (answer, client)
+    }
+
     #[tokio::test]
     async fn nobody_takes_all_places_alone() {
         let tasks = Tasks::new();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("bound");
-        let router = Router::new().fallback(async || "ok");
-        serve(listener, router, Visitors::new(1), &tasks);
-        let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-        let mut first = TcpStream::connect(address).await.expect("connects");
-        first.write_all(request).await.expect("writes");
-        let mut answer = [0; 12];
-        first.read_exact(&mut answer).await.expect("is answered");
-        assert_eq!(&answer, b"HTTP/1.1 200");
-        let mut second = TcpStream::connect(address).await.expect("connects");
-        let mut nothing = Vec::new();
-        // Closed or reset, as the kernel likes.
-        let _ = timeout(LIMIT, second.read_to_end(&mut nothing))
-            .await
-            .expect("is closed");
-        assert!(nothing.is_empty());
+        let address = serve("", &tasks).await;
+        let (first, _stays) = ask(address).await;
+        assert!(first.starts_with("HTTP/1.1 200"), "{first}");
+        assert!(first.ends_with("127.0.0.1"), "nobody may say who it is");
+        let (second, _) = ask(address).await;
+        assert_eq!(second, "");
+        tasks.shutdown(LIMIT).await;
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxy_has_any_number_of_connections_and_is_believed() {
+        let tasks = Tasks::new();
+        let address = serve("127.0.0.0/8", &tasks).await;
+        let (first, _stays) = ask(address).await;
+        let (second, _too) = ask(address).await;
+        for answer in [first, second] {
+            assert!(answer.ends_with("203.0.113.9"), "{answer}");
+        }
         tasks.shutdown(LIMIT).await;
     }
 }

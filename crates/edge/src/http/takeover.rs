@@ -21,17 +21,14 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    time::{Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
 
-use crate::visitors::Place;
+use crate::{socket, visitors::Place};
 
 /// A client that takes nothing for this long is gone.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 
-type Continue = Box<dyn FnOnce(TcpStream, Place) -> Boxed + Send>;
+type Continue = Box<dyn FnOnce(socket::Socket, Place) -> Boxed + Send>;
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Lets the handler of a request ask for its connection's socket; an extension of the request.
@@ -49,7 +46,7 @@ impl Takeover {
     /// Asks for the socket. `next` gets it, with the connection's place in the server.
     pub(super) fn request<F, R>(&self, next: F)
     where
-        F: FnOnce(TcpStream, Place) -> R + Send + 'static,
+        F: FnOnce(socket::Socket, Place) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
         *self.slot() = Some(Box::new(|socket, place| Box::pin(next(socket, place))));
@@ -70,14 +67,14 @@ impl Takeover {
 
 /// A connection's socket while hyper has it.
 pub(super) struct Socket {
-    inner: TokioIo<TcpStream>,
+    inner: TokioIo<socket::Socket>,
     takeover: Takeover,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    pub(super) fn new(socket: TcpStream, takeover: Takeover) -> Self {
+    pub(super) fn new(socket: socket::Socket, takeover: Takeover) -> Self {
         Self {
             inner: TokioIo::new(socket),
             takeover,
@@ -85,7 +82,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> socket::Socket {
         self.inner.into_inner()
     }
 

@@ -1,5 +1,7 @@
 //! Playback over real connections.
 
+mod https;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,11 +25,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 struct World {
     address: std::net::SocketAddr,
+    server: Server,
     publisher: Publisher,
     hub: Hub,
     camera: CameraId,
     token: String,
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 impl World {
@@ -47,14 +50,16 @@ impl World {
             .await
             .expect("binds");
         let address = listener.local_addr().expect("bound");
-        serve(listener, router(state), Visitors::new(100), &tasks);
+        let server = Server::testing(router(state), Visitors::new(100));
+        server.clone().serve(listener, None, &tasks);
         Self {
             address,
+            server,
             publisher,
             hub,
             camera,
             token: issuer.token(camera, clock.now()),
-            _tasks: tasks,
+            tasks,
         }
     }
 

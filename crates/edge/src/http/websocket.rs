@@ -1,13 +1,19 @@
 //! The server's end of a WebSocket (RFC 6455) that carries media one way. The hub writes the media;
 //! here is the handshake, and what there is to say to what a client says.
 
+use std::{io, sync::Arc};
+
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use axum::http::{HeaderMap, Method, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::either::Either;
 
-use crate::hub::ViewerHandle;
+use crate::{
+    hub::{Sink, ViewerHandle},
+    socket::Socket,
+};
 
 /// §1.3.
 const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -56,8 +62,44 @@ fn accept(key: &str) -> String {
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
 }
 
+/// What the client says, on a socket that a writer shard writes to.
+pub(super) enum Ears {
+    Tcp(Arc<TcpStream>),
+    Unix(Arc<UnixStream>),
+}
+
+impl Ears {
+    /// The socket for both.
+    pub(super) fn share(socket: Socket) -> (Sink, Self) {
+        match socket {
+            Either::Left(tcp) => {
+                let tcp = Arc::new(tcp);
+                (Sink::Tcp(Arc::clone(&tcp)), Self::Tcp(tcp))
+            }
+            Either::Right(unix) => {
+                let unix = Arc::new(unix);
+                (Sink::Unix(Arc::clone(&unix)), Self::Unix(unix))
+            }
+        }
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.readable().await,
+            Self::Unix(socket) => socket.readable().await,
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_read(buffer),
+            Self::Unix(socket) => socket.try_read(buffer),
+        }
+    }
+}
+
 /// Answers pings and the wish to close, until the viewer has left. Everything else is forgotten.
-pub(super) async fn listen(socket: &TcpStream, viewer: &ViewerHandle) {
+pub(super) async fn listen(socket: &Ears, viewer: &ViewerHandle) {
     let hear = async {
         let mut frames = Frames::default();
         let mut buffer = [0; 1024];
@@ -65,7 +107,7 @@ pub(super) async fn listen(socket: &TcpStream, viewer: &ViewerHandle) {
             let count = match socket.try_read(&mut buffer) {
                 Ok(0) => return,
                 Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(_) => return,
             };
             // It may send as fast as it likes; others come in between.

@@ -61,8 +61,8 @@ impl World {
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .expect("binds");
         let base = format!("http://{}", listener.local_addr().expect("bound"));
-        let visitors = Visitors::new(100);
-        http::serve(listener, http::router(state), visitors, &tasks);
+        let server = http::Server::testing(http::router(state), Visitors::new(100));
+        server.serve(listener, None, &tasks);
         drop(entered);
         Self {
             runtime,

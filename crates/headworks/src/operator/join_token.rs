@@ -20,6 +20,9 @@ pub(crate) enum JoinTokenVerb {
         /// How long it works, at most 30d
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
         expires: u32,
+        /// How many nodes may join by it
+        #[arg(long, value_name = "COUNT", default_value_t = 1)]
+        uses: u32,
     },
     /// List join tokens
     List,
@@ -35,10 +38,15 @@ pub(crate) async fn run(command: Noun<JoinTokenVerb>) -> Result<(), Failure> {
     let client = command.api.client()?;
     let json = command.api.json;
     match command.verb {
-        JoinTokenVerb::Create { name, expires } => {
+        JoinTokenVerb::Create {
+            name,
+            expires,
+            uses,
+        } => {
             let token = JoinTokenCreate {
                 name,
                 expires_in_seconds: expires,
+                max_uses: uses,
             };
             let created = client.join_token_create(&token).await?;
             output::one(&created, json, |created| {
@@ -58,12 +66,13 @@ pub(crate) async fn run(command: Noun<JoinTokenVerb>) -> Result<(), Failure> {
 }
 
 impl Row for JoinToken {
-    const COLUMNS: &'static [&'static str] = &["ID", "NAME", "EXPIRES", "REVOKED"];
+    const COLUMNS: &'static [&'static str] = &["ID", "NAME", "USED", "EXPIRES", "REVOKED"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),
             self.name.clone(),
+            format!("{} of {}", self.uses, self.max_uses),
             show_time(self.expires_at),
             self.revoked_at.map_or_else(|| "-".to_owned(), show_time),
         ]
@@ -74,6 +83,7 @@ fn record(token: &JoinToken) -> Vec<(&'static str, String)> {
     vec![
         ("id", token.id.to_string()),
         ("name", token.name.clone()),
+        ("used", format!("{} of {}", token.uses, token.max_uses)),
         ("expires", show_time(token.expires_at)),
         ("revoked", show_optional_time(token.revoked_at)),
         ("created", show_time(token.created_at)),

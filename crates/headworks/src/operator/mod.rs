@@ -7,6 +7,7 @@ pub(crate) mod join_token;
 pub(crate) mod node;
 pub(crate) mod restream;
 pub(crate) mod sign_in;
+pub(crate) mod signing_key;
 pub(crate) mod stream_key;
 pub(crate) mod token;
 pub(crate) mod user;
@@ -70,7 +71,7 @@ impl Api {
 }
 
 /// Reads a secret, without one newline at its end.
-fn secret_file(path: &Path) -> Result<Secret, Failure> {
+pub(crate) fn secret_file(path: &Path) -> Result<Secret, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::user(format!("cannot read {}: {error}", path.display())))?;
     Ok(without_newline(&text))

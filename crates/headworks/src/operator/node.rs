@@ -19,6 +19,11 @@ pub(crate) enum NodeVerb {
         /// The node's id
         id: NodeId,
     },
+    /// Refuse a node that is lost or stolen; it may come back only by a join token
+    Revoke {
+        /// The node's id
+        id: NodeId,
+    },
 }
 
 /// Does it.
@@ -27,6 +32,7 @@ pub(crate) async fn run(command: Noun<NodeVerb>) -> Result<(), Failure> {
     let json = command.api.json;
     match command.verb {
         NodeVerb::List => output::list(&client.node_list().limit(1000).all().await?, json),
+        NodeVerb::Revoke { id } => output::one(&client.node_revoke(id).await?, json, record),
         NodeVerb::View { id } => output::one(&client.node_view(id).await?, json, record),
     }
 }
@@ -74,6 +80,7 @@ fn record(node: &Node) -> Vec<(&'static str, String)> {
         ("streams", node.load.streams.to_string()),
         ("viewers", node.load.viewers.to_string()),
         ("last seen", show_optional_time(node.last_seen_at)),
+        ("revoked", show_optional_time(node.revoked_at)),
         ("joined", show_time(node.created_at)),
     ]
 }

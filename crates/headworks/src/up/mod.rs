@@ -65,6 +65,8 @@ fn complete(settings: &mut Settings, data: &Data) -> Result<(), Failure> {
     if settings.controller.master_key.is_none() {
         settings.controller.master_key = Some(data.master_key(own_database)?);
     }
+    let edge_listen = &mut settings.controller.edge_listen;
+    edge_listen.get_or_insert_with(|| "127.0.0.1:0".to_owned());
     settings.edge.data.get_or_insert_with(|| data.edge());
     let mut checked = settings.clone();
     // These become known as the parts start.
@@ -72,7 +74,7 @@ fn complete(settings: &mut Settings, data: &Data) -> Result<(), Failure> {
         .controller
         .database_url
         .get_or_insert_with(|| Secret::new("postgres:"));
-    checked.edge.controller_url = "http://localhost/".parse().ok();
+    checked.edge.controller_url = "https://localhost/".parse().ok();
     let mut found = checked.telemetry.validate();
     found.extend(checked.controller.validate());
     found.extend(checked.edge.validate());
@@ -100,17 +102,20 @@ impl Parts {
         if let Some(key) = controller.admin_key() {
             data.keep_admin_key(&key)?;
         }
-        let api = ready::local_url(controller.local_addr());
+        let scheme = |has_tls| if has_tls { "https" } else { "http" };
+        let api = ready::local_url(scheme(controller.has_tls()), controller.local_addr());
+        let edge_api = ready::local_url("https", controller.edge_addr());
 
         let mut config = settings.edge;
-        config.controller_url = Some(api.parse().map_err(Failure::from_error)?);
+        config.controller_url = Some(edge_api.parse().map_err(Failure::from_error)?);
         config.join_token = Some(controller.join_token().await?);
         let edge = headworks_edge::Service::start(config, self.edge.clone()).await?;
 
         let ready = Ready {
             api,
+            edge_api,
             admin_key: data.kept_admin_key()?,
-            http: ready::local_url(edge.http_addr()),
+            http: ready::local_url("http", edge.http_addr()),
             data: data.directory().to_owned(),
         };
         self.services = Some((controller, edge));

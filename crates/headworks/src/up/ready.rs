@@ -14,6 +14,8 @@ use crate::{failure::Failure, output};
 #[derive(Debug, Serialize)]
 pub(crate) struct Ready {
     pub(crate) api: String,
+    /// Where other edges could join.
+    pub(crate) edge_api: String,
     /// At the first start only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin_key: Option<Secret>,
@@ -23,11 +25,11 @@ pub(crate) struct Ready {
 }
 
 /// A URL that works on this machine for what listens at `address`.
-pub(crate) fn local_url(mut address: SocketAddr) -> String {
+pub(crate) fn local_url(scheme: &str, mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    format!("http://{address}")
+    format!("{scheme}://{address}")
 }
 
 impl Ready {
@@ -84,9 +86,10 @@ mod tests {
 
     fn ready(admin_key: Option<&str>) -> Ready {
         Ready {
-            api: local_url("[::]:8080".parse().expect("parses")),
+            edge_api: local_url("https", "127.0.0.1:8443".parse().expect("parses")),
+            api: local_url("http", "[::]:8080".parse().expect("parses")),
             admin_key: admin_key.map(Secret::new),
-            http: local_url("192.0.2.7:8081".parse().expect("parses")),
+            http: local_url("http", "192.0.2.7:8081".parse().expect("parses")),
             data: "/var/lib/headworks".into(),
         }
     }
@@ -96,7 +99,7 @@ mod tests {
         let json = serde_json::to_string(&ready(Some("hwak_a_b"))).expect("serializes");
         assert_eq!(
             json,
-            r#"{"api":"http://127.0.0.1:8080","admin_key":"hwak_a_b","http":"http://192.0.2.7:8081"}"#
+            r#"{"api":"http://127.0.0.1:8080","edge_api":"https://127.0.0.1:8443","admin_key":"hwak_a_b","http":"http://192.0.2.7:8081"}"#
         );
         let json = serde_json::to_string(&ready(None)).expect("serializes");
         assert!(!json.contains("admin_key"));

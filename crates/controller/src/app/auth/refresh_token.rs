@@ -52,7 +52,7 @@ mod tests {
 
     fn keys(fill: char) -> Keys {
         let text = std::iter::repeat_n(fill, 42).collect::<String>() + "A=";
-        Keys::new(&Secret::new(text)).expect("is a key")
+        Keys::new(&Secret::new(text), None).expect("is a key")
     }
 
     proptest! {

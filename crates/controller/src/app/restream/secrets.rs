@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn secrets_are_taken_sealed_and_put_back() {
-        let keys = Keys::new(&Secret::new(STANDARD.encode([1; 32]))).expect("is a key");
+        let keys = Keys::new(&Secret::new(STANDARD.encode([1; 32])), None).expect("is a key");
         let id = RestreamId::from(Uuid::from_u128(1));
         let mut restream: RestreamCreate = serde_json::from_value(serde_json::json!({
             "name": "cloud",

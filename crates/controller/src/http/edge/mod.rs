@@ -9,7 +9,10 @@ use axum::{
 };
 use headworks_types::{
     ProblemCode,
-    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
+    edge::{
+        CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeCertificate,
+        NodeSpec,
+    },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,9 +20,11 @@ use super::{
     answer::Created,
     error::{Refusal, Result},
     extract,
+    server::PeerCertificate,
 };
 use crate::{
     app::{self, edge::NodeCaller},
+    pki::Fingerprint,
     state::State,
 };
 
@@ -33,6 +38,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .layer(DefaultBodyLimit::max(RENEWAL_BODY_LIMIT));
     OpenApiRouter::new()
         .routes(routes!(node_join))
+        .routes(routes!(certificate_renew))
         .routes(routes!(node_announce))
         .merge(renewal)
         .routes(routes!(watch::watch))
@@ -43,30 +49,62 @@ impl FromRequestParts<State> for NodeCaller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
-        let key = extract::bearer(&parts.headers).ok_or_else(|| {
+        let shown = Shown::from_request_parts(parts, state).await?;
+        Ok(Self::sign_in(state, &shown.0).await?)
+    }
+}
+
+/// The certificate that was shown in the handshake, whatever it is worth now.
+pub(crate) struct Shown(Fingerprint);
+
+impl FromRequestParts<State> for Shown {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self> {
+        let shown = parts.extensions.get::<PeerCertificate>();
+        let shown = shown.and_then(|peer| peer.0).ok_or_else(|| {
             Refusal::new(
                 ProblemCode::Unauthenticated,
-                "send the node key as `Authorization: Bearer hwnk_…`",
+                "show the node's certificate in the TLS handshake",
             )
         })?;
-        Ok(Self::sign_in(state, key).await?)
+        Ok(Self(shown))
     }
 }
 
 /// Join the cluster
 ///
-/// Signs in by the join token in the body. The key in the answer is shown this once.
+/// Signs in by the join token in the body. Asked again with the same token and key, before the
+/// certificate was used, it answers again.
 #[utoipa::path(
     post, path = "/edge/v1/nodes:join", operation_id = "node_join", tag = "edge",
     request_body = JoinRequest,
     security(()),
-    responses((status = 201, description = "The node's id and key.", body = JoinResponse))
+    responses((status = 201, description = "The node's id and certificate.", body = JoinResponse))
 )]
 pub(crate) async fn node_join(
     state: State,
     extract::Json(request): extract::Json<JoinRequest>,
 ) -> Result<Created<JoinResponse>> {
     Ok(Created(app::edge::node_join(&state, &request).await?))
+}
+
+/// Renew the node's certificate
+///
+/// Signs in by the present one, which may have expired up to 30 days ago. That one works until the
+/// new one has been used; who comes with it later runs on a copy of the node's data, and is refused.
+#[utoipa::path(
+    post, path = "/edge/v1/certificates:renew", operation_id = "certificate_renew", tag = "edge",
+    request_body = CertificateRequest,
+    responses((status = 200, description = "The new certificate.", body = NodeCertificate))
+)]
+pub(crate) async fn certificate_renew(
+    state: State,
+    shown: Shown,
+    extract::Json(request): extract::Json<CertificateRequest>,
+) -> Result<Json<NodeCertificate>> {
+    let renewed = app::edge::certificate_renew(&state, &shown.0, &request).await?;
+    Ok(Json(renewed))
 }
 
 /// Say what the node is
@@ -79,7 +117,7 @@ pub(crate) async fn node_join(
 )]
 pub(crate) async fn node_announce(
     state: State,
-    NodeCaller(node): NodeCaller,
+    NodeCaller { node, .. }: NodeCaller,
     extract::Json(spec): extract::Json<NodeSpec>,
 ) -> Result<StatusCode> {
     app::edge::node_announce(&state, node, &spec).await?;
@@ -96,7 +134,7 @@ pub(crate) async fn node_announce(
 )]
 pub(crate) async fn lease_renew(
     state: State,
-    NodeCaller(node): NodeCaller,
+    NodeCaller { node, .. }: NodeCaller,
     extract::Json(renewal): extract::Json<LeaseRenewal>,
 ) -> Result<Json<LeaseGrant>> {
     Ok(Json(app::edge::lease_renew(&state, node, renewal).await?))

@@ -33,9 +33,11 @@ use crate::{
     app::{self, edge::NodeCaller},
     db::{
         node::revision_get,
+        node_certificate::certificate_stands,
         slot::{Desired, desired_list},
     },
     keys::Row,
+    pki::Fingerprint,
     state::State,
 };
 
@@ -68,10 +70,10 @@ pub(crate) struct WatchQuery {
 )]
 pub(crate) async fn watch(
     state: State,
-    NodeCaller(node): NodeCaller,
+    caller: NodeCaller,
     Query(query): Query<WatchQuery>,
 ) -> Result<Response> {
-    let watch = Watch::begin(state, node, query.revision).await?;
+    let watch = Watch::begin(state, caller, query.revision).await?;
     let lines = stream::unfold(watch, |mut watch| async move {
         let line = watch.next_line().await?;
         Some((Ok::<_, Infallible>(line), watch))
@@ -97,6 +99,8 @@ struct Mark {
 struct Watch {
     state: State,
     node: NodeId,
+    /// By which it has signed in: the watch ends when that is worth nothing any more.
+    certificate: Fingerprint,
     stop: CancellationToken,
     announced: Receiver<i64>,
     /// The last announcement that was looked at.
@@ -116,7 +120,8 @@ struct Watch {
 }
 
 impl Watch {
-    async fn begin(state: State, node: NodeId, has: i64) -> app::Result<Self> {
+    async fn begin(state: State, caller: NodeCaller, has: i64) -> app::Result<Self> {
+        let NodeCaller { node, certificate } = caller;
         let announced = state.edges.feeds.revision(node);
         let heard = *announced.borrow();
         let bundle = state.edges.feeds.bundle();
@@ -135,6 +140,7 @@ impl Watch {
             bookmark_at: state.clock.monotonic() + BOOKMARK,
             state,
             node,
+            certificate,
             heard,
             announced,
             changed: false,
@@ -179,6 +185,9 @@ impl Watch {
                 return Some(WatchMessage::Bundle(bundle));
             }
             if self.has_changed() {
+                if !self.may_go_on().await {
+                    return None;
+                }
                 let delta = timeout(DEADLINE, self.delta()).await;
                 match delta.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                     Ok(delta) => return Some(delta),
@@ -196,10 +205,22 @@ impl Watch {
                 _ = self.announced.changed() => {}
                 _ = self.bundle.changed() => {}
                 () = sleep_until(self.bookmark_at) => {
+                    if !self.may_go_on().await {
+                        return None;
+                    }
                     return Some(WatchMessage::Bookmark { revision: self.revision });
                 }
             }
         }
+    }
+
+    /// False if the node is refused now. Who cannot be asked is no reason to end it.
+    async fn may_go_on(&self) -> bool {
+        let stands = async {
+            let mut conn = self.state.pool.acquire().await?;
+            certificate_stands(&mut conn, &self.certificate).await
+        };
+        !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
     }
 
     /// Compared with "other", not with "higher": a database that was restored from a backup may

@@ -1,30 +1,38 @@
 //! A controller that answers as the test says.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Json, Router,
     body::Body,
     extract::{Query, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use futures::StreamExt as _;
 use headworks_bootstrap::Tasks;
 use headworks_types::{
-    NodeId, Problem, ProblemCode, Secret,
-    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, WatchMessage},
+    NodeId, Problem, ProblemCode,
+    edge::{
+        CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeCertificate,
+        NodeSpec, WatchMessage,
+    },
 };
 use serde::Deserialize;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{mpsc, watch::Sender},
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use url::Url;
 use uuid::Uuid;
 
 use super::soon;
+use crate::testing::authority;
 
 /// A controller that answers as the test says.
 #[derive(Clone)]
@@ -44,6 +52,7 @@ pub(super) struct Script {
     /// The open watch; dropping it ends the watch.
     pub(super) open: Mutex<Option<mpsc::Sender<WatchMessage>>>,
     pub(super) joins: Sender<Vec<JoinRequest>>,
+    pub(super) renewed: Sender<Vec<CertificateRequest>>,
     pub(super) announced: Sender<Vec<NodeSpec>>,
     pub(super) renewals: Sender<Vec<LeaseRenewal>>,
     pub(super) watched: Sender<Vec<i64>>,
@@ -54,26 +63,29 @@ impl Controller {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let controller = Self(Arc::new(Script {
-            url: format!("http://{address}/").parse().expect("parses"),
+            url: format!("https://{address}/").parse().expect("parses"),
             refuse_join: Mutex::default(),
             grants: Mutex::default(),
             refuse_lease: Mutex::default(),
             first: Mutex::default(),
             open: Mutex::default(),
             joins: Sender::default(),
+            renewed: Sender::default(),
             announced: Sender::default(),
             renewals: Sender::default(),
             watched: Sender::default(),
         }));
         let router = Router::new()
             .route("/edge/v1/nodes:join", post(join))
+            .route("/edge/v1/certificates:renew", post(renew_certificate))
             .route("/edge/v1/node", put(announce))
             .route("/edge/v1/lease:renew", post(renew))
             .route("/edge/v1/watch", get(watch))
             .with_state(controller.clone());
         let token = tasks.token();
         tasks.spawn("controller", async move {
-            let served = axum::serve(listener, router).into_future();
+            let tls = TlsAcceptor::from(Arc::new(authority().controller()));
+            let served = axum::serve(Listener { listener, tls }, router).into_future();
             token.run_until_cancelled(served).await
         });
         controller
@@ -110,6 +122,35 @@ impl Controller {
     }
 }
 
+/// Takes connections as a controller of the tests' cluster.
+struct Listener {
+    listener: TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (socket, address) = self.listener.accept().await.expect("accepts");
+            if let Ok(stream) = self.tls.accept(socket).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// The node that all edges here are.
+pub(super) fn node() -> NodeId {
+    NodeId::from(Uuid::from_u128(7))
+}
+
 fn refused(code: ProblemCode) -> Response {
     let status = StatusCode::from_u16(code.status()).expect("is one");
     (status, Json(Problem::new(code))).into_response()
@@ -119,25 +160,31 @@ async fn join(
     State(Controller(script)): State<Controller>,
     Json(body): Json<JoinRequest>,
 ) -> Response {
+    let csr = body.certificate.csr.clone();
     script.joins.send_modify(|all| all.push(body));
     match script.refuse_join.lock().expect("not poisoned").pop() {
         Some(code) => refused(code),
         None => Json(JoinResponse {
-            node_id: NodeId::from(Uuid::from_u128(7)),
-            key: Secret::new("hwnk_a_b"),
+            node_id: node(),
+            certificate: authority().certify(node(), &csr),
         })
         .into_response(),
     }
 }
 
+async fn renew_certificate(
+    State(Controller(script)): State<Controller>,
+    Json(body): Json<CertificateRequest>,
+) -> Json<NodeCertificate> {
+    let renewed = authority().certify(node(), &body.csr);
+    script.renewed.send_modify(|all| all.push(body));
+    Json(renewed)
+}
+
 async fn announce(
     State(Controller(script)): State<Controller>,
-    headers: HeaderMap,
     Json(body): Json<NodeSpec>,
 ) -> Response {
-    if headers["authorization"] != "Bearer hwnk_a_b" {
-        return refused(ProblemCode::Unauthenticated);
-    }
     script.announced.send_modify(|all| all.push(body));
     StatusCode::NO_CONTENT.into_response()
 }

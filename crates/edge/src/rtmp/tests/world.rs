@@ -77,7 +77,8 @@ impl World {
         let (listener, http) = listen();
         let state = PlaybackState::new(hub.clone(), access.clone(), clock.clone());
         let visitors = Visitors::new(connections_per_address);
-        http::serve(listener, http::router(state), visitors.clone(), &tasks);
+        let server = http::Server::testing(http::router(state), visitors.clone());
+        server.serve(listener, None, &tasks);
         let served = Rtmp::new(hub, ingests.clone(), access, visitors, clock, tasks.clone());
         let (listener, rtmp) = listen();
         served.serve(listener, None);

@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_state_comes_back_from_its_provider_in_time() {
         let text = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-        let keys = Keys::new(&Secret::new(text)).expect("is a key");
+        let keys = Keys::new(&Secret::new(text), None).expect("is a key");
         let now = DateTime::UNIX_EPOCH;
         let uri = Url::parse("https://app.example.com/back").expect("is a URL");
         let begun = Begun::new(uri.clone(), now);
