@@ -56,4 +56,3 @@ ALTER TABLE join_token
     ADD COLUMN max_uses integer NOT NULL DEFAULT 1 CHECK (max_uses > 0),
     ADD COLUMN uses integer NOT NULL DEFAULT 0,
     ADD CONSTRAINT join_token_uses CHECK (uses BETWEEN 0 AND max_uses);
-ALTER TABLE join_token ALTER COLUMN max_uses DROP DEFAULT;

@@ -286,7 +286,7 @@ async fn waits_for_a_controller_that_is_away() {
 #[tokio::test]
 async fn a_stop_ends_the_wait_for_a_controller() {
     let tasks = Tasks::new();
-    let edge = Edge::new(&"http://127.0.0.1:1/".parse().expect("parses"));
+    let edge = Edge::new(&"https://127.0.0.1:1/".parse().expect("parses"));
     let (agent, ..) = edge.load(&tasks);
     let token = tasks.token();
     let (started, ()) =
@@ -313,7 +313,7 @@ async fn works_without_a_controller() {
     stop(&tasks).await;
 
     // Nobody listens there any more.
-    edge.config.controller_url = Some("http://127.0.0.1:1/".parse().expect("parses"));
+    edge.config.controller_url = Some("https://127.0.0.1:1/".parse().expect("parses"));
     let tasks = Tasks::new();
     let (agent, work, access) = edge.load(&tasks);
     let status = agent.status();
