@@ -8,9 +8,11 @@
 //! what may be repeated. Redirects are not followed and web proxies are not used, so that a
 //! credential goes to no other host than the one that was named.
 
+mod access;
 mod api_key;
 mod call;
 mod camera;
+mod camera_group;
 mod edge;
 mod error;
 mod event;
@@ -20,6 +22,7 @@ mod node;
 mod playback;
 mod project;
 mod restream;
+mod role;
 mod stream_key;
 mod user;
 mod watch;
