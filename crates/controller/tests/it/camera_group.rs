@@ -167,7 +167,11 @@ async fn who_moves_something_manages_both_places(pool: PgPool) {
             refused.text
         );
         let refused = api.patch(&gate_path, json!({"group_id": null})).await;
-        assert_eq!(refused.status, 403, "{}", refused.text);
+        assert!(
+            [403, 404].contains(&refused.status.as_u16()),
+            "{}",
+            refused.text
+        );
     }
     let both = controller
         .key(&[(on(&here), manage), (on(&there), manage)])

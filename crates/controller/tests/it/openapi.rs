@@ -202,7 +202,8 @@ impl World {
         let join = json!({"token": join_token["secret"], "node": spec});
         let node = made("/edge/v1/nodes:join", join).await;
         let group = made("/v1/camera_groups", json!({"name": "yard"})).await;
-        let role = json!({"name": "guard", "actions": ["camera.ptz"]});
+        let name = format!("guard of {gate}");
+        let role = json!({"name": name, "actions": ["camera.ptz"]});
         let role = made("/v1/roles", role).await;
         let bodies = BTreeMap::from([
             (

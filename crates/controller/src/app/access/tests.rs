@@ -1,6 +1,7 @@
 //! The engine, the SQL and a plain reading of the rules give the same answers about random worlds.
 
 mod reference;
+mod speed;
 mod world;
 
 use std::collections::BTreeSet;
