@@ -240,7 +240,7 @@ impl World {
             ("restream_update", json!({"name": "x"})),
             (
                 "role_create",
-                json!({"name": "x", "actions": ["camera.ptz"]}),
+                json!({"name": format!("new of {gate}"), "actions": ["camera.ptz"]}),
             ),
             ("role_update", json!({"name": "x"})),
             ("stream_key_create", json!({"name": "x"})),
