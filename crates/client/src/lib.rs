@@ -10,6 +10,7 @@
 
 mod access;
 mod api_key;
+mod auth;
 mod call;
 mod camera;
 mod camera_group;
@@ -25,6 +26,7 @@ mod restream;
 mod role;
 mod stream_key;
 mod user;
+mod user_group;
 mod watch;
 
 use std::time::Duration;
@@ -75,7 +77,7 @@ impl Client {
         })
     }
 
-    /// Signs in with this API key or node key.
+    /// Sends this API key, access token or node key with every call.
     #[must_use]
     pub fn with_credential(mut self, credential: Secret) -> Self {
         self.credential = Some(credential);
@@ -120,6 +122,11 @@ impl Client {
     }
 
     fn post<T>(&self, path: &[&str], body: &impl Serialize) -> Call<T, Create> {
+        Call::new(self, Method::POST, path).body(body)
+    }
+
+    /// A POST that takes no idempotency key.
+    fn ask<T>(&self, path: &[&str], body: &impl Serialize) -> Call<T> {
         Call::new(self, Method::POST, path).body(body)
     }
 

@@ -12,15 +12,18 @@ mod ffmpeg;
 mod http;
 mod hub;
 mod ingest;
+mod jumps;
 mod metrics;
 mod restream;
 mod rtmp;
 mod rtsp;
+mod secrets;
 mod service;
 mod socket;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod turns;
 mod udp;
 mod visitors;
 mod work;

@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, sync::watch::Receiver};
 use crate::{
     Config,
     access::{Access, TicketKey},
-    agent::{Agent, Bound, Status},
+    agent::{Agent, Bound, Refused, Status},
     ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
     hub::Hub,
@@ -103,7 +103,7 @@ impl Service {
             Some(address) => Some(Datagrams::bind(address, &tasks).await?),
             None => None,
         };
-        let tls = Acceptor::load(&config.tls, tasks.clone())?;
+        let tls = Acceptor::load(&config.tls, 2 * config.hub.viewer_stall, tasks.clone())?;
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
@@ -129,7 +129,7 @@ impl Service {
             hub.clone(),
             ingests.clone(),
             access.clone(),
-            visitors,
+            visitors.clone(),
             datagrams,
             clock.clone(),
             tasks.clone(),
@@ -158,7 +158,7 @@ impl Service {
         };
         let playback = PlaybackState::new(hub, access, clock);
         let router = http::router(playback).merge(health_routes(health));
-        http::serve(listeners.http, router, &tasks);
+        http::serve(listeners.http, router, visitors, &tasks);
         rtmp.serve(listeners.rtmp, None);
         if let (Some(listener), Some(tls)) = (listeners.rtmps, &tls) {
             rtmp.serve(listener, Some(tls.clone()));
@@ -254,12 +254,13 @@ async fn readyz(State(health): State<Health>) -> Response {
         let status = health.status.borrow();
         (status.ready, status.refused)
     };
-    if refused {
-        unavailable("the node was removed from the cluster")
-    } else if ready {
-        "ok\n".into_response()
-    } else {
-        unavailable("no controller has said yet what to do")
+    match refused {
+        Some(Refused::Removed) => unavailable("the node was removed from the cluster"),
+        Some(Refused::Doubled) => {
+            unavailable("another process that was started later has the identity of this node")
+        }
+        None if ready => "ok\n".into_response(),
+        None => unavailable("no controller has said yet what to do"),
     }
 }
 

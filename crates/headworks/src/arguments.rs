@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::operator::{
     Noun, access::AccessVerb, api_key::ApiKeyVerb, camera::CameraVerb,
     camera_group::CameraGroupVerb, grant::GrantVerb, join_token::JoinTokenVerb, node::NodeVerb,
-    restream::RestreamVerb, role::RoleVerb, stream_key::StreamKeyVerb, token::TokenVerb,
-    user::UserVerb,
+    restream::RestreamVerb, role::RoleVerb, sign_in::SignInArguments, stream_key::StreamKeyVerb,
+    token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -38,6 +38,10 @@ pub(crate) enum Command {
     Restream(Noun<RestreamVerb>),
     /// Users: the people who watch
     User(Noun<UserVerb>),
+    /// User groups: people who may do the same
+    UserGroup(Noun<UserGroupVerb>),
+    /// Sign in with email and password: prints tokens, keeps nothing
+    SignIn(SignInArguments),
     /// API keys: how programs and operators sign in
     ApiKey(Noun<ApiKeyVerb>),
     /// Roles: named sets of actions

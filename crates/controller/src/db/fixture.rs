@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headworks_types::{
     Advertise, CameraId, Labels, NodeId, NodeLoad, ProjectId, RestreamAudio, RestreamId,
-    RestreamSigning, RestreamVideo, Transport,
+    RestreamSigning, RestreamVideo, Transport, UserId,
     edge::{NodeSpec, Role, SlotKey},
 };
 use sqlx::{PgConnection, PgPool};
@@ -30,6 +30,21 @@ pub(crate) async fn project(conn: &mut PgConnection) -> ProjectId {
     .execute(conn)
     .await
     .expect("inserts a project");
+    id.into()
+}
+
+/// A user who is enabled, or not.
+pub(crate) async fn user(conn: &mut PgConnection, project: ProjectId, enabled: bool) -> UserId {
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        r#"INSERT INTO "user" (id, project_id, name, enabled) VALUES ($1, $2, 'Ann', $3)"#,
+        id,
+        project.uuid(),
+        enabled
+    )
+    .execute(conn)
+    .await
+    .expect("inserts a user");
     id.into()
 }
 
@@ -127,10 +142,11 @@ pub(crate) async fn node(conn: &mut PgConnection, name: &str, capacity: u32) -> 
     id
 }
 
+/// Of the only process that is this node.
 pub(crate) fn renewal(node_id: NodeId) -> Renewal {
     Renewal {
         node_id,
-        instance: Uuid::now_v7(),
+        instance: node_id.uuid(),
         goodbye: false,
         revision: 0,
         apply_error: None,
@@ -147,7 +163,8 @@ pub(crate) async fn renew(conn: &mut PgConnection, node: NodeId, seconds: f64) {
 pub(crate) async fn silence(conn: &mut PgConnection, node: NodeId, seconds: f64) {
     sqlx::query!(
         "UPDATE node_lease SET renewed_at = renewed_at - make_interval(secs => $2),
-                               expires_at = expires_at - make_interval(secs => $2)
+                               expires_at = expires_at - make_interval(secs => $2),
+                               strict_after = strict_after - make_interval(secs => $2)
          WHERE node_id = $1",
         node.uuid(),
         seconds

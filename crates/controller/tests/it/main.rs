@@ -2,6 +2,10 @@
 
 mod access;
 mod api_key;
+mod auth;
+mod auth_attack;
+mod auth_oidc;
+mod auth_throttle;
 mod bulk;
 mod camera;
 mod camera_group;
@@ -27,3 +31,4 @@ mod role;
 mod start;
 mod stream_key;
 mod user;
+mod user_group;

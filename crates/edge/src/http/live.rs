@@ -12,13 +12,14 @@ use axum::{
 };
 use bytes::Bytes;
 use headworks_types::ProblemCode;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
 use super::{PlaybackState, problem::Refusal, request, takeover::Takeover, websocket};
 use crate::hub::{
     Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Sound, Stream, ViewerGuard,
     control,
 };
+use crate::visitors::Place;
 
 /// A request for an endless answer; its token was accepted.
 pub(super) struct Watch {
@@ -136,12 +137,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn viewer(
-        self,
-        sink: Sink,
-        control: Option<Control>,
-        place: OwnedSemaphorePermit,
-    ) -> NewViewer {
+    fn viewer(self, sink: Sink, control: Option<Control>, place: Place) -> NewViewer {
         NewViewer {
             sink,
             format: self.format,
@@ -152,7 +148,7 @@ impl Opened {
             control,
             guard: self.guard,
             watch_until: self.watch_until,
-            connection: Some(place.into()),
+            connection: Some(place),
         }
     }
 }

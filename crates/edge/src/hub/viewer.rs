@@ -4,11 +4,9 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
-use nix::errno::Errno;
 use tokio::time::Instant;
 
 use super::{
@@ -17,10 +15,10 @@ use super::{
     control::{Orders, Play},
     entry::Entry,
     ring::Ring,
-    udp::UdpSink,
+    udp::{self, Sent, UdpSink},
     wire::Vectors,
 };
-use crate::visitors::Place;
+use crate::{jumps::Jumps, visitors::Place};
 
 /// The most frames of one batch.
 const MAX_FRAMES: u64 = 32;
@@ -28,9 +26,6 @@ const MAX_FRAMES: u64 = 32;
 /// The most payload of one batch in datagrams: who starts gets the buffered GOP in portions that
 /// socket buffers take.
 const MAX_BURST: usize = 128 << 10;
-
-/// More jumps than allowed count only within this time.
-const JUMP_MEMORY: Duration = Duration::from_secs(60);
 
 /// A viewer to be served.
 pub(crate) struct NewViewer {
@@ -90,37 +85,6 @@ impl Wrote {
     }
 }
 
-/// How datagrams went.
-#[derive(Debug, Default)]
-struct Sent {
-    bytes: u64,
-    lost: bool,
-    broken: bool,
-}
-
-/// Sends datagrams as far as the socket takes them.
-fn send(sink: &UdpSink, batch: &Batch) -> Sent {
-    let mut sent = Sent::default();
-    let runs = batch.pieces.iter().flat_map(|piece| piece.wire.runs());
-    for run in runs {
-        match sink.send(run) {
-            Ok(count) => sent.bytes += count as u64,
-            Err(error) if is_loss(&error) => sent.lost = true,
-            Err(_) => sent.broken = true,
-        }
-        if sent.lost || sent.broken {
-            break;
-        }
-    }
-    sent
-}
-
-/// The kernel had no room, or the viewer's machine says that nobody listens: it may again.
-fn is_loss(error: &io::Error) -> bool {
-    let kinds = [io::ErrorKind::WouldBlock, io::ErrorKind::ConnectionRefused];
-    kinds.contains(&error.kind()) || error.raw_os_error() == Some(Errno::ENOBUFS as i32)
-}
-
 /// What a viewer gets of the stream now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -146,9 +110,8 @@ pub(super) struct Viewer {
     mode: Mode,
     /// Its socket took no more; wait until it does.
     pub(super) blocked: bool,
-    jumps: u32,
+    jumps: Jumps,
     last_progress: Instant,
-    last_jump: Option<Instant>,
     watch_until: Instant,
     /// Bytes, for the log.
     pub(super) sent: u64,
@@ -167,9 +130,8 @@ impl Viewer {
             at: Position::default(),
             mode: Mode::NeedsKey,
             blocked: false,
-            jumps: 0,
+            jumps: Jumps::default(),
             last_progress: now,
-            last_jump: None,
             watch_until: new.watch_until,
             sent: 0,
             control: new.control,
@@ -234,7 +196,7 @@ impl Viewer {
             self.at.next = ring.newest_key().unwrap_or(ring.next());
         }
         if is_behind || self.mode == Mode::Lost {
-            if self.count_jump(now) > limit {
+            if self.jumps.too_many(now, limit) {
                 return None;
             }
             self.mode = Mode::NeedsKey;
@@ -264,27 +226,18 @@ impl Viewer {
         Some(self.at)
     }
 
-    /// The jumps within the last minute, with this one.
-    fn count_jump(&mut self, now: Instant) -> u32 {
-        if self.last_jump.is_none_or(|last| now - last > JUMP_MEMORY) {
-            self.jumps = 0;
-        }
-        self.last_jump = Some(now);
-        self.jumps += 1;
-        self.jumps
-    }
-
     /// When it last had to jump.
     pub(super) fn last_jump(&self) -> Option<Instant> {
-        self.last_jump
+        self.jumps.last()
     }
 
     /// Writes a batch that begins where it stands, as far as its socket takes it in one call.
     /// `vectors` are those of the batch.
     pub(super) fn write(&mut self, batch: &Batch, vectors: &Vectors<'_>, now: Instant) -> Wrote {
         if let Sink::Udp(sink) = &self.sink {
-            let sent = send(sink, batch);
-            return self.note_datagrams(&sent, batch, now);
+            let sent = udp::send(batch.runs(), &[sink]);
+            let sent = sent.into_iter().next().unwrap_or_default();
+            return self.note_datagrams(sent, batch, now);
         }
         let written = self.sink.write(vectors.as_slice());
         let wrote = self.note(written, now);
@@ -298,7 +251,7 @@ impl Viewer {
     }
 
     /// Takes note of a batch of datagrams. After a loss it goes on at a key frame.
-    fn note_datagrams(&mut self, sent: &Sent, batch: &Batch, now: Instant) -> Wrote {
+    pub(super) fn note_datagrams(&mut self, sent: Sent, batch: &Batch, now: Instant) -> Wrote {
         self.at = batch.end;
         self.sent += sent.bytes;
         self.last_progress = now;
@@ -311,9 +264,17 @@ impl Viewer {
         }
     }
 
+    /// Where its datagrams go, if that is what it gets.
+    pub(super) fn datagrams(&self) -> Option<&UdpSink> {
+        match &self.sink {
+            Sink::Udp(sink) => Some(sink),
+            Sink::Tcp(_) | Sink::Unix(_) => None,
+        }
+    }
+
     /// True if what its socket does not take is lost.
     pub(super) fn is_lossy(&self) -> bool {
-        matches!(self.sink, Sink::Udp(_))
+        self.datagrams().is_some()
     }
 
     /// Writes what is left of earlier writes, as far as its socket takes it.

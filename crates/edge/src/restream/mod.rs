@@ -7,7 +7,7 @@
 //!
 //! * [`worker`] decides when to connect; [`push`], when to end; [`rtmp`] and [`rtsp`] speak.
 //! * [`link`] writes, and refuses to without the right; [`source`] and [`encode`] give frames.
-//! * Logs and reports name the base URL only: [`secrets`] are hidden, also where targets repeat
+//! * Logs and reports name the base URL only: [`secrets`](crate::secrets) are hidden, also where targets repeat
 //!   them.
 
 mod board;
@@ -19,7 +19,6 @@ mod link;
 mod push;
 mod rtmp;
 mod rtsp;
-mod secrets;
 mod sign;
 mod source;
 #[cfg(test)]
@@ -34,13 +33,13 @@ use std::{
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::edge::{RestreamWork, SlotKey, SlotReport};
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use config::Config;
 pub(crate) use fence::Fence;
 
-use crate::{ffmpeg::Ffmpeg, hub::Hub};
+use crate::{ffmpeg::Ffmpeg, hub::Hub, turns::Turns};
 use board::Board;
 use worker::{Around, Worker};
 
@@ -104,7 +103,7 @@ impl Restreams {
     ) -> Self {
         let around = Around {
             fence: Fence::new(clock.clone()),
-            connects: Semaphore::new(config.connects.max(1)),
+            connects: Turns::new(config.connects),
             config,
             clock,
             hub,

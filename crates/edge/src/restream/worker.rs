@@ -12,8 +12,8 @@ use headworks_types::{
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
-    sync::{Semaphore, watch},
-    time::{Instant, sleep, timeout},
+    sync::watch,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -26,15 +26,15 @@ use super::{
     fence::{Fence, Permit},
     link::{Link, Meter},
     push::{End, Leave, Push, changed},
-    rtmp, rtsp,
-    secrets::Secrets,
-    sign,
+    rtmp, rtsp, sign,
     source::{Copied, Source},
 };
 use crate::{
     backoff::{self, Backoff},
     ffmpeg::Ffmpeg,
     hub::{Hub, NoPicture, Reader, Sound, Start, Stream, ViewerGuard},
+    secrets::Secrets,
+    turns::Turns,
 };
 
 /// How often a camera that gives no picture is looked at.
@@ -56,7 +56,7 @@ pub(super) struct Around {
     pub(super) hub: Hub,
     pub(super) ffmpeg: Ffmpeg,
     pub(super) fence: Fence,
-    pub(super) connects: Semaphore,
+    pub(super) connects: Turns,
     pub(super) sent: Counter,
 }
 
@@ -100,11 +100,12 @@ impl Worker {
     /// Pushes whenever that is allowed. What has to stop at once is dropped in the middle.
     async fn work(&mut self) {
         let (around, stop) = (Arc::clone(&self.around), self.stop.clone());
+        self.board.set(
+            SlotState::Idle,
+            "waits until a controller has confirmed that this node pushes",
+        );
+        // Until it may go on, what cut it off is the reason why it does not push.
         while !stop.is_cancelled() {
-            self.board.set(
-                SlotState::Idle,
-                "waits until a controller has confirmed that this node pushes",
-            );
             let permit = tokio::select! {
                 permit = around.fence.permit() => permit,
                 () = stop.cancelled() => return,
@@ -308,8 +309,6 @@ async fn connect(
     let config = &around.config;
     let link = {
         sleep(SPREAD.mul_f64(backoff::random())).await;
-        let turn = around.connects.acquire().await;
-        let _turn = turn.map_err(|_| Failure::Internal)?;
         let open = Link::open(
             &job.work.url,
             job.work.tls_verify,
@@ -322,7 +321,9 @@ async fn connect(
             },
         );
         let limit = config.connect_timeout;
-        timeout(limit, open)
+        around
+            .connects
+            .attempt(limit, open)
             .await
             .unwrap_or(Err(Failure::Timeout(limit)))?
     };
@@ -359,7 +360,11 @@ impl Target {
             .stream_key
             .as_ref()
             .map(headworks_types::Secret::expose);
-        let others = password.into_iter().chain(key);
+        let query = match &work.signing {
+            RestreamSigning::Query { query: Some(query) } => Some(query.expose()),
+            _ => None,
+        };
+        let others = password.into_iter().chain(key).chain(query);
         Ok(Self {
             secrets: Secrets::new(&url, &work.url, others),
             url,

@@ -11,7 +11,10 @@ use headworks_rtsp::{
     server::{Asked, Grant, Offer, Setup},
 };
 use headworks_types::Action;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     End, GOES_ON, Refusal, Role, Rtsp,
@@ -20,7 +23,7 @@ use super::{
     describe, ends,
 };
 use crate::{
-    access::{Denied, Session},
+    access::Denied,
     hub::{
         self, Description, Format, Leave, NewViewer, NoPicture, Selection, Sink, Sound, Stream,
         UdpPeer, ViewerGuard,
@@ -29,7 +32,8 @@ use crate::{
 
 /// A player that may play.
 pub(super) struct Watch {
-    session: Session,
+    /// When its time is over, whether it plays or not.
+    until: Instant,
     stream: Arc<Stream>,
     /// What it was told.
     description: Arc<Description>,
@@ -37,6 +41,8 @@ pub(super) struct Watch {
     guard: Option<ViewerGuard>,
     tracks: Vec<Track>,
     is_paused: bool,
+    /// Nothing follows, which the client may not know.
+    is_cut_off: bool,
     /// Its reports in datagrams, which are signs of life.
     reports: (mpsc::Sender<Came>, mpsc::Receiver<Came>),
 }
@@ -91,13 +97,15 @@ async fn admit(rtsp: &Rtsp, asked: &Asked) -> Result<Watch, Refusal> {
     let stream = rtsp.0.hub.stream(camera).ok_or_else(not_found)?;
     let guard = stream.add_viewer_for(Sound::Original);
     let start = start(rtsp, &stream).await?;
+    let left = session.watch_until - rtsp.0.clock.now();
     Ok(Watch {
-        session,
+        until: rtsp.0.clock.monotonic() + left.to_std().unwrap_or_default(),
         stream,
         description: start.description,
         guard: Some(guard),
         tracks: Vec::new(),
         is_paused: false,
+        is_cut_off: false,
         reports: mpsc::channel(WAITING),
     })
 }
@@ -283,7 +291,6 @@ impl Watch {
         };
         let guard = self.guard.take();
         let guard = guard.unwrap_or_else(|| self.stream.add_viewer_for(Sound::Original));
-        let left = self.session.watch_until - rtsp.0.clock.now();
         let (handle, control) = hub::control();
         let viewer = NewViewer {
             sink,
@@ -294,7 +301,7 @@ impl Watch {
             start: Some(start),
             control: Some(control),
             guard,
-            watch_until: rtsp.0.clock.monotonic() + left.to_std().unwrap_or_default(),
+            watch_until: self.until,
             connection: None,
         };
         rtsp.0.hub.add_viewer(viewer).await;
@@ -308,9 +315,12 @@ impl Watch {
         }
     }
 
-    /// Waits for the client, its reports, or the hub.
+    /// Waits for the client, its reports, or the hub. Who does not play has no viewer whose time
+    /// the hub would look at.
     pub(super) async fn wait(&mut self, connection: &mut Connection) -> End {
+        let is_idle = connection.viewer().is_none();
         let heard = tokio::select! {
+            () = sleep_until(self.until), if is_idle => return ends(words(Leave::WatchOver)),
             leave = connection.viewer_left() => Err(leave),
             _ = self.reports.1.recv() => Ok(true),
             () = connection.ready() => Ok(false),
@@ -320,10 +330,16 @@ impl Watch {
             Ok(false) => connection.take_in().await,
             Err(leave) => {
                 connection.forget_viewer();
+                self.is_cut_off = leave != Leave::Gone;
                 return ends(words(leave));
             }
         }
         GOES_ON
+    }
+
+    /// True if the hub has ended it, not the client.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// Says in RTCP that nothing follows (RFC 3550 §6.6).

@@ -13,7 +13,6 @@ use rand::RngExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::Semaphore,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::client::TlsStream;
@@ -23,7 +22,9 @@ use url::form_urlencoded;
 use super::dial;
 use crate::{
     ingest::{Config, Feed, Tags, failure::Failure},
+    secrets::Secrets,
     socket::make_room,
+    turns::Turns,
 };
 
 /// A server that takes an answer no sooner is gone.
@@ -35,7 +36,7 @@ const CODECS: [&str; 3] = ["hvc1", "av01", "Opus"];
 /// What a session needs to know.
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
-    pub(super) connects: &'a Semaphore,
+    pub(super) connects: &'a Turns,
     pub(super) url: &'a url::Url,
     pub(super) tls_verify: bool,
     pub(super) credentials: Option<&'a Credentials>,
@@ -44,19 +45,25 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Connects and gives `feed` what comes, until the session fails.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
-        let connected = {
-            let Ok(_turn) = self.connects.acquire().await else {
-                return Failure::Internal;
-            };
-            let limit = self.config.connect_timeout;
-            match timeout(limit, self.connect(feed.clock())).await {
-                Ok(connected) => connected,
-                Err(_) => Err(Failure::Timeout(limit)),
-            }
-        };
-        match connected {
+        let limit = self.config.connect_timeout;
+        let attempt = self.connect(feed.clock());
+        let connected = self.connects.attempt(limit, attempt).await;
+        let connected = connected.unwrap_or(Err(Failure::Timeout(limit)));
+        let failure = match connected {
             Ok(playing) => receive(playing, feed).await,
             Err(failure) => failure,
+        };
+        self.without_login(failure)
+    }
+
+    /// Servers repeat the name of the stream, in which the login stands.
+    fn without_login(&self, failure: Failure) -> Failure {
+        let password = self.credentials.iter().map(|login| login.password.expose());
+        let secrets = Secrets::known(password);
+        match failure {
+            Failure::Rejected(text) => Failure::Rejected(secrets.hide(&text)),
+            Failure::Protocol(text) => Failure::Protocol(secrets.hide(&text)),
+            other => other,
         }
     }
 
@@ -268,7 +275,7 @@ mod tests {
             password: Secret::new("p&ss"),
         };
         let config = Config::default();
-        let connects = Semaphore::new(1);
+        let connects = Turns::new(1);
         for (url, name) in [
             (
                 "rtmp://h/live/cam",
@@ -287,6 +294,36 @@ mod tests {
                 credentials: Some(&login),
             };
             assert_eq!(session.url().expect("parses").name, name);
+        }
+    }
+
+    #[test]
+    fn a_server_that_repeats_the_login_does_not_give_it_away() {
+        let login = Credentials {
+            username: "admin".to_owned(),
+            password: Secret::new("p&ss"),
+        };
+        let session = Session {
+            config: &Config::default(),
+            connects: &Turns::new(1),
+            url: &"rtmp://h/live/cam".parse().expect("a URL"),
+            tls_verify: true,
+            credentials: Some(&login),
+        };
+        let name = session.url().expect("parses").name;
+        for told in [name.as_str(), "cam?user=admin&pass=p&ss"] {
+            let event = ClientEvent::Refused(Refusal {
+                code: code::PLAY_FAILED.into(),
+                description: format!("no {told}"),
+                redirect: None,
+            });
+            let words = session.without_login(failure(event)).to_string();
+            assert!(
+                words.starts_with("camera refuses: no cam?user=admin"),
+                "{words}"
+            );
+            assert!(words.contains("&pass=…"), "{words}");
+            assert!(!words.contains("%26") && !words.contains("p&"), "{words}");
         }
     }
 }

@@ -17,7 +17,6 @@ use crate::{
         access::rule_list,
         camera::{CameraFilter, camera_list},
         fixture::{self, SUSPECT},
-        user::user_insert,
     },
 };
 
@@ -102,9 +101,7 @@ async fn a_page_takes_less_than_20_ms(pool: PgPool) -> sqlx::Result<()> {
     fill(&mut conn, project).await?;
     let mut slow = Vec::new();
     for (name, kinds) in CASES {
-        let user = Uuid::now_v7();
-        let labels = headworks_types::Labels::default();
-        user_insert(&mut conn, project.into(), user.into(), "Ann", None, &labels).await?;
+        let user = fixture::user(&mut conn, project.into(), true).await.uuid();
         for kind in kinds {
             grant(&mut conn, project, user, kind).await?;
         }

@@ -20,7 +20,7 @@ use crate::{
     credential::{Kind, generate},
     db::{
         api_key::api_key_insert, camera_group::camera_group_insert, fixture, grant::grant_insert,
-        role::role_insert, user::user_insert,
+        role::role_insert,
     },
     keys::Keys,
 };
@@ -248,18 +248,7 @@ impl World {
         enabled: bool,
         random: &mut StdRng,
     ) {
-        let id = Uuid::now_v7();
-        let none = Labels::default();
-        let user = user_insert(conn, project, id.into(), "Ann", None, &none).await;
-        user.expect("inserts a user");
-        sqlx::query!(
-            r#"UPDATE "user" SET enabled = $2 WHERE id = $1"#,
-            id,
-            enabled
-        )
-        .execute(&mut *conn)
-        .await
-        .expect("changes the user");
+        let id = fixture::user(conn, project, enabled).await.uuid();
         for group in some(&self.user_groups, random) {
             sqlx::query!(
                 "INSERT INTO user_group_member (user_group_id, user_id) VALUES ($1, $2)",
