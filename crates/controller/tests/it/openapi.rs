@@ -233,7 +233,7 @@ impl World {
         let join = json!({"token": join_token["secret"], "node": spec});
         let node = made("/edge/v1/nodes:join", join).await;
         let camera_group = made("/v1/camera_groups", json!({"name": "yard"})).await;
-        let name = format!("guard of {gate}");
+        let name = format!("guard of {}", &gate[4..]);
         let role = json!({"name": name, "actions": ["camera.ptz"]});
         let role = made("/v1/roles", role).await;
         let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
@@ -299,7 +299,7 @@ impl World {
             ("restream_update", json!({"name": "x"})),
             (
                 "role_create",
-                json!({"name": format!("new of {gate}"), "actions": ["camera.ptz"]}),
+                json!({"name": format!("new of {}", &gate[4..]), "actions": ["camera.ptz"]}),
             ),
             ("role_update", json!({"name": "x"})),
             ("stream_key_create", json!({"name": "x"})),
