@@ -81,6 +81,7 @@ pub(crate) struct NewCamera {
 /// but for groups that are denied; groups that are allowed; and cameras that something is granted
 /// on, one by one. Of the groups, only those whose first camera is among the first can have cameras
 /// on the page: so neither who may see few cameras of very many waits nor who may see nearly all.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub(crate) async fn camera_list(
     conn: &mut PgConnection,
     sight: &Sight,

@@ -203,6 +203,34 @@ fn operations(document: &Value) -> Vec<Operation> {
     found
 }
 
+/// Requests of people who sign in.
+fn auth_bodies() -> BTreeMap<&'static str, Value> {
+    let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
+    BTreeMap::from([
+        ("auth_change_password", passwords),
+        (
+            "auth_oidc_begin",
+            json!({"redirect_uri": "https://app.example.com/"}),
+        ),
+        ("auth_oidc_complete", json!({"state": "x", "code": "x"})),
+        ("auth_refresh", json!({"refresh_token": "x"})),
+        (
+            "auth_sign_in",
+            json!({"email": "ann@example.com", "password": "correct horse"}),
+        ),
+        ("auth_sign_out", json!({})),
+        ("auth_sign_out_everywhere", json!({})),
+        (
+            "user_link",
+            json!({"provider": "nowhere", "subject": "ann"}),
+        ),
+        (
+            "user_unlink",
+            json!({"provider": "nowhere", "subject": "ann"}),
+        ),
+    ])
+}
+
 /// Things of the default project, and requests about them.
 struct World {
     ids: BTreeMap<&'static str, String>,
@@ -239,29 +267,8 @@ impl World {
         let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
         let members = format!("/v1/user_groups/{group}/members");
         made(&members, json!({"user_id": user})).await;
-        let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
-        let bodies = BTreeMap::from([
-            ("auth_change_password", passwords),
-            (
-                "auth_oidc_begin",
-                json!({"redirect_uri": "https://app.example.com/"}),
-            ),
-            ("auth_oidc_complete", json!({"state": "x", "code": "x"})),
-            ("auth_refresh", json!({"refresh_token": "x"})),
-            (
-                "auth_sign_in",
-                json!({"email": "ann@example.com", "password": "correct horse"}),
-            ),
-            ("auth_sign_out", json!({})),
-            ("auth_sign_out_everywhere", json!({})),
-            (
-                "user_link",
-                json!({"provider": "nowhere", "subject": "ann"}),
-            ),
-            (
-                "user_unlink",
-                json!({"provider": "nowhere", "subject": "ann"}),
-            ),
+        let mut bodies = auth_bodies();
+        bodies.extend([
             ("user_group_create", json!({"name": "x"})),
             ("user_group_member_add", json!({"user_id": user})),
             ("user_group_update", json!({"name": "x"})),
