@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use headworks_types::{ProjectId, Secret};
+use headworks_types::{ProjectId, Secret, edge::STRICT_STOP};
 use serde::Deserialize;
 use url::Url;
 
@@ -159,6 +159,13 @@ impl Config {
         check(
             self.lease_renew * 2 <= self.lease_suspect && self.lease_suspect < self.lease_dead,
             "lease_dead: must be longer than lease_suspect, and that at least twice lease_renew",
+        );
+        check(
+            self.lease_dead >= STRICT_STOP,
+            &format!(
+                "lease_dead: must be at least {}s, or pushes could not go on until a lease runs out",
+                STRICT_STOP.as_secs()
+            ),
         );
         for (name, provider) in &self.oidc {
             provider.validate(|wrong| found.push(format!("controller.oidc.{name}.{wrong}")));

@@ -12,10 +12,12 @@ mod ffmpeg;
 mod http;
 mod hub;
 mod ingest;
+mod jumps;
 mod metrics;
 mod restream;
 mod rtmp;
 mod rtsp;
+mod secrets;
 mod service;
 mod socket;
 #[cfg(test)]

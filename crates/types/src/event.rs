@@ -156,4 +156,7 @@ pub enum EventKind {
     /// A node that was dead is back.
     #[serde(rename = "node.returned")]
     NodeReturned,
+    /// Two processes run with the identity of one node; the older one is refused.
+    #[serde(rename = "node.duplicated")]
+    NodeDuplicated,
 }

@@ -19,7 +19,7 @@ use crate::{
             account, camera, holder, node, project, renew, renewal, silence,
             somebody_waits_for_a_lock, spec,
         },
-        lease::{lease_census, lease_extend_all, lease_renew},
+        lease::{Renewal, lease_census, lease_extend_all, lease_renew},
         node::node_update,
         planner_lease::{planner_acquire, planner_hold, planner_resign},
         slot::slot_touch,
@@ -294,14 +294,19 @@ async fn a_restarted_edge_keeps_its_work_and_one_that_said_goodbye_loses_it(pool
         node(&mut conn, "edge-2", 9).await,
     );
     turn(&state, me).await;
-    renew(&mut conn, one, 10.0).await;
+    let newer = || Renewal {
+        instance: Uuid::max(),
+        ..renewal(one)
+    };
+    let renewed = lease_renew(&mut conn, &[newer()], 10.0).await;
+    assert_eq!(renewed.expect("renews").len(), 1);
     assert_eq!(
         turn(&state, me).await.placed,
         0,
         "another instance of the same node"
     );
 
-    let mut goodbye = renewal(one);
+    let mut goodbye = newer();
     goodbye.goodbye = true;
     lease_renew(&mut conn, &[goodbye], 10.0)
         .await
