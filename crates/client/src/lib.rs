@@ -8,10 +8,12 @@
 //! what may be repeated. Redirects are not followed and web proxies are not used, so that a
 //! credential goes to no other host than the one that was named.
 
+mod access;
 mod api_key;
 mod auth;
 mod call;
 mod camera;
+mod camera_group;
 mod edge;
 mod error;
 mod event;
@@ -21,6 +23,7 @@ mod node;
 mod playback;
 mod project;
 mod restream;
+mod role;
 mod stream_key;
 mod user;
 mod user_group;

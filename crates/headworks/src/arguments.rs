@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
-    Noun, api_key::ApiKeyVerb, camera::CameraVerb, grant::GrantVerb, join_token::JoinTokenVerb,
-    node::NodeVerb, restream::RestreamVerb, sign_in::SignInArguments, stream_key::StreamKeyVerb,
+    Noun, access::AccessVerb, api_key::ApiKeyVerb, camera::CameraVerb,
+    camera_group::CameraGroupVerb, grant::GrantVerb, join_token::JoinTokenVerb, node::NodeVerb,
+    restream::RestreamVerb, role::RoleVerb, sign_in::SignInArguments, stream_key::StreamKeyVerb,
     token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
 };
 
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Edge(ServeArguments),
     /// Cameras: what is watched
     Camera(Noun<CameraVerb>),
+    /// Camera groups: the tree that cameras hang in
+    CameraGroup(Noun<CameraGroupVerb>),
     /// Stream keys: how encoders publish cameras
     StreamKey(Noun<StreamKeyVerb>),
     /// Restreams: pushes of cameras to other people's servers
@@ -41,8 +44,12 @@ pub(crate) enum Command {
     SignIn(SignInArguments),
     /// API keys: how programs and operators sign in
     ApiKey(Noun<ApiKeyVerb>),
+    /// Roles: named sets of actions
+    Role(Noun<RoleVerb>),
     /// Grants: who may do what
     Grant(Noun<GrantVerb>),
+    /// Access: why somebody may do something, or may not
+    Access(Noun<AccessVerb>),
     /// Playback tokens: what players carry
     Token(Noun<TokenVerb>),
     /// Nodes: the running edges

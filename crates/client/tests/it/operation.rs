@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
-    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
-    CameraId, CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate,
-    JoinTokenId, Labels, NodeId, NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict,
-    PasswordChange, Placement, PlaybackTokenCreate, Principal, ProjectCreate, ProjectId,
-    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret, SignIn,
-    StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate,
+    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, BuiltInRole, CameraBulkCreate,
+    CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource,
+    CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId,
+    NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict, PasswordChange, Placement,
+    PlaybackTokenCreate, Principal, ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate,
+    RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret,
+    SignIn, StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate,
     UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{JoinRequest, LeaseRenewal, NodeSpec},
 };
@@ -131,6 +132,7 @@ async fn everybodys_api() {
     compare("headworks.json", async |client, names| {
         cameras(client, names).await;
         restreams(client, names).await;
+        camera_groups(client, names).await;
         people(client, names).await;
         user_groups(client, names).await;
         sign_in(client, names).await;
@@ -209,6 +211,24 @@ async fn restreams(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.restream_restart(id));
 }
 
+async fn camera_groups(client: &Client, names: &mut Vec<&'static str>) {
+    let id = CameraGroupId::from(ID);
+    let group = CameraGroupCreate {
+        name: "x".to_owned(),
+        parent_id: None,
+        external_id: None,
+        labels: Labels::default(),
+    };
+    call!(names, client.camera_group_list());
+    call!(names, client.camera_group_create(&group));
+    call!(names, client.camera_group_view(id));
+    call!(
+        names,
+        client.camera_group_update(id, &CameraGroupUpdate::default())
+    );
+    call!(names, client.camera_group_delete(id));
+}
+
 async fn people(client: &Client, names: &mut Vec<&'static str>) {
     let user = UserCreate {
         name: "x".to_owned(),
@@ -239,6 +259,23 @@ async fn people(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.api_key_create(&key));
     call!(names, client.api_key_view(ApiKeyId::from(ID)));
     call!(names, client.api_key_revoke(ApiKeyId::from(ID)));
+    let role = RoleCreate {
+        name: "x".to_owned(),
+        actions: vec![Action::CameraPtz],
+    };
+    let viewer = RoleRef::BuiltIn(BuiltInRole::Viewer);
+    call!(names, client.role_list());
+    call!(names, client.role_create(&role));
+    call!(names, client.role_view(viewer));
+    call!(
+        names,
+        client.role_update(RoleId::from(ID), &RoleUpdate::default())
+    );
+    call!(names, client.role_delete(RoleId::from(ID)));
+    call!(
+        names,
+        client.access_explain(principal, CameraId::from(ID), Action::CameraPtz)
+    );
     call!(names, client.grant_list());
     call!(names, client.grant_create(&grant));
     call!(names, client.grant_view(GrantId::from(ID)));

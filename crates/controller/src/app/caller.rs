@@ -159,7 +159,7 @@ impl Caller {
         project_id: ProjectId,
         scopes: Actions,
     ) -> Result<Self> {
-        let rules = access::rules(conn, identity, Holding::Now(origin.address)).await?;
+        let rules = access::rules(conn, identity, Holding::At(None, origin.address)).await?;
         let rights = Rights::new(&rules, scopes);
         let projects = if rights.spare_projects() {
             project_list_ids(conn).await?

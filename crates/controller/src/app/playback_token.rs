@@ -88,7 +88,7 @@ async fn access_of_user(
     if !user.enabled {
         return Err(Error::Forbidden(format!("{id} is disabled")));
     }
-    let rules = access::rules(conn, Identity::User(id), Holding::Now(None)).await?;
+    let rules = access::rules(conn, Identity::User(id), Holding::At(None, None)).await?;
     let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
     Ok(camera_list_access_of_user(conn, user.project_id, &sight, &ask.camera_ids).await?)
 }

@@ -127,6 +127,14 @@ impl Controller {
             .expect("somebody waits");
     }
 
+    /// The id of the key that the client signs in with.
+    pub(crate) async fn key_id(&self, api: &Api) -> String {
+        let lookup = api.secret().split('_').nth(1).expect("has a lookup");
+        let keys = self.admin.all("/v1/api_keys", 1000).await;
+        let key = keys.iter().find(|key| key["lookup"] == lookup);
+        text(&key.expect("is there")["id"])
+    }
+
     /// A client with a new key of the default project that has these grants: `(object, actions)`.
     pub(crate) async fn key(&self, grants: &[(Value, &[&str])]) -> Api {
         self.key_in(None, grants).await
@@ -188,9 +196,17 @@ impl Controller {
 /// Everything that can be granted on a project.
 pub(crate) const ALL_ON_PROJECT: &[&str] = &[
     "camera.view_live",
+    "camera.view_audio",
+    "camera.view_recording",
+    "camera.snapshot",
+    "camera.ptz",
+    "camera.publish",
     "camera.manage",
+    "recording.export",
+    "recording.delete",
     "user.manage",
     "project.manage",
+    "audit.read",
 ];
 
 /// A grant's object.
@@ -201,6 +217,11 @@ pub(crate) fn on_project(id: &str) -> Value {
 /// A grant's object.
 pub(crate) fn on_camera(id: &str) -> Value {
     json!({"type": "camera", "id": id})
+}
+
+/// A grant's object.
+pub(crate) fn on_group(id: &str) -> Value {
+    json!({"type": "camera_group", "id": id})
 }
 
 /// A grant's object.

@@ -46,12 +46,16 @@ const OWN: &[&str] = &[
     "api_key_list",
     "camera_bulk_create",
     "camera_create",
+    "camera_group_create",
+    "camera_group_list",
     "camera_list",
     "event_list",
     "grant_list",
     "project_list",
     "restream_import",
     "restream_list",
+    "role_create",
+    "role_list",
     "user_create",
     "user_group_create",
     "user_group_list",
@@ -75,6 +79,7 @@ const PROJECTS: &Need = &Need::Cluster("project.manage");
 
 /// What each operation needs: all of it. [`World`]'s grant allows `camera.view_live` on a camera.
 const NEEDS: &[(&str, &[&Need])] = &[
+    ("access_explain", &[USER]),
     ("api_key_create", &[USER]),
     ("api_key_list", &[USER]),
     ("api_key_revoke", &[USER]),
@@ -82,6 +87,11 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("camera_bulk_create", &[CAMERA]),
     ("camera_create", &[CAMERA]),
     ("camera_delete", &[CAMERA]),
+    ("camera_group_create", &[CAMERA]),
+    ("camera_group_delete", &[CAMERA]),
+    ("camera_group_list", &[SEE]),
+    ("camera_group_update", &[CAMERA]),
+    ("camera_group_view", &[SEE]),
     ("camera_list", &[SEE]),
     ("camera_update", &[CAMERA]),
     ("camera_view", &[SEE]),
@@ -110,6 +120,11 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("restream_stop", &[CAMERA]),
     ("restream_update", &[CAMERA]),
     ("restream_view", &[CAMERA]),
+    ("role_create", &[USER]),
+    ("role_delete", &[USER]),
+    ("role_list", &[USER]),
+    ("role_update", &[USER]),
+    ("role_view", &[USER]),
     ("stream_key_create", &[CAMERA]),
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
@@ -217,10 +232,14 @@ impl World {
         let spec = edge_cluster::spec(&format!("edge-{}", &gate[4..]));
         let join = json!({"token": join_token["secret"], "node": spec});
         let node = made("/edge/v1/nodes:join", join).await;
-        let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
-        let members = format!("/v1/user_groups/{group}/members");
+        let users = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
+        let members = format!("/v1/user_groups/{users}/members");
         made(&members, json!({"user_id": user})).await;
         let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
+        let group = made("/v1/camera_groups", json!({"name": "yard"})).await;
+        let name = format!("guard of {gate}");
+        let role = json!({"name": name, "actions": ["camera.ptz"]});
+        let role = made("/v1/roles", role).await;
         let bodies = BTreeMap::from([
             ("auth_change_password", passwords),
             (
@@ -256,6 +275,8 @@ impl World {
                 json!({"items": [camera("x")], "dry_run": true}),
             ),
             ("camera_create", camera("x")),
+            ("camera_group_create", json!({"name": "x"})),
+            ("camera_group_update", json!({"name": "x"})),
             ("camera_update", json!({"name": "x"})),
             ("grant_create", grant),
             ("join_token_create", json!({"name": "x"})),
@@ -276,6 +297,11 @@ impl World {
             ("restream_start", json!({})),
             ("restream_stop", json!({})),
             ("restream_update", json!({"name": "x"})),
+            (
+                "role_create",
+                json!({"name": "x", "actions": ["camera.ptz"]}),
+            ),
+            ("role_update", json!({"name": "x"})),
             ("stream_key_create", json!({"name": "x"})),
             ("stream_key_revoke", json!({})),
             ("stream_key_rotate", json!({})),
@@ -285,8 +311,10 @@ impl World {
         let ids = BTreeMap::from([
             ("project_id", project),
             ("camera_id", gate),
+            ("camera_group_id", text(&group["id"])),
+            ("role_id", text(&role["id"])),
             ("user_id", user),
-            ("user_group_id", group),
+            ("user_group_id", users),
             ("provider", "nowhere".to_owned()),
             ("api_key_id", text(&key["api_key"]["id"])),
             ("stream_key_id", text(&stream_key["stream_key"]["id"])),
@@ -304,6 +332,10 @@ impl World {
             path = path.replace(&format!("{{{name}}}"), id);
         }
         assert!(!path.contains('{'), "{path}: add a value for its parameter");
+        if operation.id == "access_explain" {
+            let (user, camera) = (&self.ids["user_id"], &self.ids["camera_id"]);
+            path += &format!("?user={user}&camera={camera}&action=camera.ptz");
+        }
         let body = self.bodies.get(operation.id.as_str()).cloned();
         let needs_body = operation.method == Method::POST || operation.method == Method::PATCH;
         assert_eq!(body.is_some(), needs_body, "{}: add a body", operation.id);
@@ -371,6 +403,8 @@ async fn every_operation_is_guarded(pool: PgPool) {
         "join_token",
         "restream",
         "user_group",
+        "camera_group",
+        "role",
     ] {
         let id = &world.ids[&*format!("{noun}_id")];
         let list = controller.admin.all(&format!("/v1/{noun}s"), 50).await;

@@ -1,11 +1,14 @@
 //! The operator's commands: each is one call of the API and one way to show the answer.
 
+pub(crate) mod access;
 pub(crate) mod api_key;
 pub(crate) mod camera;
+pub(crate) mod camera_group;
 pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
 pub(crate) mod restream;
+pub(crate) mod role;
 pub(crate) mod sign_in;
 pub(crate) mod stream_key;
 pub(crate) mod token;
@@ -17,7 +20,7 @@ use std::{io::Read as _, path::Path, path::PathBuf, time::Duration};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use headworks_client::Client;
-use headworks_types::{Labels, Secret};
+use headworks_types::{Action, Labels, Secret};
 use url::Url;
 
 use crate::failure::Failure;
@@ -105,6 +108,19 @@ fn seconds(text: &str) -> Result<u32, String> {
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
     };
     u32::try_from(duration.as_secs()).map_err(|_| "is too long".to_owned())
+}
+
+/// `camera.view_live`
+fn action(text: &str) -> Result<Action, String> {
+    Action::from_name(text).ok_or_else(|| {
+        let known = names(&Action::ALL);
+        format!("expected one of {known}")
+    })
+}
+
+fn names(actions: &[Action]) -> String {
+    let names: Vec<_> = actions.iter().map(|action| action.as_str()).collect();
+    names.join(",")
 }
 
 fn labels(pairs: Vec<(String, String)>) -> Labels {
