@@ -14,7 +14,7 @@ use crate::{
         access::rule_list,
         camera::{CameraFilter, camera_list},
         fixture::{self, SUSPECT},
-        user::user_insert,
+        user::{NewUser, user_insert},
     },
 };
 
@@ -100,8 +100,8 @@ async fn a_page_takes_less_than_20_ms(pool: PgPool) -> sqlx::Result<()> {
     let mut slow = Vec::new();
     for (name, kinds) in CASES {
         let user = Uuid::now_v7();
-        let labels = headworks_types::Labels::default();
-        user_insert(&mut conn, project.into(), user.into(), "Ann", None, &labels).await?;
+        let ann = NewUser::default();
+        user_insert(&mut conn, project.into(), user.into(), &ann).await?;
         for kind in kinds {
             grant(&mut conn, project, user, kind).await?;
         }

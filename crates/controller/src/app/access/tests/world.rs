@@ -19,8 +19,12 @@ use crate::{
     app::access::Actions,
     credential::{Kind, generate},
     db::{
-        api_key::api_key_insert, camera_group::camera_group_insert, fixture, grant::grant_insert,
-        role::role_insert, user::user_insert,
+        api_key::api_key_insert,
+        camera_group::camera_group_insert,
+        fixture,
+        grant::grant_insert,
+        role::role_insert,
+        user::{NewUser, user_insert},
     },
     keys::Keys,
 };
@@ -249,8 +253,7 @@ impl World {
         random: &mut StdRng,
     ) {
         let id = Uuid::now_v7();
-        let none = Labels::default();
-        let user = user_insert(conn, project, id.into(), "Ann", None, &none).await;
+        let user = user_insert(conn, project, id.into(), &NewUser::default()).await;
         user.expect("inserts a user");
         sqlx::query!(
             r#"UPDATE "user" SET enabled = $2 WHERE id = $1"#,
