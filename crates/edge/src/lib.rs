@@ -13,6 +13,7 @@ mod http;
 mod hub;
 mod ingest;
 mod metrics;
+mod per_address;
 mod restream;
 mod rtmp;
 mod rtsp;

@@ -4,6 +4,7 @@
 //! its own, so that they may differ; viewers stay from one to the next.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
 };
@@ -43,6 +44,7 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Plays round after round; returns when a whole one shows nothing.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
+        let mut told = HashMap::new();
         loop {
             let files = match self.files().await {
                 Ok(files) => files,
@@ -50,18 +52,26 @@ impl Session<'_> {
             };
             let mut failed = Failure::Because("has no media files".to_owned());
             let mut has_played = false;
+            let mut failures = HashMap::new();
             for file in &files {
                 match self.play(file, feed).await {
                     Ok(()) => has_played = true,
                     Err(failure) => {
-                        tracing::warn!(file = %file.display(), reason = %failure, "a file is not played");
-                        failed = failure;
+                        failed = failure.clone();
+                        failures.insert(file.clone(), failure);
                     }
                 }
             }
             if !has_played {
                 return failed;
             }
+            // The others are played, so the camera's status does not say it; nor does each round.
+            for (file, reason) in &failures {
+                if told.get(file) != Some(reason) {
+                    tracing::warn!(file = %file.display(), %reason, "a file is not played");
+                }
+            }
+            told = failures;
         }
     }
 
