@@ -258,7 +258,9 @@ impl Server {
                 }
                 Err(error) => {
                     self.ended = true;
-                    self.send(&Response::new(error.status()), None);
+                    let mut response = Response::new(error.status());
+                    response.reason = format!("{}: {error}", response.reason);
+                    self.send(&response, None);
                     return Err(error.into());
                 }
             }
