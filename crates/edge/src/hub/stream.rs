@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -39,7 +39,9 @@ pub(crate) struct Stream {
     /// The shards that have viewers of it.
     links: Mutex<Vec<Arc<Link>>>,
     progress: watch::Sender<Progress>,
+    /// Viewers and restreams: the camera is pulled for both.
     viewers: watch::Sender<u32>,
+    restreams: AtomicU32,
     /// Those of the viewers that cannot take any other sound than AAC.
     aac_viewers: watch::Sender<u32>,
     /// AAC for them is due, and worth waiting for.
@@ -67,11 +69,12 @@ pub(crate) enum NoPicture {
     Because(String),
 }
 
-/// Counts one viewer of a stream for as long as it lives. An on-demand camera is pulled while
+/// Counts one viewer, or one restream, of a stream for as long as it lives. An on-demand camera is pulled while
 /// there is one.
 pub(crate) struct ViewerGuard {
     stream: Arc<Stream>,
     sound: Sound,
+    is_restream: bool,
 }
 
 impl ViewerGuard {
@@ -84,6 +87,9 @@ impl ViewerGuard {
 impl Drop for ViewerGuard {
     fn drop(&mut self) {
         self.stream.viewers.send_modify(|count| *count -= 1);
+        if self.is_restream {
+            self.stream.restreams.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.sound == Sound::Aac {
             self.stream.aac_viewers.send_modify(|count| *count -= 1);
         }
@@ -165,6 +171,7 @@ impl Stream {
             links: Mutex::default(),
             progress: watch::Sender::default(),
             viewers: watch::Sender::default(),
+            restreams: AtomicU32::new(0),
             aac_viewers: watch::Sender::default(),
             aac_due: watch::Sender::default(),
             status: watch::Sender::new(status),
@@ -205,12 +212,18 @@ impl Stream {
         self.status.send_modify(|status| status.tracks = tracks);
     }
 
-    /// How many watch it.
+    /// How many watch it. A restream is no viewer.
     pub(crate) fn viewers(&self) -> u32 {
-        *self.viewers.borrow()
+        let restreams = self.restreams.load(Ordering::Relaxed);
+        self.viewers.borrow().saturating_sub(restreams)
     }
 
-    /// Follows how many watch it.
+    /// True if somebody watches it or it is pushed on.
+    pub(crate) fn is_wanted(&self) -> bool {
+        *self.viewers.borrow() > 0
+    }
+
+    /// Follows how many want it: viewers and restreams.
     pub(crate) fn demand(&self) -> watch::Receiver<u32> {
         self.viewers.subscribe()
     }
@@ -227,6 +240,18 @@ impl Stream {
 
     /// Counts a viewer with this sound.
     pub(crate) fn add_viewer_for(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
+        self.add(sound, false)
+    }
+
+    /// Counts a restream with this sound.
+    pub(crate) fn add_restream(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
+        self.add(sound, true)
+    }
+
+    fn add(self: &Arc<Self>, sound: Sound, is_restream: bool) -> ViewerGuard {
+        if is_restream {
+            self.restreams.fetch_add(1, Ordering::Relaxed);
+        }
         self.viewers.send_modify(|count| *count += 1);
         if sound == Sound::Aac {
             self.aac_viewers.send_modify(|count| *count += 1);
@@ -234,6 +259,7 @@ impl Stream {
         ViewerGuard {
             stream: Arc::clone(self),
             sound,
+            is_restream,
         }
     }
 
