@@ -14,6 +14,7 @@ mod hub;
 mod ingest;
 mod metrics;
 mod per_address;
+mod printable;
 mod restream;
 mod rtmp;
 mod rtsp;

@@ -259,7 +259,9 @@ impl Server {
                 Err(error) => {
                     self.ended = true;
                     let mut response = Response::new(error.status());
-                    response.reason = format!("{}: {error}", response.reason);
+                    if response.status == 400 {
+                        response.reason = format!("{}: {error}", response.reason);
+                    }
                     self.send(&response, None);
                     return Err(error.into());
                 }

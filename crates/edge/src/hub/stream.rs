@@ -23,6 +23,7 @@ use super::{
     shard::Link,
     transport::Transport,
 };
+use crate::printable::printable;
 
 /// FFmpeg has started within this time, or it is too busy to be waited for.
 const AAC_WAIT: Duration = Duration::from_secs(3);
@@ -47,6 +48,8 @@ pub(crate) struct Stream {
     /// AAC for them is due, and worth waiting for.
     aac_due: watch::Sender<bool>,
     status: watch::Sender<Status>,
+    /// What people call the camera.
+    name: Mutex<String>,
     ended: AtomicBool,
     pub(super) hls: HlsOutput,
 }
@@ -175,6 +178,7 @@ impl Stream {
             aac_viewers: watch::Sender::default(),
             aac_due: watch::Sender::default(),
             status: watch::Sender::new(status),
+            name: Mutex::default(),
             ended: AtomicBool::new(false),
             hls: HlsOutput::default(),
         }
@@ -183,6 +187,16 @@ impl Stream {
     /// Whose media it is.
     pub(crate) fn camera(&self) -> CameraId {
         self.camera
+    }
+
+    /// What people call the camera; empty if nobody has said.
+    pub(crate) fn name(&self) -> String {
+        lock(&self.name).clone()
+    }
+
+    /// The camera is called so now.
+    pub(crate) fn set_name(&self, name: &str) {
+        name.clone_into(&mut lock(&self.name));
     }
 
     /// What its source does.
@@ -194,6 +208,7 @@ impl Stream {
     /// is new.
     pub(crate) fn set_status(&self, state: SlotState, message: &str) -> bool {
         let now = self.clock.now();
+        let message = printable(message);
         self.status.send_if_modified(|status| {
             if status.state == state && status.message == message {
                 return false;
@@ -202,7 +217,7 @@ impl Stream {
                 status.since = now;
             }
             status.state = state;
-            message.clone_into(&mut status.message);
+            status.message = message;
             true
         })
     }

@@ -35,6 +35,7 @@ use crate::{
     backoff::{self, Backoff},
     ffmpeg::Ffmpeg,
     hub::{Hub, NoPicture, Reader, Sound, Start, Stream, ViewerGuard},
+    printable::printable,
     turns::Turns,
 };
 
@@ -157,7 +158,7 @@ impl Worker {
             if self.board.failed(&why) {
                 tracing::warn!(
                     restream.id = %job.work.id, restream.name = job.work.name,
-                    url = %ShownUrl(&job.work.url), error = why, "the push does not get through"
+                    url = %ShownUrl(&job.work.url), error = printable(&why), "the push does not get through"
                 );
             }
             tracing::debug!(restream.id = %job.work.id, retry_in = ?wait, "it is tried again");

@@ -357,7 +357,7 @@ fn a_setup_without_a_description_asks_for_one() {
 fn secrets_come_in_three_ways() {
     let asked = |url: &str, headers: &str| {
         let mut talk = Talk::new();
-        talk.hear(&format!("DESCRIBE {url} RTSP/1.0\n{headers}\n"));
+        talk.hear(&format!("DESCRIBE {url} RTSP/1.0\nCSeq: 1\n{headers}\n"));
         match talk.events.remove(0) {
             Event::Describe(asked) => asked,
             other => panic!("{other:?}"),
@@ -412,7 +412,7 @@ fn wrong_passwords_are_counted_and_stale_nonces_are_not() {
 #[test]
 fn an_old_nonce_is_told_to_be_stale() {
     let mut talk = Talk::new();
-    talk.hear("DESCRIBE rtsp://h/a RTSP/1.0\n\n");
+    talk.hear("DESCRIBE rtsp://h/a RTSP/1.0\nCSeq: 1\n\n");
     talk.server
         .challenge(talk.now, auth::Schemes::Digest, false)
         .unwrap();
@@ -430,7 +430,7 @@ fn an_old_nonce_is_told_to_be_stale() {
     for (after, verdict) in [(0, Verdict::Right), (61, Verdict::Stale)] {
         talk.now += Duration::from_secs(after);
         talk.hear(&format!(
-            "DESCRIBE rtsp://h/a RTSP/1.0\nAuthorization: {signed}\n\n"
+            "DESCRIBE rtsp://h/a RTSP/1.0\nCSeq: 2\nAuthorization: {signed}\n\n"
         ));
         let Some(Event::Describe(Asked {
             credentials: Some(Credentials::Digest(digest)),

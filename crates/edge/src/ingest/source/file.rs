@@ -91,6 +91,10 @@ impl Session<'_> {
         if kind.is_file() {
             return Ok(vec![path]);
         }
+        if !kind.is_dir() {
+            let words = "is neither a file nor a folder";
+            return Err(Failure::Because(words.to_owned()));
+        }
         let mut found = Vec::new();
         let mut entries = fs::read_dir(&path).await.map_err(|error| words(&error))?;
         while let Some(entry) = entries.next_entry().await.map_err(|error| words(&error))? {
@@ -240,7 +244,9 @@ fn is_media(path: &Path) -> bool {
 
 fn words(error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::NotFound => Failure::Because("there is no such file".to_owned()),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            Failure::Because("there is no such file".to_owned())
+        }
         _ => Failure::Because(error.to_string()),
     }
 }
