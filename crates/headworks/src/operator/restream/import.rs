@@ -255,6 +255,14 @@ fn in_words(error: &csv::Error) -> String {
     }
 }
 
+/// Where a line stands. The reader's position is before comments and empty lines.
+fn line_number(text: &str, start: &csv::Position) -> u64 {
+    let byte = usize::try_from(start.byte()).unwrap_or(usize::MAX);
+    let lines = text.get(byte..).unwrap_or_default().lines();
+    let passed = lines.take_while(|line| line.is_empty() || line.starts_with('#'));
+    start.line() + passed.count() as u64
+}
+
 fn from_csv(text: &str) -> Result<Vec<Listed>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
@@ -265,7 +273,7 @@ fn from_csv(text: &str) -> Result<Vec<Listed>, String> {
     let mut cameras = Vec::new();
     for line in reader.records() {
         let line = line.map_err(|error| in_words(&error))?;
-        let number = line.position().map_or(0, csv::Position::line);
+        let number = line.position().map_or(0, |start| line_number(text, start));
         let fields = head
             .iter()
             .zip(&line)
@@ -357,6 +365,14 @@ mod tests {
             listed("list.csv", text),
             Ok(vec![at("line 3", &gate), at("line 4", &door)])
         );
+        let places = |text: &str| {
+            let found = listed("list.csv", text).expect("is a list");
+            let places = found.into_iter().map(|(place, _)| place);
+            places.collect::<Vec<_>>()
+        };
+        let windows = text.replace('\n', "\r\n");
+        assert_eq!(places(&windows), ["line 3", "line 4"]);
+        assert_eq!(places("name\n\na\n# x\n\nb"), ["line 3", "line 6"]);
         let there = json!({"camera_id": "cam_1"});
         let text = json!([gate, there]).to_string();
         assert_eq!(
