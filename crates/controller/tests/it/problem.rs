@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::harness::{Controller, camera, published, text};
+use crate::harness::{Controller, published, text};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
