@@ -20,6 +20,7 @@ mod project;
 mod publish;
 mod restream;
 mod secret;
+mod shown_url;
 mod source;
 mod stream;
 mod stream_key;
@@ -57,6 +58,7 @@ pub use restream::{
     TencentHash, UrlRenewal, X264Preset,
 };
 pub use secret::Secret;
+pub use shown_url::ShownUrl;
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};

@@ -71,6 +71,11 @@ impl Reach {
         Self(Some(vec![caller.project_id.uuid()]))
     }
 
+    /// Every project, for what the controller does by itself.
+    pub(crate) fn everywhere() -> Self {
+        Self(None)
+    }
+
     /// For tests of the queries that ask for one.
     #[cfg(test)]
     pub(crate) fn only(project: ProjectId) -> Self {

@@ -62,6 +62,7 @@ impl From<app::Error> for Refusal {
                 app::Error::Unavailable(_) => {
                     tracing::warn!(error = cause, "database is not available");
                 }
+                app::Error::Full { what, .. } => tracing::error!(error = cause, "{what}"),
                 _ => tracing::error!(error = cause, "request failed"),
             }
         }
@@ -86,7 +87,7 @@ pub(crate) fn problem(error: &app::Error) -> Problem {
         app::Error::Invalid(_) => ProblemCode::Invalid,
         app::Error::Changed { .. } => ProblemCode::PreconditionFailed,
         app::Error::KeyReused => ProblemCode::IdempotencyKeyReused,
-        app::Error::Unavailable(_) => ProblemCode::Unavailable,
+        app::Error::Unavailable(_) | app::Error::Full { .. } => ProblemCode::Unavailable,
         app::Error::Internal(_) => ProblemCode::Internal,
     };
     let problem = Problem::new(code).with_detail(error.to_string());

@@ -61,7 +61,7 @@ impl World {
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .expect("binds");
         let base = format!("http://{}", listener.local_addr().expect("bound"));
-        let visitors = Visitors::new(100);
+        let visitors = Visitors::new(100, Clock::system());
         http::serve(listener, http::router(state), visitors, &tasks);
         drop(entered);
         Self {
