@@ -13,7 +13,8 @@ use sqlx::PgPool;
 use crate::{
     edge_cluster,
     harness::{
-        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project, text,
+        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project,
+        published, text,
     },
 };
 
@@ -214,7 +215,7 @@ impl World {
         let api = &controller.admin;
         let made = async |path: &str, body: Value| api.post(path, body).await.expect(201);
         let project = controller.default_project().await;
-        let gate = text(&made("/v1/cameras", camera("gate")).await["id"]);
+        let gate = text(&made("/v1/cameras", published("gate")).await["id"]);
         let user = text(&made("/v1/users", json!({"name": "Ann"})).await["id"]);
         let key = made("/v1/api_keys", json!({"name": "ci"})).await;
         let keys = format!("/v1/cameras/{gate}/stream_keys");
