@@ -14,6 +14,8 @@ mod hub;
 mod ingest;
 mod jumps;
 mod metrics;
+mod per_address;
+mod printable;
 mod restream;
 mod rtmp;
 mod rtsp;

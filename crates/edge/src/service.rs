@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use headworks_bootstrap::{Clock, Tasks, bind};
+use headworks_bootstrap::{Clock, Tasks, bind, limit};
 use headworks_types::{Problem, ProblemCode};
 use tokio::{net::TcpListener, sync::watch::Receiver};
 
@@ -30,8 +30,8 @@ use crate::{
     ingest::{self, Ingests},
     metrics::{self, Metrics},
     restream::Restreams,
-    rtmp::Rtmp,
-    rtsp::{Datagrams, Rtsp},
+    rtmp::{self, Rtmp},
+    rtsp::{self, Datagrams, Rtsp},
     tls::Acceptor,
     visitors::Visitors,
     work::Work,
@@ -68,6 +68,14 @@ impl Listeners {
         })
     }
 
+    /// How many connections they take at once.
+    fn places(&self) -> usize {
+        let secure = |listener: &Option<TcpListener>| usize::from(listener.is_some());
+        http::MAX_CONNECTIONS
+            + rtmp::MAX_CONNECTIONS * (1 + secure(&self.rtmps))
+            + rtsp::MAX_CONNECTIONS * (1 + secure(&self.rtsps))
+    }
+
     /// Where each of them really listens.
     fn bound(&self) -> std::io::Result<Bound> {
         let address = |listener: &Option<TcpListener>| {
@@ -96,6 +104,7 @@ impl Service {
         let data = config.data.clone().context("edge.data is missing")?;
         let lock = open_data(&data)?;
         let listeners = Listeners::bind(&config).await?;
+        limit::check_open_files(listeners.places());
         let bound = listeners
             .bound()
             .context("find out where the edge listens")?;
@@ -116,7 +125,7 @@ impl Service {
             clock.clone(),
             tasks.clone(),
         );
-        let visitors = Visitors::new(config.connections_per_address);
+        let visitors = Visitors::new(config.connections_per_address, clock.clone());
         let rtmp = Rtmp::new(
             hub.clone(),
             ingests.clone(),
@@ -167,7 +176,7 @@ impl Service {
         if let (Some(listener), Some(tls)) = (listeners.rtsps, tls) {
             rtsp.serve(listener, Some(tls));
         }
-        tracing::info!(?bound, "the edge listens");
+        bound.log();
 
         agent.start(&tasks).await?;
         Ok(Self { bound, _lock: lock })

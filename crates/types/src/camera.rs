@@ -118,7 +118,7 @@ pub struct CameraStatus {
     /// What it is made of, as last seen.
     #[serde(default)]
     pub tracks: Vec<Track>,
-    /// How many watch it now.
+    /// How many players watch it now, also several of one person. Restreams do not count.
     pub viewers: u32,
     /// Who publishes it now.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -27,6 +27,7 @@ mod restream;
 mod role;
 mod schedule;
 mod secret;
+mod shown_url;
 mod source;
 mod stream;
 mod stream_key;
@@ -75,6 +76,7 @@ pub use restream::{
 pub use role::{BuiltInRole, Role, RoleCreate, RoleRef, RoleUpdate};
 pub use schedule::{Schedule, TimeOfDay, Weekday, WeeklyWindow};
 pub use secret::Secret;
+pub use shown_url::ShownUrl;
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};

@@ -13,7 +13,8 @@ use sqlx::PgPool;
 use crate::{
     edge_cluster,
     harness::{
-        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project, text,
+        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project,
+        published, text,
     },
 };
 
@@ -214,7 +215,7 @@ impl World {
         let api = &controller.admin;
         let made = async |path: &str, body: Value| api.post(path, body).await.expect(201);
         let project = controller.default_project().await;
-        let gate = text(&made("/v1/cameras", camera("gate")).await["id"]);
+        let gate = text(&made("/v1/cameras", published("gate")).await["id"]);
         let user = text(&made("/v1/users", json!({"name": "Ann"})).await["id"]);
         let key = made("/v1/api_keys", json!({"name": "ci"})).await;
         let keys = format!("/v1/cameras/{gate}/stream_keys");
@@ -232,14 +233,14 @@ impl World {
         let spec = edge_cluster::spec(&format!("edge-{}", &gate[4..]));
         let join = json!({"token": join_token["secret"], "node": spec});
         let node = made("/edge/v1/nodes:join", join).await;
-        let users = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
-        let members = format!("/v1/user_groups/{users}/members");
-        made(&members, json!({"user_id": user})).await;
-        let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
-        let group = made("/v1/camera_groups", json!({"name": "yard"})).await;
+        let camera_group = made("/v1/camera_groups", json!({"name": "yard"})).await;
         let name = format!("guard of {gate}");
         let role = json!({"name": name, "actions": ["camera.ptz"]});
         let role = made("/v1/roles", role).await;
+        let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
+        let members = format!("/v1/user_groups/{group}/members");
+        made(&members, json!({"user_id": user})).await;
+        let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
         let bodies = BTreeMap::from([
             ("auth_change_password", passwords),
             (
@@ -299,7 +300,7 @@ impl World {
             ("restream_update", json!({"name": "x"})),
             (
                 "role_create",
-                json!({"name": "x", "actions": ["camera.ptz"]}),
+                json!({"name": format!("new of {gate}"), "actions": ["camera.ptz"]}),
             ),
             ("role_update", json!({"name": "x"})),
             ("stream_key_create", json!({"name": "x"})),
@@ -311,10 +312,10 @@ impl World {
         let ids = BTreeMap::from([
             ("project_id", project),
             ("camera_id", gate),
-            ("camera_group_id", text(&group["id"])),
+            ("camera_group_id", text(&camera_group["id"])),
             ("role_id", text(&role["id"])),
             ("user_id", user),
-            ("user_group_id", users),
+            ("user_group_id", group),
             ("provider", "nowhere".to_owned()),
             ("api_key_id", text(&key["api_key"]["id"])),
             ("stream_key_id", text(&stream_key["stream_key"]["id"])),
@@ -402,9 +403,9 @@ async fn every_operation_is_guarded(pool: PgPool) {
         "grant",
         "join_token",
         "restream",
-        "user_group",
         "camera_group",
         "role",
+        "user_group",
     ] {
         let id = &world.ids[&*format!("{noun}_id")];
         let list = controller.admin.all(&format!("/v1/{noun}s"), 50).await;

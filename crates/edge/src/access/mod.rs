@@ -100,7 +100,7 @@ impl Access {
             .try_open(token, camera, action)
             .map_err(|denied| self.count(denied))
             .inspect_err(|denied| {
-                tracing::info!(camera.id = %camera, reason = denied.reason(), "viewer refused");
+                tracing::debug!(camera.id = %camera, reason = denied.reason(), "viewer refused");
             })?;
         self.0.counters.opened.inc();
         Ok(session)

@@ -28,7 +28,7 @@ use headworks_bootstrap::Clock;
 use headworks_types::ProblemCode;
 use tower_http::cors::{Any, CorsLayer};
 
-pub(crate) use server::serve;
+pub(crate) use server::{MAX_CONNECTIONS, serve};
 
 use crate::{access::Access, hub::Hub};
 use problem::Refusal;

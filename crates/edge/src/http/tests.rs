@@ -47,7 +47,12 @@ impl World {
             .await
             .expect("binds");
         let address = listener.local_addr().expect("bound");
-        serve(listener, router(state), Visitors::new(100), &tasks);
+        serve(
+            listener,
+            router(state),
+            Visitors::new(100, Clock::system()),
+            &tasks,
+        );
         Self {
             address,
             publisher,

@@ -17,6 +17,7 @@ use super::{testing::tracks, *};
 
 mod control;
 mod formats;
+mod packs;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

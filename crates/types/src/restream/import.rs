@@ -122,10 +122,12 @@ impl Validate for RestreamImportItem {
         if let Some(camera) = self.camera() {
             camera.validate(&mut inner);
         }
-        for field in inner.into_fields() {
+        for mut field in inner.into_fields() {
             // A new camera's URL stands in its source.
-            let pointer = field.pointer.replace("/source/", "/");
-            found.report(&pointer[1..], field.detail);
+            if let Some(of_source) = field.pointer.strip_prefix("/source/") {
+                field.pointer = format!("/{of_source}");
+            }
+            found.report_field(field);
         }
     }
 }

@@ -76,7 +76,7 @@ impl World {
         };
         let (listener, http) = listen();
         let state = PlaybackState::new(hub.clone(), access.clone(), clock.clone());
-        let visitors = Visitors::new(connections_per_address);
+        let visitors = Visitors::new(connections_per_address, clock.clone());
         http::serve(listener, http::router(state), visitors.clone(), &tasks);
         let served = Rtmp::new(hub, ingests.clone(), access, visitors, clock, tasks.clone());
         let (listener, rtmp) = listen();

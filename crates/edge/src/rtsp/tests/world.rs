@@ -63,7 +63,7 @@ impl World {
             hub,
             ingests.clone(),
             access,
-            Visitors::new(2000),
+            Visitors::new(2000, clock.clone()),
             Some(datagrams.expect("binds")),
             clock,
             tasks.clone(),

@@ -19,12 +19,8 @@ use crate::{
     app::access::Actions,
     credential::{Kind, generate},
     db::{
-        api_key::api_key_insert,
-        camera_group::camera_group_insert,
-        fixture,
-        grant::grant_insert,
+        api_key::api_key_insert, camera_group::camera_group_insert, fixture, grant::grant_insert,
         role::role_insert,
-        user::{NewUser, user_insert},
     },
     keys::Keys,
 };
@@ -252,17 +248,7 @@ impl World {
         enabled: bool,
         random: &mut StdRng,
     ) {
-        let id = Uuid::now_v7();
-        let user = user_insert(conn, project, id.into(), &NewUser::default()).await;
-        user.expect("inserts a user");
-        sqlx::query!(
-            r#"UPDATE "user" SET enabled = $2 WHERE id = $1"#,
-            id,
-            enabled
-        )
-        .execute(&mut *conn)
-        .await
-        .expect("changes the user");
+        let id = fixture::user(conn, project, enabled).await.uuid();
         for group in some(&self.user_groups, random) {
             sqlx::query!(
                 "INSERT INTO user_group_member (user_group_id, user_id) VALUES ($1, $2)",
