@@ -17,6 +17,7 @@ mod restream;
 mod rtmp;
 mod rtsp;
 mod service;
+mod session;
 mod socket;
 #[cfg(test)]
 mod testing;

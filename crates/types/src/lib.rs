@@ -15,16 +15,20 @@ mod label;
 mod node;
 mod page;
 mod playback;
+mod playback_key;
 mod problem;
 mod project;
+mod public_key;
 mod publish;
 mod restream;
 mod secret;
+mod session;
 mod source;
 mod stream;
 mod stream_key;
 mod user;
 mod validate;
+mod viewing;
 
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use camera::{
@@ -45,10 +49,12 @@ pub use node::{
 pub use page::{Page, PageQuery};
 pub use playback::{
     PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera, PlaybackClaims,
-    PlaybackToken, PlaybackTokenCreate, PlaybackUrls,
+    PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
 };
+pub use playback_key::{PlaybackBounds, PlaybackKey, PlaybackKeyCreate};
 pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
+pub use public_key::{PublicKey, PublicKeyKind};
 pub use publish::{PublishProtocol, PublishUrls, Publisher, RefusedPublisher, RtmpPublish};
 pub use restream::{
     AlibabaVariant, Placeholders, Restream, RestreamAudio, RestreamCreate, RestreamImport,
@@ -57,8 +63,10 @@ pub use restream::{
     TencentHash, UrlRenewal, X264Preset,
 };
 pub use secret::Secret;
+pub use session::{Session, ViewProtocol};
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
 pub use user::{User, UserCreate, UserUpdate};
 pub use validate::{Validate, Violations};
+pub use viewing::Viewing;

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use super::{
     Begun, Caller, Error, Once, Reach, Result, Scope,
     api_key::{administers, keep_an_administrator},
+    revocation,
 };
 use crate::{
     db::{
@@ -71,7 +72,13 @@ pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) ->
         "may no more",
     )
     .await?;
+    // What was issued before says more than is so now.
+    match grant.principal {
+        Principal::User { id } => revocation::narrow_subject(&mut tx, id.into()).await?,
+        Principal::ApiKey { id } => revocation::narrow_subject(&mut tx, id.into()).await?,
+    }
     tx.commit().await?;
+    state.wake.sessions();
     Ok(())
 }
 

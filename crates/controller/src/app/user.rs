@@ -3,7 +3,7 @@
 use headworks_types::{Action, EventKind, User, UserCreate, UserId, UserUpdate};
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned};
+use super::{Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, revocation};
 use crate::{
     db::{
         self, OnConstraint,
@@ -35,6 +35,7 @@ pub(crate) async fn user_create(
         &new.name,
         external_id,
         &new.labels,
+        new.max_sessions,
     )
     .await
     .on_constraint(EXTERNAL_ID, || external_id_taken(external_id))?;
@@ -61,12 +62,16 @@ pub(crate) async fn user_update(
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let Versioned { mut thing, .. } = get_locked(&mut tx, &reach, id, &expected).await?;
+    let was_enabled = thing.enabled;
     apply(&mut thing, change);
     let changed = db::user::user_update(&mut tx, &thing)
         .await
         .on_constraint(EXTERNAL_ID, || {
             external_id_taken(thing.external_id.as_deref())
         })?;
+    if was_enabled && !thing.enabled {
+        revocation::end_subject(&mut tx, id.into()).await?;
+    }
     let what = if thing.enabled {
         "was changed"
     } else {
@@ -74,6 +79,7 @@ pub(crate) async fn user_update(
     };
     announce(&mut tx, caller, &thing, EventKind::UserUpdated, what).await?;
     tx.commit().await?;
+    state.wake.sessions();
     Ok(changed)
 }
 
@@ -88,6 +94,7 @@ pub(crate) async fn user_delete(
     let mut tx = state.pool.begin().await?;
     let user = get_locked(&mut tx, &reach, id, &expected).await?.thing;
     db::user::user_delete(&mut tx, user.project_id, id).await?;
+    revocation::end_subject(&mut tx, id.into()).await?;
     announce(
         &mut tx,
         caller,
@@ -120,6 +127,7 @@ fn apply(user: &mut User, change: UserUpdate) {
         external_id,
         labels,
         enabled,
+        max_sessions,
     } = change;
     if let Some(name) = name {
         user.name = name;
@@ -132,6 +140,9 @@ fn apply(user: &mut User, change: UserUpdate) {
     }
     if let Some(enabled) = enabled {
         user.enabled = enabled;
+    }
+    if let Some(max_sessions) = max_sessions {
+        user.max_sessions = max_sessions;
     }
 }
 

@@ -12,15 +12,19 @@ pub(crate) mod join_token;
 pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod planner_lease;
+pub(crate) mod playback_key;
 pub(crate) mod project;
 pub(crate) mod restream;
+pub(crate) mod revocation;
 pub(crate) mod schema;
+pub(crate) mod session;
 pub(crate) mod signing_key;
 pub(crate) mod slot;
 pub(crate) mod stream_key;
 #[cfg(test)]
 mod tenant_tests;
 pub(crate) mod user;
+pub(crate) mod viewing;
 
 use headworks_types::Labels;
 use serde::{Serialize, de::DeserializeOwned};

@@ -55,7 +55,16 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
     let project = fixture::project(conn).await;
     let camera = fixture::camera(conn, project).await;
     let labels = Labels::default();
-    let user = user_insert(conn, project, Uuid::now_v7().into(), "Ann", None, &labels).await?;
+    let user = user_insert(
+        conn,
+        project,
+        Uuid::now_v7().into(),
+        "Ann",
+        None,
+        &labels,
+        None,
+    )
+    .await?;
     let credential = generate(&keys, Kind::ApiKey);
     let key = Uuid::now_v7().into();
     let key = api_key_insert(conn, project, key, "ci", None, &credential).await?;

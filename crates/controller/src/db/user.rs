@@ -16,6 +16,7 @@ struct Row {
     external_id: Option<String>,
     labels: Value,
     enabled: bool,
+    max_sessions: Option<i32>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -39,7 +40,8 @@ pub(crate) async fn user_list(
     let labels = super::filter_to_json(&filter.labels)?;
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT id, project_id, name, external_id, labels, enabled, version, created_at, updated_at
+        r#"SELECT id, project_id, name, external_id, labels, enabled, max_sessions, version, created_at,
+                  updated_at
            FROM "user"
            WHERE ($1::uuid[] IS NULL OR project_id = ANY($1))
              AND ($2::jsonb IS NULL OR labels @> $2)
@@ -67,7 +69,8 @@ pub(crate) async fn user_get(
 ) -> sqlx::Result<Option<Versioned<User>>> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT id, project_id, name, external_id, labels, enabled, version, created_at, updated_at
+        r#"SELECT id, project_id, name, external_id, labels, enabled, max_sessions, version, created_at,
+                  updated_at
            FROM "user"
            WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))"#,
         id.uuid(),
@@ -104,18 +107,20 @@ pub(crate) async fn user_insert(
     name: &str,
     external_id: Option<&str>,
     labels: &Labels,
+    max_sessions: Option<u32>,
 ) -> sqlx::Result<User> {
     let row = sqlx::query_as!(
         Row,
-        r#"INSERT INTO "user" (id, project_id, name, external_id, labels)
-           VALUES ($1, $2, $3, $4, $5)
-           RETURNING id, project_id, name, external_id, labels, enabled, version, created_at,
-                     updated_at"#,
+        r#"INSERT INTO "user" (id, project_id, name, external_id, labels, max_sessions)
+           VALUES ($1, $2, $3, $4, $5, $6)
+           RETURNING id, project_id, name, external_id, labels, enabled, max_sessions, version,
+                     created_at, updated_at"#,
         id.uuid(),
         project.uuid(),
         name,
         external_id,
-        to_json(labels)?
+        to_json(labels)?,
+        max_sessions.map(u32::cast_signed)
     )
     .fetch_one(conn)
     .await?;
@@ -130,17 +135,18 @@ pub(crate) async fn user_update(
     let row = sqlx::query_as!(
         Row,
         r#"UPDATE "user"
-           SET name = $3, external_id = $4, labels = $5, enabled = $6, version = version + 1,
-               updated_at = clock_timestamp()
+           SET name = $3, external_id = $4, labels = $5, enabled = $6, max_sessions = $7,
+               version = version + 1, updated_at = clock_timestamp()
            WHERE id = $1 AND project_id = $2
-           RETURNING id, project_id, name, external_id, labels, enabled, version, created_at,
-                     updated_at"#,
+           RETURNING id, project_id, name, external_id, labels, enabled, max_sessions, version,
+                     created_at, updated_at"#,
         user.id.uuid(),
         user.project_id.uuid(),
         user.name,
         user.external_id,
         to_json(&user.labels)?,
-        user.enabled
+        user.enabled,
+        user.max_sessions.map(u32::cast_signed)
     )
     .fetch_one(conn)
     .await?;
@@ -174,6 +180,7 @@ impl Row {
                 external_id: self.external_id,
                 labels: from_json(self.labels)?,
                 enabled: self.enabled,
+                max_sessions: self.max_sessions.map(i32::unsigned_abs),
                 created_at: self.created_at,
                 updated_at: self.updated_at,
             },

@@ -17,10 +17,12 @@ mod health;
 mod join_token;
 mod node;
 mod page;
+mod playback_key;
 mod playback_token;
 mod project;
 mod restream;
 mod server;
+mod session;
 mod spec;
 mod stream_key;
 mod user;
@@ -56,6 +58,7 @@ fn api() -> OpenApiRouter<State> {
             user::user_update,
             user::user_delete
         ))
+        .routes(routes!(session::user_revoke_sessions))
         .routes(routes!(api_key::api_key_list, api_key::api_key_create))
         .routes(routes!(api_key::api_key_view))
         .routes(routes!(api_key::api_key_revoke))
@@ -88,7 +91,17 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(restream::restream_stop))
         .routes(routes!(restream::restream_restart))
         .routes(routes!(playback_token::playback_token_issue))
+        .routes(routes!(playback_token::playback_token_revoke))
         .routes(routes!(playback_token::jwks_view))
+        .routes(routes!(
+            playback_key::playback_key_list,
+            playback_key::playback_key_create
+        ))
+        .routes(routes!(playback_key::playback_key_view))
+        .routes(routes!(playback_key::playback_key_revoke))
+        .routes(routes!(session::session_list))
+        .routes(routes!(session::session_view))
+        .routes(routes!(session::session_end))
         .routes(routes!(event::event_list))
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_view))

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{event::event_sweep, join_token::join_token_sweep},
+    db::{event::event_sweep, join_token::join_token_sweep, revocation::revocation_sweep},
     state::State,
 };
 
@@ -57,6 +57,7 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             break;
         }
     }
+    revocation_sweep(&mut conn).await?;
     Ok(Status {
         events,
         join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,

@@ -12,6 +12,7 @@ mod identity;
 mod join;
 mod lease;
 mod load;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -28,11 +29,12 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{Config, access::Access, work::Work};
+use crate::{Config, access::Access, session::Sessions, work::Work};
 
 pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
+use sessions::SessionLoop;
 use watch::WatchLoop;
 
 /// How the agent is doing; the lease reports it, and readiness is read from it.
@@ -60,6 +62,7 @@ pub(crate) struct Agent {
     status: Arc<Sender<Status>>,
     watch: WatchLoop,
     work: Work,
+    sessions: Sessions,
     clock: Clock,
 }
 
@@ -78,6 +81,7 @@ impl Agent {
             .clone()
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
+        let sessions = access.sessions().clone();
         let watch = WatchLoop::load(
             data.join("state.json"),
             work.clone(),
@@ -93,6 +97,7 @@ impl Agent {
             status,
             watch,
             work,
+            sessions,
             clock,
         })
     }
@@ -127,7 +132,17 @@ impl Agent {
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
         let client = self.client.clone().with_credential(identity.key);
         self.watch.connect(client.clone());
+        let sessions = SessionLoop::new(
+            client.clone(),
+            self.sessions,
+            Arc::clone(&self.status),
+            self.clock.clone(),
+        );
         let lease = LeaseLoop::new(client, self.status, self.work, self.clock);
-        tokio::join!(lease.run(&token), self.watch.run(&token));
+        tokio::join!(
+            lease.run(&token),
+            self.watch.run(&token),
+            sessions.run(&token)
+        );
     }
 }

@@ -2,12 +2,16 @@
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use headworks_types::ProblemCode;
+use headworks_types::{ProblemCode, ViewProtocol};
 
-use super::{PlaybackState, problem::Refusal, request};
+use super::{
+    PlaybackState,
+    problem::Refusal,
+    request::{self, Asker},
+};
 
 const PAGE: &str = include_str!("watch.html");
 const SCRIPT: &str = include_str!("watch.js");
@@ -22,12 +26,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
 pub(super) async fn watch(
     State(state): State<PlaybackState>,
     Path(camera): Path<String>,
-    uri: Uri,
+    asker: Asker,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
-    let status = match request::open(&state, camera, &uri, &headers) {
-        Ok(_) => StatusCode::OK,
+    let checked = asker.check(&state, camera, ViewProtocol::Hls);
+    let status = match checked.map_err(Refusal::from) {
+        Ok(()) => StatusCode::OK,
         Err(refusal) if wants_page(&headers) => refusal.into_response().status(),
         Err(refusal) => return Err(refusal),
     };

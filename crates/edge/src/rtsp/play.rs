@@ -10,7 +10,7 @@ use headworks_rtsp::{
     message::frame_header,
     server::{Asked, Grant, Offer, Setup},
 };
-use headworks_types::Action;
+use headworks_types::{Action, ProblemCode, ViewProtocol};
 use tokio::sync::mpsc;
 
 use super::{
@@ -20,11 +20,12 @@ use super::{
     describe, ends,
 };
 use crate::{
-    access::{Denied, Session},
+    access::Denied,
     hub::{
         self, Description, Format, Leave, NewViewer, NoPicture, Selection, Sink, Sound, Stream,
         UdpPeer, ViewerGuard,
     },
+    session::{Client, Session},
 };
 
 /// A player that may play.
@@ -60,7 +61,11 @@ pub(super) async fn describe(
     asked: &Asked,
     role: &mut Role,
 ) -> End {
-    let described = match admit(rtsp, asked).await {
+    // What was only looked at before is forgotten: it would count as another viewer.
+    if !connection.has_session() && matches!(role, Role::Viewer(_)) {
+        *role = Role::Nobody;
+    }
+    let described = match admit(rtsp, connection, asked).await {
         Ok(watch) => describe::describe(&watch.description.tracks)
             .map(|description| (watch, description))
             .map_err(|error| Refusal::Status(415, error.to_string())),
@@ -79,14 +84,23 @@ pub(super) async fn describe(
     GOES_ON
 }
 
-async fn admit(rtsp: &Rtsp, asked: &Asked) -> Result<Watch, Refusal> {
+async fn admit(rtsp: &Rtsp, connection: &Connection, asked: &Asked) -> Result<Watch, Refusal> {
     let not_found = || Refusal::Status(404, "there is no such camera here".to_owned());
     let camera = super::camera(asked).ok_or_else(not_found)?;
     let token = asked.secret("token");
+    let client = Client {
+        protocol: if connection.is_secure() {
+            ViewProtocol::Rtsps
+        } else {
+            ViewProtocol::Rtsp
+        },
+        address: connection.address().ip(),
+        origin: None,
+    };
     let session = rtsp
         .0
         .access
-        .open(token.as_deref(), camera, Action::CameraViewLive)
+        .open(token.as_deref(), camera, Action::CameraViewLive, &client)
         .map_err(|denied| refusal(denied, asked))?;
     let stream = rtsp.0.hub.stream(camera).ok_or_else(not_found)?;
     let guard = stream.add_viewer_for(Sound::Original);
@@ -117,9 +131,12 @@ async fn start(rtsp: &Rtsp, stream: &Arc<Stream>) -> Result<hub::Start, Refusal>
 /// Who has shown nothing, or a bad password, may try another one.
 fn refusal(denied: Denied, asked: &Asked) -> Refusal {
     let words = denied.to_string();
-    match denied {
-        Denied::Missing => Refusal::Challenge,
-        Denied::OtherCamera | Denied::Action => Refusal::Status(403, words),
+    match denied.code() {
+        _ if denied == Denied::Missing => Refusal::Challenge,
+        ProblemCode::Forbidden => Refusal::Status(403, words),
+        // "Not Enough Bandwidth" is what RTSP has for it (RFC 2326 §11.3.7).
+        ProblemCode::SessionLimit => Refusal::Status(453, words),
+        ProblemCode::Unavailable => Refusal::Status(503, words),
         _ if asked.query("token").is_none() => Refusal::Challenge,
         _ => Refusal::Status(401, words),
     }
@@ -283,7 +300,6 @@ impl Watch {
         };
         let guard = self.guard.take();
         let guard = guard.unwrap_or_else(|| self.stream.add_viewer_for(Sound::Original));
-        let left = self.session.watch_until - rtsp.0.clock.now();
         let (handle, control) = hub::control();
         let viewer = NewViewer {
             sink,
@@ -294,8 +310,9 @@ impl Watch {
             start: Some(start),
             control: Some(control),
             guard,
-            watch_until: rtsp.0.clock.monotonic() + left.to_std().unwrap_or_default(),
+            watch_until: self.session.watch_until(),
             connection: None,
+            session: Some(self.session.clone()),
         };
         rtsp.0.hub.add_viewer(viewer).await;
         connection.set_viewer(handle, !is_udp);
@@ -312,6 +329,9 @@ impl Watch {
     pub(super) async fn wait(&mut self, connection: &mut Connection) -> End {
         let heard = tokio::select! {
             leave = connection.viewer_left() => Err(leave),
+            over = self.session.over(), if connection.viewer().is_none() => {
+                return ends(over.to_string());
+            }
             _ = self.reports.1.recv() => Ok(true),
             () = connection.ready() => Ok(false),
         };
@@ -344,6 +364,7 @@ fn words(leave: Leave) -> &'static str {
         Leave::Gone => "it has gone",
         Leave::Slow => "it is too slow for the stream",
         Leave::WatchOver => "the time to watch is over",
+        Leave::Over(_) => "the session was ended",
         Leave::StreamEnded => "the camera is no longer here",
         Leave::Changed => "the camera's codecs have changed",
         Leave::Asked => "it stopped",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use headworks_types::{
     Camera, CameraCreate, CameraId, CameraSource, Credentials, Placement, PullFormat, StartMode,
-    Transport,
+    Transport, Viewing,
 };
 use url::Url;
 
@@ -148,6 +148,7 @@ impl Create {
                 site: self.site,
                 ..Placement::default()
             },
+            viewing: Viewing::default(),
         })
     }
 }

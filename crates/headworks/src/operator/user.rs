@@ -52,6 +52,7 @@ pub(crate) async fn run(command: Noun<UserVerb>) -> Result<(), Failure> {
                 name,
                 external_id,
                 labels: labels(label),
+                max_sessions: None,
             };
             output::one(&client.user_create(&user).await?, json, record)
         }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{Restream, RestreamAudio, RestreamCreate, RestreamSigning, RestreamVideo, yes};
 use crate::{
     CameraCreate, CameraId, CameraSource, Credentials, Labels, Placement, Problem, Secret,
-    StartMode, Transport, Validate, Violations,
+    StartMode, Transport, Validate, Viewing, Violations,
 };
 
 /// Cameras, and where all of them go.
@@ -86,6 +86,7 @@ impl RestreamImportItem {
             enabled: true,
             start: StartMode::Always,
             placement: Placement::default(),
+            viewing: Viewing::default(),
         })
     }
 }

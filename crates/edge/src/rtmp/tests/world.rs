@@ -75,7 +75,7 @@ impl World {
             (listener, port)
         };
         let (listener, http) = listen();
-        let state = PlaybackState::new(hub.clone(), access.clone(), clock.clone());
+        let state = PlaybackState::new(hub.clone(), access.clone());
         http::serve(listener, http::router(state), &tasks);
         let served = Rtmp::new(
             hub,
