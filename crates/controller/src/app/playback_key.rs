@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The most keys of a project that work at once: every edge has all of them.
-const MOST: i64 = 20;
+const MOST: i64 = 100;
 
 /// Registers a key.
 pub(crate) async fn playback_key_create(
