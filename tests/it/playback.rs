@@ -17,11 +17,11 @@ fn user(api: &Api, camera: CameraId) -> (User, Grant) {
         labels: Default::default(),
         max_sessions: None,
     }));
-    let grant = api.call(api.client.grant_create(&GrantCreate {
-        principal: Principal::User { id: user.id },
-        object: GrantObject::Camera { id: camera },
-        actions: vec![Action::CameraViewLive],
-    }));
+    let grant = api.call(api.client.grant_create(&GrantCreate::allow(
+        Principal::User { id: user.id },
+        GrantObject::Camera { id: camera },
+        vec![Action::CameraViewLive],
+    )));
     (user, grant)
 }
 

@@ -7,7 +7,7 @@ use headworks_testkit::{
 };
 use headworks_types::{
     CameraId, Restream, RestreamCreate, RestreamId, RestreamImport, RestreamImportOutcome,
-    RestreamState, RestreamVideo, Transport,
+    RestreamState, RestreamUpdate, RestreamVideo, Transport,
 };
 use serde_json::json;
 
@@ -234,6 +234,80 @@ fn h265_is_encoded_anew_for_a_target_that_takes_h264() {
 }
 
 #[test]
+fn an_encoder_that_was_killed_is_started_again() {
+    let camera = camera();
+    let target = RtmpServer::start().expect("starts");
+    let up = Scene::up();
+    let id = up.api.add_live(&camera);
+    let mut restream = to(&target.url("live", "gate"));
+    restream.video = RestreamVideo::H264 {
+        preset: headworks_types::X264Preset::Ultrafast,
+        bitrate_kbit: 300,
+        gop: 15,
+        width: None,
+        height: None,
+    };
+    let push = up.api.push(id, &restream);
+    up.api.wait_for_push(push, RestreamState::Live);
+    judge_pictures(&target.url("live", "gate"), &["h264"]);
+    let killed = up.headworks.kill_child("libx264").expect("it encodes");
+    let again = up.api.wait_for_restream(push, "it goes on", |restream| {
+        let status = &restream.status;
+        status.state == RestreamState::Live && status.attempts == 2
+    });
+    let why = again.status.last_error.as_deref();
+    assert_eq!(why, Some("the encoder ended: FFmpeg was killed"));
+    judge_pictures(&target.url("live", "gate"), &["h264"]);
+    let other = up
+        .headworks
+        .kill_child("libx264")
+        .expect("it encodes again");
+    assert_ne!(killed, other);
+    assert_eq!(camera.plays(), 1, "the camera's connection is untouched");
+}
+
+/// A push to who shows a certificate that nobody vouches for is refused, until that is allowed.
+fn push_past_the_certificate(up: &Scene, camera: CameraId, url: &str) -> RestreamId {
+    let push = up.api.push(camera, &to(url));
+    let refused = up.api.wait_for_push(push, RestreamState::Failed).status;
+    for words in ["certificate is not good", "tls_verify = false takes any"] {
+        assert!(refused.message.contains(words), "{refused:?}");
+        let last_error = refused.last_error.as_deref().unwrap_or_default();
+        assert!(last_error.contains(words), "{refused:?}");
+    }
+    assert_eq!(refused.bytes_sent, 0, "nothing of the stream");
+    let any = RestreamUpdate {
+        tls_verify: Some(false),
+        ..RestreamUpdate::default()
+    };
+    up.api.call(up.api.client.restream_update(push, &any));
+    up.api.wait_for_push(push, RestreamState::Live);
+    push
+}
+
+#[test]
+fn a_camera_is_pushed_over_rtmps() {
+    let camera = camera_with_sound();
+    let target = RtmpServer::start().expect("starts");
+    let up = Scene::up();
+    let id = up.api.add_live(&camera);
+    let push = push_past_the_certificate(&up, id, &target.tls_url("live", "gate"));
+    judge_pictures(&target.url("live", "gate"), &["aac", "h264"]);
+    up.api.call(up.api.client.restream_stop(push));
+    up.api.wait_for_push(push, RestreamState::Disabled);
+}
+
+#[test]
+fn a_camera_is_pushed_over_rtsps() {
+    let camera = camera();
+    let target = RtspRecorder::start_tls().expect("starts");
+    let up = Scene::up();
+    let id = up.api.add_live(&camera);
+    let push = push_past_the_certificate(&up, id, &target.url());
+    judge_recording(&up, push, &target);
+}
+
+#[test]
 fn a_camera_is_pushed_over_rtsp_in_both_transports() {
     let camera = camera();
     let up = Scene::up();
@@ -245,17 +319,22 @@ fn a_camera_is_pushed_over_rtsp_in_both_transports() {
         restream.transport = transport;
         let push = up.api.push(id, &restream);
         up.api.wait_for_push(push, RestreamState::Live);
-        wait_until("a few seconds are there", SOON, || {
-            let file = fs::metadata(target.recording()).ok()?;
-            (file.len() > 40_000).then_some(())
-        })
-        .expect("they come");
-        up.api.call(up.api.client.restream_stop(push));
-        up.api.wait_for_push(push, RestreamState::Disabled);
-        let file = target.recording().display().to_string();
-        let seen = judge::decode(&file, 60).expect("decodes");
-        assert_eq!(seen.codecs(), ["h264"]);
-        assert!(seen.errors.is_empty(), "{transport:?}: {seen:?}");
-        assert!(seen.pictures() >= 15, "{transport:?}: {seen:?}");
+        judge_recording(&up, push, &target);
     }
+}
+
+/// What has come so far is without fault when the push is stopped.
+fn judge_recording(up: &Scene, push: RestreamId, target: &RtspRecorder) {
+    wait_until("a few seconds are there", SOON, || {
+        let file = fs::metadata(target.recording()).ok()?;
+        (file.len() > 40_000).then_some(())
+    })
+    .expect("they come");
+    up.api.call(up.api.client.restream_stop(push));
+    up.api.wait_for_push(push, RestreamState::Disabled);
+    let file = target.recording().display().to_string();
+    let seen = judge::decode(&file, 60).expect("decodes");
+    assert_eq!(seen.codecs(), ["h264"]);
+    assert!(seen.errors.is_empty(), "{seen:?}");
+    assert!(seen.pictures() >= 15, "{seen:?}");
 }

@@ -137,6 +137,7 @@ pub(crate) fn camera_with(mut options: CameraOptions) -> Camera {
 pub(crate) fn pulled(url: &str) -> CameraCreate {
     CameraCreate {
         name: "camera".to_owned(),
+        group_id: None,
         external_id: None,
         labels: Labels::default(),
         source: CameraSource::pull(url.parse().expect("is a URL")),

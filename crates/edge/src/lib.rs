@@ -22,6 +22,7 @@ mod socket;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod turns;
 mod udp;
 mod visitors;
 mod work;

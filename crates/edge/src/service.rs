@@ -109,7 +109,7 @@ impl Service {
             Some(address) => Some(Datagrams::bind(address, &tasks).await?),
             None => None,
         };
-        let tls = Acceptor::load(&config.tls, tasks.clone())?;
+        let tls = Acceptor::load(&config.tls, 2 * config.hub.viewer_stall, tasks.clone())?;
 
         let sessions = Sessions::new(config.max_viewers, clock.clone());
         sessions.remember(data.join("ended.json"))?;
@@ -138,7 +138,7 @@ impl Service {
             hub.clone(),
             ingests.clone(),
             access.clone(),
-            visitors,
+            visitors.clone(),
             datagrams,
             clock.clone(),
             tasks.clone(),
@@ -168,7 +168,7 @@ impl Service {
         };
         let playback = PlaybackState::new(hub, access);
         let router = http::router(playback).merge(health_routes(health));
-        http::serve(listeners.http, router, &tasks);
+        http::serve(listeners.http, router, visitors, &tasks);
         rtmp.serve(listeners.rtmp, None);
         if let (Some(listener), Some(tls)) = (listeners.rtmps, &tls) {
             rtmp.serve(listener, Some(tls.clone()));

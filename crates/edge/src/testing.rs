@@ -32,7 +32,7 @@ pub(crate) fn acceptor(tasks: &Tasks) -> (tempfile::TempDir, Acceptor) {
         certificate: Some(path("tls.crt")),
         key: Some(path("tls.key")),
     };
-    let acceptor = Acceptor::load(&config, tasks.clone()).expect("loads");
+    let acceptor = Acceptor::load(&config, Duration::from_secs(20), tasks.clone()).expect("loads");
     (directory, acceptor.expect("is configured"))
 }
 

@@ -54,12 +54,19 @@ impl Config {
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     tls: TlsAcceptor,
+    /// How long a client may take nothing.
+    stall: Duration,
     tasks: Tasks,
 }
 
 impl Acceptor {
-    /// Reads certificate and key; `None` if none are configured.
-    pub(crate) fn load(config: &Config, tasks: Tasks) -> anyhow::Result<Option<Self>> {
+    /// Reads certificate and key; `None` if none are configured. `stall` is how long a client may
+    /// take nothing.
+    pub(crate) fn load(
+        config: &Config,
+        stall: Duration,
+        tasks: Tasks,
+    ) -> anyhow::Result<Option<Self>> {
         let (Some(certificate), Some(key)) = (&config.certificate, &config.key) else {
             return Ok(None);
         };
@@ -83,6 +90,7 @@ impl Acceptor {
         config.send_tls13_tickets = 0;
         Ok(Some(Self {
             tls: TlsAcceptor::from(Arc::new(config)),
+            stall,
             tasks,
         }))
     }
@@ -96,19 +104,23 @@ impl Acceptor {
         let encrypted = timeout(HANDSHAKE, self.tls.accept(socket)).await??;
         let (socket, inner) = UnixStream::pair()?;
         let stop = self.tasks.token();
+        let stall = self.stall;
         self.tasks.spawn("tls connection", async move {
-            stop.run_until_cancelled(carry(encrypted, inner)).await;
+            stop.run_until_cancelled(carry(encrypted, inner, stall))
+                .await;
         });
         Ok(socket)
     }
 }
 
-/// Carries bytes both ways until both directions have ended.
-async fn carry(encrypted: TlsStream<TcpStream>, plain: UnixStream) {
+/// Carries bytes both ways until both directions have ended, or the client takes nothing for too
+/// long: whoever writes to it may have gone, and nothing else would show that.
+async fn carry(encrypted: TlsStream<TcpStream>, plain: UnixStream, stall: Duration) {
     let (mut from_client, mut to_client) = split(encrypted);
     let (mut from_plain, mut to_plain) = plain.into_split();
-    let inward = copy(&mut from_client, &mut to_plain);
-    let outward = copy(&mut from_plain, &mut to_client);
+    // Inward it waits as long as the edge wants: players may say much that nobody reads.
+    let inward = copy(&mut from_client, &mut to_plain, Duration::MAX);
+    let outward = copy(&mut from_plain, &mut to_client, stall);
     tokio::pin!(inward, outward);
     // What is left to say to one that has stopped talking is soon said.
     tokio::select! {
@@ -117,8 +129,13 @@ async fn carry(encrypted: TlsStream<TcpStream>, plain: UnixStream) {
     }
 }
 
-/// Copies until the end of `from` and tells it to `to`, or until `to` takes no more.
-async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
+/// Copies until the end of `from` and tells it to `to`, or until `to` takes no more, or nothing
+/// within the time of `stall`.
+async fn copy(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    stall: Duration,
+) {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.read(&mut buffer).await {
@@ -127,12 +144,12 @@ async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
                     to.write_all(&buffer[..count]).await?;
                     to.flush().await
                 };
-                if written.await.is_err() {
+                if !matches!(timeout(stall, written).await, Ok(Ok(()))) {
                     return;
                 }
             }
             Ok(0) | Err(_) => {
-                let _ = to.shutdown().await;
+                let _ = timeout(stall, to.shutdown()).await;
                 return;
             }
         }
@@ -153,6 +170,7 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(20);
+    const STALL: Duration = Duration::from_millis(100);
 
     struct World {
         acceptor: Acceptor,
@@ -169,7 +187,11 @@ mod tests {
     }
 
     impl World {
-        async fn new() -> Self {
+        fn new() -> Self {
+            Self::with_stall(LIMIT)
+        }
+
+        fn with_stall(stall: Duration) -> Self {
             let files = tempfile::tempdir().expect("makes a directory");
             let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
             let signed = signed.expect("signs");
@@ -181,10 +203,12 @@ mod tests {
             write(&config.key, signed.signing_key.serialize_pem());
             let mut roots = RootCertStore::empty();
             roots.add(signed.cert.der().clone()).expect("is a root");
-            let acceptor = Acceptor::load(&config, Tasks::new()).expect("loads");
+            let acceptor = Acceptor::load(&config, stall, Tasks::new()).expect("loads");
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+            listener.set_nonblocking(true).expect("is set");
             Self {
                 acceptor: acceptor.expect("is configured"),
-                listener: TcpListener::bind("127.0.0.1:0").await.expect("binds"),
+                listener: TcpListener::from_std(listener).expect("is a listener"),
                 roots,
                 _files: files,
             }
@@ -215,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_go_both_ways_and_so_does_the_end() {
-        let world = World::new().await;
+        let world = World::new();
         let (mut client, mut plain) = world.connect().await;
         client.write_all(b"question").await.expect("writes");
         let mut question = [0; 8];
@@ -235,8 +259,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let world = World::with_stall(STALL);
+        let (client, mut plain) = world.connect().await;
+        // It ends where the buffers are full, and nobody reads.
+        let flood = async { while plain.write_all(&[0; 65_536]).await.is_ok() {} };
+        timeout(LIMIT, flood).await.expect("is given up in time");
+        drop(client);
+    }
+
+    #[tokio::test]
     async fn a_client_that_leaves_is_heard() {
-        let world = World::new().await;
+        let world = World::new();
         let (client, mut plain) = world.connect().await;
         drop(client);
         let end = timeout(LIMIT, plain.read(&mut [0])).await;
@@ -245,7 +279,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_handshake_that_is_not_finished_is_given_up() {
-        let world = World::new().await;
+        let world = World::new();
         let address = world.listener.local_addr().expect("bound");
         let _silent = TcpStream::connect(address).await.expect("connects");
         let (socket, _) = world.listener.accept().await.expect("accepts");
@@ -259,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_tls_is_refused() {
-        let world = World::new().await;
+        let world = World::new();
         let address = world.listener.local_addr().expect("bound");
         let mut client = TcpStream::connect(address).await.expect("connects");
         client
@@ -274,7 +308,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         assert!(
-            Acceptor::load(&Config::default(), Tasks::new())
+            Acceptor::load(&Config::default(), LIMIT, Tasks::new())
                 .expect("is fine")
                 .is_none()
         );
@@ -287,7 +321,7 @@ mod tests {
                 .is_some_and(|words| words.contains("edge.tls"))
         );
         let files = tempfile::tempdir().expect("makes a directory");
-        let load = || Acceptor::load(&config(files.path()), Tasks::new());
+        let load = || Acceptor::load(&config(files.path()), LIMIT, Tasks::new());
         let words = load().err().expect("is missing").to_string();
         assert!(words.starts_with("edge.tls.certificate: read "), "{words}");
         std::fs::write(files.path().join("tls.crt"), "nothing").expect("writes");

@@ -26,8 +26,7 @@ pub(crate) struct Visit {
 
 /// A connection's place among those that the edge takes, free again when it is dropped.
 pub(crate) struct Place {
-    _listener: OwnedSemaphorePermit,
-    _visit: Option<Visit>,
+    _taken: Option<(OwnedSemaphorePermit, Visit)>,
 }
 
 impl Visitors {
@@ -74,18 +73,13 @@ impl Place {
     /// A place of a listener, taken by somebody who is counted.
     pub(crate) fn new(listener: OwnedSemaphorePermit, visit: Visit) -> Self {
         Self {
-            _listener: listener,
-            _visit: Some(visit),
+            _taken: Some((listener, visit)),
         }
     }
-}
 
-impl From<OwnedSemaphorePermit> for Place {
-    fn from(listener: OwnedSemaphorePermit) -> Self {
-        Self {
-            _listener: listener,
-            _visit: None,
-        }
+    /// Of a connection inside of another one, which holds the place.
+    pub(crate) fn of_another() -> Self {
+        Self { _taken: None }
     }
 }
 

@@ -14,6 +14,7 @@
 mod aac;
 mod embedder;
 mod flv;
+mod hls;
 mod input;
 mod memory;
 mod parameters;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headworks_hls::{Config, Flavor, Segmenter, multivariant};
+use headworks_hls::{Config, Flavor, Limits, Segmenter, multivariant};
 use headworks_media::{
     AudioParameters, Demuxed, Frame, Timeline, TrackKind, Tracks,
     flv::{self, Demuxer},
@@ -101,6 +101,7 @@ impl Outputs {
             longest: 360_000,
             listed: 3,
             part: Some(18_000),
+            limits: Limits::default(),
         };
         let hls = match self.stream.take().and_then(|stream| stream.hls) {
             Some(mut hls) => hls.restart(Arc::clone(&tracks)).ok().map(|_| hls),

@@ -53,6 +53,7 @@ fn new_server(clock: Clock) -> Server {
         name: "fuzz".to_owned(),
         session_timeout: Duration::from_secs(60),
         idle_timeout: Duration::from_secs(20),
+        setup_timeout: Duration::from_secs(40),
         login_attempts: 3,
         limits: Limits::default(),
         seed: 42,

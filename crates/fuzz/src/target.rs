@@ -2,7 +2,9 @@
 
 use std::{env, fs, path::Path, process, sync::OnceLock};
 
-use crate::{aac, flv, memory, parameters, remux, rtmp, rtmp_parts, rtp, rtsp, rtsp_parts, ts};
+use crate::{
+    aac, flv, hls, memory, parameters, remux, rtmp, rtmp_parts, rtp, rtsp, rtsp_parts, ts,
+};
 
 /// One parser or engine under attack.
 #[derive(Debug)]
@@ -49,6 +51,14 @@ pub(crate) const TARGETS: &[Target] = &[
     target("aac", aac::run, aac::seeds),
     engine("flv", flv::run, flv::seeds),
     target("flv_bodies", flv::bodies, flv::body_seeds),
+    Target {
+        words: hls::DIRECTIVE_WORDS,
+        ..target("hls_directives", hls::directives, hls::directive_seeds)
+    },
+    Target {
+        words: hls::PLAYLIST_WORDS,
+        ..target("hls_playlist", hls::playlist, hls::playlist_seeds)
+    },
     target("parameters", parameters::run, parameters::seeds),
     target("remux", remux::run, remux::seeds),
     target("rtmp_amf", rtmp_parts::amf, rtmp_parts::amf_seeds),
@@ -134,9 +144,9 @@ fn write_seeds(target: &Target, directory: &Path) -> std::io::Result<()> {
         fs::write(seeds.join(number.to_string()), seed)?;
     }
     // libFuzzer takes no empty dictionary.
-    let mut dictionary = "# What inputs are made of.\n".to_owned();
     for word in target.words {
-        let word = word.replace('"', "\\\"").replace("\r\n", "\\x0d\\x0a");
+        let word = word.replace('"', "\\\"");
+        let word = word.replace('\r', "\\x0d").replace('\n', "\\x0a");
         dictionary.push_str(&format!("\"{word}\"\n"));
     }
     fs::write(directory.join(format!("{}.dict", target.name)), dictionary)

@@ -12,6 +12,8 @@ use crate::sound::Sound;
 #[derive(Debug)]
 pub(crate) struct Frames {
     video: Vec<Frame>,
+    /// Of the pictures.
+    bytes: u64,
     sound: Option<Sound>,
 }
 
@@ -31,13 +33,17 @@ impl Frames {
     pub(crate) fn new(sound: Option<&AudioParameters>) -> Self {
         Self {
             video: Vec::new(),
+            bytes: 0,
             sound: sound.map(Sound::new),
         }
     }
 
     pub(crate) fn push(&mut self, frame: Frame) {
         match (frame.track, &mut self.sound) {
-            (TrackKind::Video, _) => self.video.push(frame),
+            (TrackKind::Video, _) => {
+                self.bytes += frame.payload.len() as u64;
+                self.video.push(frame);
+            }
             (TrackKind::Audio, Some(sound)) => sound.push(frame),
             (TrackKind::Audio, None) => {}
         }
@@ -54,13 +60,14 @@ impl Frames {
     }
 
     /// Where to cut so that what is before is not longer than `limit`, if pictures allow it; `None`
-    /// if there is only one.
+    /// if there is only one, or all have the same time.
     pub(crate) fn cut_for(&self, limit: i64) -> Option<i64> {
         let start = self.start()?;
         let short = self
             .video
             .partition_point(|frame| frame.dts - start <= limit);
-        let next = self.video.get(short.saturating_sub(1).max(1))?;
+        let later = self.video.partition_point(|frame| frame.dts <= start);
+        let next = self.video.get(short.saturating_sub(1).max(later))?;
         Some(next.dts)
     }
 
@@ -69,20 +76,32 @@ impl Frames {
         self.video.len()
     }
 
+    /// How many bytes these have.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes what is decoded before `end`, when the next picture is.
     pub(crate) fn take_until(&mut self, end: i64) -> Taken {
-        self.take(end, end)
+        let count = self.video.partition_point(|frame| frame.dts < end);
+        self.take(count, end, end)
+    }
+
+    /// Takes all pictures, the last of which ends at `end`, and the sound before that.
+    pub(crate) fn take_pictures(&mut self, end: i64) -> Taken {
+        self.take(self.video.len(), end, end)
     }
 
     /// Takes everything; the last picture ends at `end`.
     pub(crate) fn take_all(&mut self, end: i64) -> Taken {
-        self.take(i64::MAX, end)
+        self.take(self.video.len(), i64::MAX, end)
     }
 
-    fn take(&mut self, cut: i64, end: i64) -> Taken {
-        let later = self.video.partition_point(|frame| frame.dts < cut);
-        let rest = self.video.split_off(later);
+    /// Takes `count` pictures, and the sound before `cut`.
+    fn take(&mut self, count: usize, cut: i64, end: i64) -> Taken {
+        let rest = self.video.split_off(count);
         let video = std::mem::replace(&mut self.video, rest);
+        self.bytes -= video.iter().map(|f| f.payload.len() as u64).sum::<u64>();
         let from = video.first().map_or(end, |frame| frame.dts);
         let (audio, audio_end) = match &mut self.sound {
             Some(sound) => sound.take(cut, from, end),
@@ -168,6 +187,21 @@ mod tests {
             key: true,
             payload: Bytes::from_static(b"x"),
         }
+    }
+
+    #[test]
+    fn pictures_of_one_time_are_not_cut_apart() {
+        let mut frames = Frames::new(None);
+        for dts in [5, 5, 5, 9000] {
+            frames.push(frame(TrackKind::Video, dts));
+        }
+        assert_eq!(frames.cut_for(100), Some(9000));
+        assert_eq!(frames.take_until(9000).pictures(), 3);
+        assert_eq!((frames.bytes(), frames.cut_for(100)), (1, None));
+        frames.push(frame(TrackKind::Video, 9000));
+        assert_eq!(frames.cut_for(100), None);
+        assert_eq!(frames.take_until(9000).pictures(), 0);
+        assert_eq!(frames.take_pictures(9000).pictures(), 2);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! HLS (draft-pantos-hls-rfc8216bis, low latency included) with fragmented MP4, as a sans-I/O
-//! engine. Section numbers in this crate are the draft's.
+//! engine. Section numbers in this crate are the draft's, except in [`source`].
 //!
 //! Frames of one stream go into a [`Segmenter`]; parts, segments and playlists come out of its
 //! [`Window`]. It holds no socket and no clock: media time is the time of the frames, and the time
-//! of day is an argument. What it keeps is bounded by the window and by the longest segment;
-//! segments, parts and frames share their bytes.
+//! of day is an argument. What it keeps is bounded by the window and by the longest segment,
+//! and, for frames whose times make no sense, by [`Limits`]; segments, parts and frames share their
+//! bytes. What players ask for is in [`Directives`]; other people's playlists are read by
+//! [`source::parse`].
 //!
 //! What players rely on, and what the tests try to break:
 //! * media sequence and discontinuity sequence numbers never go back, also when the source starts
@@ -20,14 +22,17 @@
 //! * segment durations add up to the media time, less the gaps in it;
 //! * the playlist without its skipped part is the old one's beginning and the new one's end.
 
+mod directives;
 mod frames;
 mod playlist;
 mod segment;
 mod segmenter;
 mod sound;
+pub mod source;
 mod window;
 
+pub use directives::{DirectiveError, Directives, decimal};
 pub use playlist::{Flavor, multivariant};
 pub use segment::{Init, Part, Segment};
-pub use segmenter::{Config, Segmenter};
+pub use segmenter::{Config, Limits, Segmenter};
 pub use window::{Position, Window};

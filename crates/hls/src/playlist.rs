@@ -199,7 +199,7 @@ pub fn multivariant(window: &Window, uri: &str) -> String {
         "#EXTM3U\n#EXT-X-VERSION:6\n\
          #EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",\
          RESOLUTION={width}x{height}",
-        rates.peak.max(1),
+        rates.peak().max(1),
         rates.average().max(1),
         init.codecs,
     );

@@ -24,6 +24,30 @@ pub struct Config {
     /// About how long a part is, in 90 kHz: the part target becomes a whole number of pictures
     /// near it. `None`: no parts.
     pub part: Option<u32>,
+    /// What is kept at most, whatever the frames' times say.
+    pub limits: Limits,
+}
+
+/// Bounds on what is kept. Streams with sane clocks do not reach them: their time has others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pictures in a segment.
+    pub pictures: usize,
+    /// Bytes of a segment, and one picture more.
+    pub segment: u64,
+    /// Bytes of all complete segments; the newest one is kept in any case.
+    pub window: u64,
+}
+
+impl Default for Limits {
+    /// A segment of ten seconds may have 50 Mbit/s and 400 pictures per second.
+    fn default() -> Self {
+        Self {
+            pictures: 4096,
+            segment: 64 << 20,
+            window: 256 << 20,
+        }
+    }
 }
 
 /// Turns frames into segments and parts.
@@ -58,6 +82,8 @@ pub struct Segmenter {
 struct Open {
     start: i64,
     segment: Segment,
+    /// Of the parts that it has.
+    bytes: u64,
 }
 
 impl Segmenter {
@@ -117,6 +143,12 @@ impl Segmenter {
         }
     }
 
+    /// What the frames are made of.
+    #[must_use]
+    pub fn tracks(&self) -> &Arc<Tracks> {
+        &self.tracks
+    }
+
     /// What viewers can fetch; `None` before the first segment is complete.
     #[must_use]
     pub fn window(&self) -> Option<&Window> {
@@ -174,9 +206,10 @@ impl Segmenter {
             return false;
         };
         self.note(&frame);
-        let news = if self.is_due(&frame, start) {
+        let news = if self.is_due(&frame, start) || self.is_full() {
             self.split(frame.dts);
-            self.cut_part(frame.dts);
+            let rest = self.frames.take_pictures(frame.dts);
+            self.write_part(rest);
             self.complete(frame.dts);
             self.open(&frame);
             true
@@ -206,6 +239,7 @@ impl Segmenter {
             wall.checked_add_signed(TimeDelta::microseconds(later))
         });
         self.open = Some(Open {
+            bytes: 0,
             start: frame.dts,
             segment: Segment {
                 number: self.next.sequence,
@@ -230,6 +264,15 @@ impl Segmenter {
         frame.key
             && (length + self.step / 2 >= i64::from(self.config.segment)
                 || length + self.longest_gop > self.limit())
+    }
+
+    /// True if the open segment has as much as it may: its time does not go on as it should.
+    fn is_full(&self) -> bool {
+        let limits = &self.config.limits;
+        self.open.as_ref().is_some_and(|open| {
+            let pictures = open.segment.pictures as usize + self.frames.pictures();
+            pictures >= limits.pictures || open.bytes + self.frames.bytes() >= limits.segment
+        })
     }
 
     /// A segment must not get longer than this: its duration, rounded, must not exceed the target
@@ -309,10 +352,12 @@ impl Segmenter {
         let (duration, independent) = (taken.length().min(longest), taken.has_key());
         open.segment.pictures += taken.pictures() as u32;
         let chunks = taken.write(self.fragments);
+        let length = chunks.iter().map(Bytes::len).sum::<usize>() as u64;
+        open.bytes += length;
         open.segment.parts.push(Arc::new(Part {
             duration: u32::try_from(duration).unwrap_or(0),
             independent,
-            length: chunks.iter().map(Bytes::len).sum::<usize>() as u64,
+            length,
             chunks,
         }));
         if let Some(window) = &mut self.window
@@ -326,7 +371,10 @@ impl Segmenter {
     /// successor for too long ends at the limit as far as the playlist is concerned.
     fn complete(&mut self, end: i64) {
         let limit = self.limit();
-        let Some(Open { start, mut segment }) = self.open.take() else {
+        let Some(Open {
+            start, mut segment, ..
+        }) = self.open.take()
+        else {
             return;
         };
         segment.duration = u32::try_from(end.min(start + limit) - start).unwrap_or(0);
@@ -338,7 +386,7 @@ impl Segmenter {
         self.window
             .get_or_insert_with(|| {
                 let target = target(config, gop, segment.duration);
-                Window::new(config.listed, target, parts, before)
+                Window::new(config, target, parts, before)
             })
             .push(segment, &self.init);
     }

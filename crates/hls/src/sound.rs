@@ -25,14 +25,22 @@ pub(crate) fn sound(tracks: &Tracks) -> Option<&AudioParameters> {
     tracks.audio.as_ref().filter(|audio| fmp4::carries(audio))
 }
 
+/// So much may wait, in packets and in bytes, if pictures do not come or time stands still. Ten
+/// seconds of the shortest packets of Opus, and of sound of 3 Mbit/s.
+const MAX_PACKETS: usize = 4096;
+const MAX_BYTES: usize = 4 << 20;
+
 /// Packets that wait for their part.
 #[derive(Debug)]
 pub(crate) struct Sound {
     packets: Vec<Frame>,
+    bytes: usize,
     /// Ticks per second.
     rate: u32,
     /// How long a packet usually is.
     packet: i64,
+    /// Packets are not shorter, whatever their times say.
+    shortest: i64,
     /// A packet of silence, if we know one.
     silence: Option<Bytes>,
     /// How late sound may be, in 90 kHz.
@@ -52,8 +60,11 @@ impl Sound {
         };
         Self {
             packets: Vec::new(),
+            bytes: 0,
             rate,
             packet: packet.max(1),
+            // The shortest of Opus have 120 samples.
+            shortest: (packet / 16).max(1),
             silence: silence(audio),
             late: LATE,
             end: None,
@@ -62,7 +73,7 @@ impl Sound {
     }
 
     /// Takes the next packet. One that begins where silence has been put is dropped, and those
-    /// behind it are waited for longer.
+    /// behind it are waited for longer. One for which there is no room is dropped too.
     pub(crate) fn push(&mut self, frame: Frame) {
         if frame.dts < self.filled {
             let more = rescale(self.filled - frame.dts, self.rate, VIDEO_CLOCK);
@@ -72,11 +83,15 @@ impl Sound {
         if let Some(last) = self.packets.last() {
             let length = frame.dts - last.dts;
             // Longer ones are gaps.
-            if (1..2 * self.packet).contains(&length) {
+            if (self.shortest..2 * self.packet).contains(&length) {
                 self.packet = length;
             }
         }
-        self.packets.push(frame);
+        let bytes = self.bytes + frame.payload.len();
+        if self.packets.len() < MAX_PACKETS && bytes <= MAX_BYTES {
+            self.bytes = bytes;
+            self.packets.push(frame);
+        }
     }
 
     /// Gives the packets that start before `cut`, and where the last one ends. `from` and `to` is
@@ -92,6 +107,7 @@ impl Sound {
         };
         let rest = self.packets.split_off(later);
         let due = std::mem::replace(&mut self.packets, rest);
+        self.bytes -= due.iter().map(|frame| frame.payload.len()).sum::<usize>();
         let mut taken = Vec::with_capacity(due.len());
         let mut end = self.end.unwrap_or_else(|| rescale(from, VIDEO_CLOCK, rate));
         for frame in due {
@@ -111,10 +127,12 @@ impl Sound {
         (taken, end)
     }
 
-    /// Puts silence from `end` to `until` and moves `end`, if a whole packet goes between.
+    /// Puts silence from `end` to `until` and moves `end`, if a whole packet goes between. What is
+    /// taken at once does not get longer by it than sound may run away.
     fn fill(&mut self, taken: &mut Vec<Frame>, end: &mut i64, until: i64) {
         let Some(silence) = &self.silence else { return };
         let most = rescale(2 * AHEAD, VIDEO_CLOCK, self.rate) / self.packet;
+        let most = most.saturating_sub(taken.len() as i64).max(0);
         let count = (until.saturating_sub(*end) / self.packet).min(most);
         for _ in 0..count {
             taken.push(Frame {
@@ -188,6 +206,39 @@ mod tests {
         let (taken, _) = sound.take(9000, 0, 9000);
         assert!(sound.packets.is_empty());
         assert!(taken.len() < 100, "nor does the silence before it");
+    }
+
+    #[test]
+    fn gaps_between_packets_of_no_length_do_not_become_endless_silence() {
+        let mut sound = sound();
+        for index in 0..20 {
+            sound.push(packet(index));
+        }
+        for gap in 1..20 {
+            sound.push(packet(gap * 8000 * 10));
+        }
+        let (taken, _) = sound.take(9000, 0, 9000);
+        assert_eq!(taken.len(), 20 + 19 + (2 * 5 * 8000 / 1024 - 20) as usize);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_if_no_picture_comes() {
+        let mut still = sound();
+        for _ in 0..MAX_PACKETS + 1 {
+            still.push(packet(7));
+        }
+        assert_eq!(still.packets.len(), MAX_PACKETS);
+        assert_eq!(still.take(9000, 0, 9000).0.len(), MAX_PACKETS);
+        let mut fat = sound();
+        for _ in 0..5 {
+            fat.push(Frame {
+                payload: vec![0; MAX_BYTES / 4].into(),
+                ..packet(7)
+            });
+        }
+        assert_eq!(fat.packets.len(), 4);
+        fat.take(9000, 0, 9000);
+        assert_eq!(fat.bytes, 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use headworks_media::VIDEO_CLOCK;
 
-use crate::{Init, Part, Segment};
+use crate::{Config, Init, Part, Segment};
 
 /// Where a playlist stands, for one that continues it later.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub struct Window {
     pub(crate) part_target: Option<u32>,
     /// The listed ones, and before them those that slow viewers may still fetch (§6.2.2).
     pub(crate) segments: VecDeque<Arc<Segment>>,
+    /// Of these.
+    bytes: u64,
+    /// What these may have.
+    max_bytes: u64,
     /// The one that is being built, once it has a part.
     pub(crate) open: Option<Segment>,
     pub(crate) inits: VecDeque<Arc<Init>>,
@@ -40,19 +44,24 @@ pub struct Window {
 /// What the multivariant playlist says of the stream, from all segments so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rates {
-    /// The highest bit rate of a segment.
-    pub(crate) peak: u64,
+    /// The highest bit rate of a segment of at least half the target duration.
+    peak: u64,
     bits: u64,
     ticks: u64,
-    /// The highest number of pictures in 1000 seconds.
+    /// The highest number of pictures in 1000 seconds of such a segment.
     pub(crate) pictures: u64,
 }
 
 impl Rates {
-    fn add(&mut self, segment: &Segment) {
+    /// Shorter segments say little: §4.4.6.2 looks at runs of half to one and a half of `target`
+    /// seconds.
+    fn add(&mut self, segment: &Segment, target: u32) {
         let (bits, ticks) = (segment.length() * 8, u64::from(segment.duration.max(1)));
         self.bits += bits;
         self.ticks += ticks;
+        if 2 * ticks < u64::from(target) * u64::from(VIDEO_CLOCK) {
+            return;
+        }
         self.peak = self.peak.max(bits * u64::from(VIDEO_CLOCK) / ticks);
         // The rate of one picture is not known.
         if segment.pictures > 1 {
@@ -60,6 +69,11 @@ impl Rates {
             let rate = (u64::from(segment.pictures) * clock + ticks / 2) / ticks;
             self.pictures = self.pictures.max(rate);
         }
+    }
+
+    /// The peak bit rate; the average one as long as there was no segment to measure.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.max(self.average())
     }
 
     /// The average bit rate.
@@ -71,16 +85,18 @@ impl Rates {
 
 impl Window {
     pub(crate) fn new(
-        listed: usize,
+        config: Config,
         target: u32,
         part_target: Option<u32>,
         discontinuities: u64,
     ) -> Self {
         Self {
-            listed,
+            listed: config.listed,
             target,
             part_target,
             segments: VecDeque::new(),
+            bytes: 0,
+            max_bytes: config.limits.window,
             open: None,
             inits: VecDeque::new(),
             discontinuities,
@@ -175,19 +191,31 @@ impl Window {
     /// A segment is complete.
     pub(crate) fn push(&mut self, segment: Segment, init: &Arc<Init>) {
         self.open = None;
-        self.rates.add(&segment);
+        self.rates.add(&segment, self.target);
         self.keep(init);
+        self.bytes += segment.length();
         self.segments.push_back(Arc::new(segment));
         if let Some(left) = self.unlisted().checked_sub(1)
             && self.segments[left].discontinuity
         {
             self.discontinuities += 1;
         }
-        while self.segments.len() > 2 * self.listed + 1 {
-            self.segments.pop_front();
-        }
+        self.drop_oldest();
         if let Some(oldest) = self.segments.front() {
             self.inits.retain(|init| init.number >= oldest.init);
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        while self.segments.len() > 1
+            && (self.segments.len() > 2 * self.listed + 1 || self.bytes > self.max_bytes)
+        {
+            let was_listed = self.unlisted() == 0;
+            let Some(oldest) = self.segments.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.length();
+            self.discontinuities += u64::from(was_listed && oldest.discontinuity);
         }
     }
 

@@ -14,6 +14,10 @@ const OBU_PADDING: u8 = 15;
 const HAS_EXTENSION: u8 = 0b100;
 const HAS_SIZE: u8 = 0b10;
 
+/// In a temporal unit; a frame of the most tiles (§A.3: 128) and layers has fewer. What we keep of
+/// one is many times as long as the shortest, which has two bytes.
+const MAX_OBUS: usize = 1024;
+
 /// The facts that containers need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SequenceHeader {
@@ -130,12 +134,12 @@ pub(crate) struct TemporalUnit {
 }
 
 /// Drops delimiters and padding and gives each unit its size. What is in order is not copied.
-/// `None` if it does not parse.
+/// `None` if it does not parse, or has too many units.
 pub(crate) fn temporal_unit(bytes: &Bytes) -> Option<TemporalUnit> {
     let mut kept = Vec::new();
     let (mut in_order, mut sequence_header) = (true, None);
-    for obu in (Obus { rest: bytes }) {
-        let obu = obu?;
+    for (index, obu) in (Obus { rest: bytes }).enumerate() {
+        let obu = obu.filter(|_| index < MAX_OBUS)?;
         if matches!(obu.kind(), OBU_TEMPORAL_DELIMITER | OBU_PADDING) {
             in_order = false;
             continue;
@@ -379,6 +383,13 @@ mod tests {
             temporal_unit(&unit.payload).map(|u| u.payload),
             Some(unit.payload)
         );
+    }
+
+    #[test]
+    fn a_temporal_unit_has_no_more_units_than_a_picture_needs() {
+        let units = |count| Bytes::from([0x32, 0].repeat(count));
+        assert!(temporal_unit(&units(MAX_OBUS)).is_some());
+        assert_eq!(temporal_unit(&units(MAX_OBUS + 1)), None);
     }
 
     proptest! {

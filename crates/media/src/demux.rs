@@ -8,8 +8,10 @@ use crate::{AudioParameters, Tracks, VIDEO_CLOCK, VideoParameters};
 
 /// Sound that is due but has not come holds back the first pictures by this much …
 const SOUND_WAIT: i64 = VIDEO_CLOCK as i64 / 2;
-/// … and by no more than this many, whatever their timestamps say.
+/// … and by no more than this many, whatever their timestamps say, …
 const MAX_WAITING: usize = 64;
+/// … and no more than about this many bytes.
+const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// One thing that a demuxer has found. Times are the source's own: they may jump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub(crate) struct Assembler {
     /// Pictures before the first announcement.
     waiting: Vec<Demuxed>,
     waiting_since: Option<i64>,
+    /// The bytes of their payloads.
+    waiting_bytes: usize,
     ready: VecDeque<Demuxed>,
 }
 
@@ -88,6 +92,7 @@ impl Assembler {
         if self.video.is_none() {
             return;
         }
+        let length = payload.len();
         let picture = Demuxed::Video {
             dts,
             pts,
@@ -100,8 +105,10 @@ impl Assembler {
         }
         self.waiting.push(picture);
         let since = *self.waiting_since.get_or_insert(dts);
-        let late = dts.saturating_sub(since) >= SOUND_WAIT || self.waiting.len() >= MAX_WAITING;
-        if late || self.audio.is_some() || self.expects_audio == Some(false) {
+        self.waiting_bytes += length;
+        let late = dts.saturating_sub(since) >= SOUND_WAIT;
+        let full = self.waiting.len() >= MAX_WAITING || self.waiting_bytes >= MAX_WAITING_BYTES;
+        if late || full || self.audio.is_some() || self.expects_audio == Some(false) {
             self.announce();
         }
     }
@@ -143,6 +150,7 @@ impl Assembler {
             self.announced = Some(Arc::clone(&tracks));
             self.ready.push_back(Demuxed::Tracks(tracks));
             self.ready.extend(self.waiting.drain(..));
+            self.waiting_bytes = 0;
         }
     }
 }
@@ -200,6 +208,19 @@ mod tests {
             picture(&mut still, 5);
         }
         assert_eq!(drain(&mut still).len(), 1 + MAX_WAITING);
+    }
+
+    #[test]
+    fn large_pictures_do_not_pile_up_while_sound_is_waited_for() {
+        let mut assembler = Assembler::default();
+        assembler.set_video(&h264());
+        let payload = Bytes::from(vec![0; MAX_WAITING_BYTES / 4]);
+        for _ in 0..3 {
+            assembler.picture(5, 5, true, payload.clone());
+        }
+        assert_eq!(drain(&mut assembler), "");
+        assembler.picture(5, 5, true, payload);
+        assert_eq!(drain(&mut assembler), "tvvvv");
     }
 
     #[test]

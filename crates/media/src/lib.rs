@@ -9,7 +9,7 @@
 pub mod aac;
 mod audio_clock;
 mod av1;
-mod bits;
+pub mod bits;
 mod demux;
 pub mod flv;
 pub mod fmp4;

@@ -39,15 +39,33 @@ pub enum NalKind {
 }
 
 impl NalFormat {
+    /// Bytes of a unit's header (H.264 §7.3.1, H.265 §7.3.1.2).
+    #[must_use]
+    pub const fn header(self) -> usize {
+        match self {
+            Self::H264 => 1,
+            Self::H265 => 2,
+        }
+    }
+
+    /// The type of a unit, from its first byte.
+    #[must_use]
+    pub const fn unit_type(self, first: u8) -> u8 {
+        match self {
+            Self::H264 => first & 0x1f,
+            Self::H265 => first >> 1 & 0x3f,
+        }
+    }
+
     /// What `nal` is for; it begins with its header. Nothing is dispensable.
     #[must_use]
     pub fn kind(self, nal: &[u8]) -> NalKind {
         let Some(first) = nal.first() else {
             return NalKind::Dispensable;
         };
-        match self {
+        match (self, self.unit_type(*first)) {
             // H.264 table 7-1.
-            Self::H264 => match first & 0x1f {
+            (Self::H264, kind) => match kind {
                 5 => NalKind::Key,
                 7 => NalKind::Sps,
                 8 => NalKind::Pps,
@@ -55,7 +73,7 @@ impl NalFormat {
                 _ => NalKind::Other,
             },
             // H.265 table 7-1. Types 16 to 21 are intra random access points.
-            Self::H265 => match first >> 1 & 0x3f {
+            (Self::H265, kind) => match kind {
                 16..=21 => NalKind::Key,
                 32 => NalKind::Vps,
                 33 => NalKind::Sps,
@@ -68,11 +86,7 @@ impl NalFormat {
 
     /// The number by which slices refer to a picture parameter set.
     fn pps_id(self, pps: &[u8]) -> Option<u32> {
-        let header = match self {
-            Self::H264 => 1,
-            Self::H265 => 2,
-        };
-        Bits::new(pps.get(header..)?).exp_golomb()
+        Bits::new(pps.get(self.header()..)?).exp_golomb()
     }
 }
 
@@ -84,6 +98,20 @@ pub fn split_annex_b(stream: &[u8]) -> AnnexB<'_> {
     AnnexB {
         rest: &stream[first..],
     }
+}
+
+/// As [`split_annex_b`], but what stands before the first start code is a unit too.
+#[must_use]
+pub fn split_at_start_codes(units: &[u8]) -> AnnexB<'_> {
+    AnnexB { rest: units }
+}
+
+/// A unit without the zeros behind it (trailing_zero_8bits, or the first byte of a start code of
+/// four): none ends with one (H.264 §7.4.1).
+#[must_use]
+pub fn without_trailing_zeros(unit: &[u8]) -> &[u8] {
+    let end = unit.iter().rposition(|byte| *byte != 0);
+    &unit[..end.map_or(0, |last| last + 1)]
 }
 
 /// The NAL units of a byte stream, by [`split_annex_b`].
@@ -102,13 +130,9 @@ impl<'a> Iterator for AnnexB<'a> {
                 None => (self.rest, &[][..]),
             };
             self.rest = rest;
-            // trailing_zero_8bits, or the first byte of a start code of four.
-            let end = unit
-                .iter()
-                .rposition(|byte| *byte != 0)
-                .map_or(0, |at| at + 1);
-            if end > 0 {
-                return Some(&unit[..end]);
+            let unit = without_trailing_zeros(unit);
+            if !unit.is_empty() {
+                return Some(unit);
             }
         }
         None
@@ -162,6 +186,10 @@ pub(super) mod tests {
         assert!(split(&[]).is_empty());
         assert!(split(&[1, 2, 3]).is_empty());
         assert!(split(&[0, 0, 1, 0, 0, 1]).is_empty());
+        let split = |bytes| split_at_start_codes(bytes).collect::<Vec<_>>();
+        let bytes = [0, 0, 0, 1, 7, 1, 0, 0, 0, 1, 8, 0, 0, 1, 5, 3];
+        assert_eq!(split(&bytes), [&[7, 1][..], &[8], &[5, 3]]);
+        assert_eq!(split(&[7, 1, 0, 0, 1, 8]), [&[7, 1][..], &[8]]);
     }
 
     proptest! {

@@ -80,6 +80,8 @@ pub fn head(channels: u8, pre_skip: u16) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -107,5 +109,16 @@ mod tests {
         let mut surround = written.clone();
         surround[9] = 6;
         assert!(parse_head(&surround).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(bytes: Vec<u8>) {
+            let _ = packet_length(&bytes);
+            let _ = parse_head(&bytes);
+            let _ = parse_head(&[&MAGIC[..], &bytes].concat());
+            // A head that is right but for what stands in it.
+            let _ = parse_head(&[&MAGIC[..], &[1], &bytes].concat());
+        }
     }
 }

@@ -1,6 +1,13 @@
 //! What a stranger may make us keep.
 
+/// The most of [`Limits::partial_length`] for a peer that nobody has let publish yet.
+const STRANGERS_PARTIAL: usize = 512 << 10;
+
 /// Bounds on what one peer may send. The defaults fit real encoders with room to spare.
+///
+/// Those on media are for peers whose media we want: publishers that were accepted, and servers
+/// that we have called. Of others every message is bounded as a command is, and what is incomplete
+/// by 512 KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Longest video or aggregate message, in bytes. An 8 Mbit/s camera's key frames have under 1 MiB.
@@ -32,6 +39,18 @@ impl Default for Limits {
             held_input: 1 << 20,
             commands: 64,
             amf: crate::amf::Limits::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// For a peer of which we know nothing.
+    pub(crate) fn for_strangers(&self) -> Self {
+        Self {
+            video_length: self.video_length.min(self.command_length),
+            audio_length: self.audio_length.min(self.command_length),
+            partial_length: self.partial_length.min(STRANGERS_PARTIAL),
+            ..self.clone()
         }
     }
 }

@@ -77,6 +77,12 @@ impl Link {
         }
     }
 
+    /// Other bounds, from the next chunk on.
+    pub(crate) fn set_limits(&mut self, limits: &Limits) {
+        self.reader.set_limits(limits.clone());
+        self.limits = limits.clone();
+    }
+
     /// Takes bytes from the peer.
     pub(crate) fn receive(&mut self, input: Bytes) -> Result<(), Error> {
         let (length, limit) = (self.input.len() + input.len(), self.limits.held_input);

@@ -129,7 +129,7 @@ impl Server {
     #[must_use]
     pub fn new(now: Instant, config: ServerConfig, seed: u64) -> Self {
         Self {
-            link: Link::new(now, config.limits.clone(), Handshake::server(seed)),
+            link: Link::new(now, config.limits.for_strangers(), Handshake::server(seed)),
             state: State::Idle,
             connect: None,
             events: VecDeque::new(),

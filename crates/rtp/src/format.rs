@@ -5,12 +5,10 @@ use std::fmt::Write as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use headworks_media::{
     AudioParameters, G711Law, OPUS_CLOCK, TrackKind, Tracks, VIDEO_CLOCK, VideoParameters,
+    nal::NalFormat,
 };
 
-use crate::{
-    Error,
-    nal::{Syntax, parameter_sets},
-};
+use crate::{Error, nal::parameter_sets};
 
 /// Our dynamic payload types (RFC 3551 §6).
 const VIDEO_TYPE: u8 = 96;
@@ -38,7 +36,7 @@ impl Format {
         };
         let [first, second, third] = sets.map(|set| STANDARD.encode(set));
         let (name, fmtp) = match syntax {
-            Syntax::H264 => {
+            NalFormat::H264 => {
                 // Profile, constraints and level are the bytes behind the header of the SPS.
                 let profile: String = sets[0].iter().skip(1).take(3).map(hex).collect();
                 let fmtp = format!(
@@ -47,7 +45,7 @@ impl Format {
                 );
                 ("H264", fmtp)
             }
-            Syntax::H265 => {
+            NalFormat::H265 => {
                 let fmtp = format!("sprop-vps={first};sprop-sps={second};sprop-pps={third}");
                 ("H265", fmtp)
             }

@@ -36,7 +36,8 @@ pub use packetize::{Payload, Payloads, packet_count, payloads};
 pub use receiver::{Event, Options, Receiver};
 pub use statistics::Statistics;
 pub use write::{
-    AUDIO_CHANNEL, MAX_PACKET, Outgoing, Run, VIDEO_CHANNEL, datagrams, interleaved, timestamp,
+    AUDIO_CHANNEL, MAX_PACKET, MAX_RUN_BYTES, MAX_RUN_PACKETS, Outgoing, Run, VIDEO_CHANNEL,
+    datagrams, interleaved, timestamp,
 };
 
 /// What is wrong with what came in, or what cannot go out.

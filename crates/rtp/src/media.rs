@@ -4,18 +4,22 @@
 
 use bytes::Bytes;
 use headworks_media::{
-    AudioParameters, G711Law, OPUS_CLOCK, VIDEO_CLOCK, VideoCodec, VideoParameters,
+    AudioParameters, AudioSpecificConfig, G711Law, OPUS_CLOCK, VIDEO_CLOCK, VideoCodec,
+    VideoParameters, nal::NalFormat,
 };
 
 use crate::{
     Error,
     fmtp::{Fmtp, from_hex},
     format::{PCMA_TYPE, PCMU_TYPE},
-    nal::Syntax,
 };
 
 /// What an encoder of Opus usually needs at its start (RFC 7845 §4.2); RTP does not tell.
 const USUAL_PRE_SKIP: u16 = 312;
+
+/// More than any microphone has.
+const MAX_SOUND_CLOCK: u32 = 192_000;
+const MAX_CHANNELS: u8 = 8;
 
 /// A format in somebody else's SDP, as far as it is written there.
 #[derive(Debug, Clone, Copy, Default)]
@@ -90,11 +94,31 @@ impl Described<'_> {
             "opus" => (OPUS_CLOCK, opus(fmtp)),
             _ => return Err(Error::Unsupported(name)),
         };
+        self.check(&name, clock_rate, &codec)?;
         Ok(Media {
             payload_type: self.payload_type,
             clock_rate,
             codec,
         })
+    }
+
+    /// Pictures have one clock (RFC 6184 §8.2.1, RFC 7798 §7.1), sound one that makes sense.
+    fn check(&self, name: &str, clock_rate: u32, codec: &Codec) -> Result<(), Error> {
+        let is_known = match codec {
+            Codec::H264(_) | Codec::H265(_) => clock_rate == VIDEO_CLOCK,
+            Codec::Aac(..) | Codec::Latm(_) | Codec::Plain(_) => clock_rate <= MAX_SOUND_CLOCK,
+        };
+        if !is_known {
+            let what = format!("{name} with a clock of {clock_rate} Hz");
+            return Err(Error::Unsupported(what));
+        }
+        match self.channels {
+            Some(channels) if channels > MAX_CHANNELS => {
+                let what = format!("{name} of {channels} channels");
+                Err(Error::Unsupported(what))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn g711(&self, law: G711Law, clock_rate: u32) -> Codec {
@@ -111,7 +135,11 @@ impl Described<'_> {
         // Without a usable configuration: AAC-LC of what the rtpmap says.
         let parameters = known
             .and_then(parse)
-            .or_else(|| parse(low_complexity(clock_rate, self.channels.unwrap_or(1))?))
+            .or_else(|| {
+                let channels = self.channels.unwrap_or(1);
+                let config = AudioSpecificConfig::low_complexity(clock_rate, channels)?;
+                parse(Bytes::copy_from_slice(&config))
+            })
             .ok_or_else(|| Error::Unsupported("AAC without a configuration".to_owned()))?;
         // RFC 3640 §3.3.5 and §3.3.6.
         let low_bit_rate = fmtp
@@ -156,7 +184,7 @@ fn h264(fmtp: Fmtp<'_>) -> Result<Codec, Error> {
     }
     let (mut sps, mut pps) = (None, None);
     for unit in fmtp.units("sprop-parameter-sets") {
-        match Syntax::H264.kind(unit[0]) {
+        match NalFormat::H264.unit_type(unit[0]) {
             7 => sps.get_or_insert(unit),
             8 => pps.get_or_insert(unit),
             _ => continue,
@@ -183,7 +211,7 @@ fn h265(fmtp: Fmtp<'_>) -> Result<Codec, Error> {
         .into_iter()
         .flat_map(|name| fmtp.units(name))
     {
-        match Syntax::H265.kind(unit[0]) {
+        match NalFormat::H265.unit_type(unit[0]) {
             32 => vps.get_or_insert(unit),
             33 => sps.get_or_insert(unit),
             34 => pps.get_or_insert(unit),
@@ -205,23 +233,6 @@ fn opus(fmtp: Fmtp<'_>) -> Codec {
         channels: if mono { 1 } else { 2 },
         pre_skip: USUAL_PRE_SKIP,
     })
-}
-
-/// An AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1) of AAC-LC.
-fn low_complexity(sample_rate: u32, channels: u8) -> Option<Bytes> {
-    const RATES: [u32; 13] = [
-        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025,
-        8_000, 7_350,
-    ];
-    const LOW_COMPLEXITY: u16 = 2;
-    let index = RATES.iter().position(|rate| *rate == sample_rate)? as u16;
-    let channels = match channels {
-        8 => 7,
-        1..=6 => u16::from(channels),
-        _ => return None,
-    };
-    let bits = LOW_COMPLEXITY << 11 | index << 7 | channels << 3;
-    Some(Bytes::copy_from_slice(&bits.to_be_bytes()))
 }
 
 /// The AudioSpecificConfig inside a StreamMuxConfig (ISO/IEC 14496-3 §1.7.3) of one program, one
@@ -367,6 +378,19 @@ mod tests {
         };
         let media = static_type.media().expect("is understood");
         assert_eq!((media.clock_rate, media.payload_type), (8000, 0));
+        for (name, clock_rate, words) in [
+            ("H264", 90_001, "h264 with a clock of 90001 Hz"),
+            ("PCMA", 192_001, "pcma with a clock of 192001 Hz"),
+        ] {
+            let error = described(name, clock_rate, "").media();
+            assert_eq!(error, Err(Error::Unsupported(words.to_owned())));
+        }
+        let many = Described {
+            channels: Some(9),
+            ..described("PCMU", 8000, "")
+        };
+        let words = "pcmu of 9 channels".to_owned();
+        assert_eq!(many.media(), Err(Error::Unsupported(words)));
         let error = described("JPEG", 90_000, "")
             .media()
             .expect_err("is refused");

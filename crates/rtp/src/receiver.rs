@@ -80,8 +80,8 @@ pub struct Receiver {
     depacketizer: Depacketizer,
     outputs: Outputs,
     events: VecDeque<Event>,
-    /// The last sender report that came before the first packet.
-    early_report: Option<(u64, u32)>,
+    /// The last sender report, until it is told: who, its wall clock, and the same in RTP time.
+    waiting_report: Option<(u32, u64, u32)>,
     report_at: Option<Instant>,
     foreign: u64,
 }
@@ -101,7 +101,7 @@ impl Receiver {
             depacketizer: Depacketizer::new(media),
             outputs: Outputs::new(),
             events: VecDeque::new(),
-            early_report: None,
+            waiting_report: None,
             report_at: None,
             foreign: 0,
         }
@@ -132,24 +132,30 @@ impl Receiver {
         payload_type == self.payload_type || !self.type_is_right && payload_type != COMFORT_NOISE
     }
 
-    /// Takes an RTCP packet that came at `now`.
+    /// Takes an RTCP packet that came at `now`. What others say than the sender of the packets
+    /// (RFC 3550 §6.6, §8.2) is ignored.
     pub fn handle_rtcp(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Error> {
         for report in rtcp::parse(bytes)? {
             match report {
-                Report::Sender { info, .. } => {
+                Report::Sender { ssrc, info, .. } if self.may_be_sender(ssrc) => {
                     self.statistics.sender_report(now, info.ntp);
                     // One is waited with at most: only the last one counts.
-                    self.early_report = Some((info.ntp, info.timestamp));
+                    self.waiting_report = Some((ssrc, info.ntp, info.timestamp));
                 }
-                Report::Bye { .. } => {
-                    if self.events.back() != Some(&Event::Bye) {
-                        self.events.push_back(Event::Bye);
-                    }
+                // Once is enough.
+                Report::Bye { ssrc }
+                    if self.may_be_sender(ssrc) && self.events.back() != Some(&Event::Bye) =>
+                {
+                    self.events.push_back(Event::Bye);
                 }
-                Report::Receiver { .. } | Report::Name { .. } => {}
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn may_be_sender(&self, ssrc: u32) -> bool {
+        self.window.ssrc().is_none_or(|known| known == ssrc)
     }
 
     /// The next event, in the order in which things were sent.
@@ -179,9 +185,13 @@ impl Receiver {
     }
 
     fn sender_report(&mut self) -> Option<Event> {
-        let (ntp, timestamp) = self.early_report?;
+        let (ssrc, ntp, timestamp) = self.waiting_report?;
         let timestamp = self.timestamps.peek(timestamp)?;
-        self.early_report = None;
+        self.waiting_report = None;
+        // Before the first packet anybody may have been the sender.
+        if !self.may_be_sender(ssrc) {
+            return None;
+        }
         Some(Event::SenderReport { ntp, timestamp })
     }
 

@@ -339,6 +339,39 @@ fn reports_go_both_ways() {
 }
 
 #[test]
+fn only_the_sender_speaks_for_itself() {
+    let tracks = video_tracks(false);
+    let frame = testing::picture(&tracks, &[50], true, 0);
+    let packets = send(&[frame.clone(), frame], &tracks, 1400, 7).concat();
+    let media = video_media(&tracks.video);
+    let mut receiver = Receiver::new(&media, options(Limits::DATAGRAMS));
+    let now = testing::origin();
+    let of = |ssrc| {
+        let info = crate::rtcp::SenderInfo {
+            ntp: u64::from(ssrc) << 32,
+            timestamp: 0,
+            packets: 0,
+            octets: 0,
+        };
+        let report = crate::rtcp::sender_report(ssrc, "camera", info);
+        [report, crate::rtcp::bye(ssrc, "camera")].concat()
+    };
+    // Somebody else, before anybody is known and then.
+    let early = of(98)[..28].to_vec();
+    receiver.handle_rtcp(now, &early).expect("is a report");
+    receiver.handle_rtp(now, &packets[0]).expect("is a packet");
+    receiver.handle_rtcp(now, &of(98)).expect("is a report");
+    let mut events = || std::iter::from_fn(|| receiver.poll_event(now)).collect::<Vec<_>>();
+    let found = events();
+    assert!(matches!(&found[..], [Event::Picture(_)]), "{found:?}");
+    receiver.handle_rtcp(now, &of(99)).expect("is a report");
+    let found: Vec<_> = std::iter::from_fn(|| receiver.poll_event(now)).collect();
+    let ours = |event: &Event| matches!(event, Event::SenderReport { ntp, .. } if *ntp == 99 << 32);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().any(ours) && found.contains(&Event::Bye));
+}
+
+#[test]
 fn only_the_right_payload_type_counts_once_it_has_come() {
     let tracks = video_tracks(false);
     let frame = testing::picture(&tracks, &[50], true, 0);

@@ -137,13 +137,17 @@ fn parse_one(rest: &mut &[u8], reports: &mut Vec<Report>) -> Result<(), &'static
     }
     let count = usize::from(first & 0x1f);
     let found = match kind {
-        SENDER_REPORT => sender_report_of(body),
+        SENDER_REPORT => sender_report_of(body, count),
         RECEIVER_REPORT => word(body, 0).map(|ssrc| Report::Receiver {
             ssrc,
-            blocks: blocks_of(&body[4..]),
+            blocks: blocks_of(&body[4..], count),
         }),
         SOURCE_DESCRIPTION => name_of(body),
-        BYE if count > 0 => word(body, 0).map(|ssrc| Report::Bye { ssrc }),
+        BYE => {
+            let sources = (0..count).map_while(|index| word(body, 4 * index));
+            reports.extend(sources.map(|ssrc| Report::Bye { ssrc }));
+            None
+        }
         _ => None,
     };
     if found.is_none() && matches!(kind, SENDER_REPORT | RECEIVER_REPORT) {
@@ -159,7 +163,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*word))
 }
 
-fn sender_report_of(body: &[u8]) -> Option<Report> {
+fn sender_report_of(body: &[u8], count: usize) -> Option<Report> {
     let info = SenderInfo {
         ntp: u64::from(word(body, 4)?) << 32 | u64::from(word(body, 8)?),
         timestamp: word(body, 12)?,
@@ -169,11 +173,12 @@ fn sender_report_of(body: &[u8]) -> Option<Report> {
     Some(Report::Sender {
         ssrc: word(body, 0)?,
         info,
-        blocks: blocks_of(&body[24..]),
+        blocks: blocks_of(&body[24..], count),
     })
 }
 
-fn blocks_of(bytes: &[u8]) -> Vec<Block> {
+/// As many as the header counts: what follows is for extensions of a profile (§6.4.3).
+fn blocks_of(bytes: &[u8], count: usize) -> Vec<Block> {
     let block = |bytes: &[u8]| {
         let losses = word(bytes, 4)?;
         Some(Block {
@@ -187,7 +192,7 @@ fn blocks_of(bytes: &[u8]) -> Vec<Block> {
             delay: word(bytes, 20)?,
         })
     };
-    let blocks = bytes.chunks_exact(BLOCK).take(MAX_BLOCKS);
+    let blocks = bytes.chunks_exact(BLOCK).take(count);
     blocks.filter_map(block).collect()
 }
 
@@ -309,6 +314,23 @@ mod tests {
         let reports = parse(&bye(7, "me")).expect("parses");
         assert_eq!(reports.last(), Some(&Report::Bye { ssrc: 7 }));
         assert_eq!(reports.len(), 3);
+    }
+
+    #[test]
+    fn the_end_of_several() {
+        let reports = parse(&[0x82, 203, 0, 3, 0, 0, 0, 7, 0, 0, 0, 8, 3, b'o', b'u', b't']);
+        let expected = [Report::Bye { ssrc: 7 }, Report::Bye { ssrc: 8 }];
+        assert_eq!(reports.expect("parses"), expected);
+    }
+
+    #[test]
+    fn what_follows_the_blocks_is_none() {
+        let mut bytes = receiver_report(9, "me", &[Block::default(); 2]).to_vec();
+        bytes[0] = VERSION | 1;
+        let Report::Receiver { blocks, .. } = &parse(&bytes).expect("parses")[0] else {
+            panic!("a receiver's report");
+        };
+        assert_eq!(blocks.len(), 1);
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl Window {
         Some(first + self.limits.wait)
     }
 
+    /// Whose packets these are; `None` before the first.
+    #[must_use]
+    pub fn ssrc(&self) -> Option<u32> {
+        self.sender.as_ref().map(|sender| sender.ssrc)
+    }
+
     /// What has happened so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

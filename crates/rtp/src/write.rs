@@ -22,9 +22,10 @@ pub const AUDIO_CHANNEL: u8 = 2;
 /// `$`, channel and length.
 const PREFIX: usize = 4;
 
-/// What Linux takes in one send with `UDP_SEGMENT`.
-const MAX_RUN_PACKETS: usize = 64;
-const MAX_RUN_BYTES: usize = 65_000;
+/// As many packets as Linux takes in one send with `UDP_SEGMENT` …
+pub const MAX_RUN_PACKETS: usize = 64;
+/// … and as many bytes.
+pub const MAX_RUN_BYTES: usize = 65_000;
 
 /// What the headers of a frame's packets say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

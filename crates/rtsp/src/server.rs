@@ -47,6 +47,9 @@ pub struct Config {
     pub session_timeout: Duration,
     /// How long a connection lives without a session and without a request.
     pub idle_timeout: Duration,
+    /// How long a connection may be without a session, whatever it asks: until the first SETUP that
+    /// is granted, and again after TEARDOWN. What the embedder's decisions take counts.
+    pub setup_timeout: Duration,
     /// How many wrong passwords end the connection.
     pub login_attempts: u32,
     /// What a client may send.
@@ -90,6 +93,8 @@ pub struct Server {
     decoder: Decoder,
     outputs: VecDeque<Output<Event>>,
     heard: Instant,
+    /// When there has to be a session.
+    setup_by: Instant,
     waiting: Option<Waiting>,
     presentation: Option<Presentation>,
     session: Option<Session>,
@@ -152,6 +157,7 @@ impl Server {
     pub fn new(config: Config, now: Instant) -> Self {
         Self {
             decoder: Decoder::new(config.limits),
+            setup_by: now + config.setup_timeout,
             config,
             outputs: VecDeque::new(),
             heard: now,
@@ -169,6 +175,10 @@ impl Server {
     pub fn handle_input(&mut self, now: Instant, input: &[u8]) -> Result<(), Error> {
         if self.ended {
             return Ok(());
+        }
+        // Who always has something to say leaves no time to look for this.
+        if self.session.is_none() && now >= self.setup_by {
+            self.handle_timeout(now);
         }
         self.decoder.feed(input);
         self.go_on(now)
@@ -231,11 +241,10 @@ impl Server {
         if self.ended || self.waiting.is_some() {
             return None;
         }
-        let limit = match self.session {
-            Some(_) => self.config.session_timeout,
-            None => self.config.idle_timeout,
-        };
-        Some(self.heard + limit)
+        Some(match self.session {
+            Some(_) => self.heard + self.config.session_timeout,
+            None => (self.heard + self.config.idle_timeout).min(self.setup_by),
+        })
     }
 
     /// Works on what has come, until the embedder has to decide.
@@ -249,7 +258,7 @@ impl Server {
                 }
                 Err(error) => {
                     self.ended = true;
-                    self.send(&Response::new(400), None);
+                    self.send(&Response::new(error.status()), None);
                     return Err(error.into());
                 }
             }

@@ -47,6 +47,8 @@ pub struct Facts {
     pub dropped: u64,
     /// Bytes of sound decoded.
     pub sound_bytes: u64,
+    /// Places in what it has buffered, of both tracks, where something is missing.
+    pub holes: u64,
     /// True if it cannot go on for want of media.
     pub waiting: bool,
     /// What the player or the browser complained about.

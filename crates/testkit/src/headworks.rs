@@ -13,7 +13,11 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{Process, Signal, Stream, process::lock, wait_until};
+use crate::{
+    Process, Signal, Stream,
+    process::{self, lock},
+    wait_until,
+};
 
 /// From nothing to ready: `initdb`, migrations, the first lease. A second or two when idle.
 const START: Duration = Duration::from_secs(90);
@@ -202,6 +206,11 @@ impl Headworks {
     /// Ends it at once, without a chance to clean up.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Ends the one child with `word` among its arguments at once, and gives its process id.
+    pub fn kill_child(&self, word: &str) -> anyhow::Result<u32> {
+        process::kill_child(self.pid(), word)
     }
 
     /// Waits for its end.

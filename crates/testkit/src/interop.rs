@@ -16,6 +16,7 @@ mod publish;
 mod pull;
 mod push;
 mod rows;
+mod site;
 #[cfg(test)]
 mod tests;
 mod verdict;

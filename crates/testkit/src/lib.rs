@@ -16,6 +16,7 @@
 
 mod browser;
 mod camera;
+mod certificate;
 mod deadline;
 mod headworks;
 pub mod http;

@@ -7,6 +7,7 @@
 
 use std::{
     collections::VecDeque,
+    fs,
     io::{self, BufRead, BufReader, Read},
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
@@ -15,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::Deadline;
 
@@ -165,6 +166,39 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Kills the one child of `parent` that has `word` among its arguments, and gives its process id.
+pub(crate) fn kill_child(parent: u32, word: &str) -> anyhow::Result<u32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").context("list processes")? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(pid) = name.and_then(|name| name.parse::<libc::pid_t>().ok()) else {
+            continue;
+        };
+        // Processes end while we look.
+        let read = |file| fs::read_to_string(path.join(file)).unwrap_or_default();
+        if parent_in(&read("stat")) == Some(parent)
+            && read("cmdline").split('\0').any(|w| w == word)
+        {
+            found.push(pid);
+        }
+    }
+    let [pid] = found[..] else {
+        bail!("{parent} has {} children with {word}", found.len());
+    };
+    // SAFETY: kill takes two integers and touches no memory. The parent has not collected the
+    // child, or does so in this moment: no other process has its number so soon.
+    unsafe { libc::kill(pid, Signal::Kill.number()) };
+    Ok(pid.unsigned_abs())
+}
+
+/// The parent's number in `/proc/<pid>/stat`: the second field behind the name, which stands in
+/// parentheses and may have any in it.
+fn parent_in(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// A death signal fires when the *thread* that spawned the child ends, and a test's or a runtime's

@@ -1,4 +1,5 @@
-//! Somebody else's RTMP server: nginx with its RTMP module, which checks nothing.
+//! Somebody else's RTMP server: nginx with its RTMP module, which checks nothing. It also listens
+//! with TLS.
 
 use std::{
     fs,
@@ -11,7 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use crate::{Process, Signal, wait_until};
+use crate::{Process, Signal, certificate::Certificate, wait_until};
 
 const START: Duration = Duration::from_secs(30);
 
@@ -21,6 +22,7 @@ const START: Duration = Duration::from_secs(30);
 pub struct RtmpServer {
     directory: TempDir,
     port: u16,
+    encrypted: u16,
     process: Process,
 }
 
@@ -29,17 +31,23 @@ impl RtmpServer {
     pub fn start() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         // nginx cannot choose a port by itself.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let [port, encrypted] = free_ports()?;
+        let tls = Certificate::make(directory.path())?;
+        let (certificate, key) = (tls.certificate.display(), tls.key.display());
         let path = directory.path().display();
         fs::write(
             directory.path().join("nginx.conf"),
             format!(
                 "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+                load_module /usr/lib/nginx/modules/ngx_stream_module.so;
                 daemon off; master_process off; worker_processes 1; user root;
                 pid {path}/nginx.pid; error_log stderr info;
                 events {{ worker_connections 64; }}
                 rtmp {{ server {{ listen 127.0.0.1:{port};
                     application live {{ live on; wait_key on; record all; record_path {path}; }}
+                }} }}
+                stream {{ server {{ listen 127.0.0.1:{encrypted} ssl; proxy_pass 127.0.0.1:{port};
+                    ssl_certificate {certificate}; ssl_certificate_key {key};
                 }} }}"
             ),
         )?;
@@ -47,6 +55,7 @@ impl RtmpServer {
         Ok(Self {
             directory,
             port,
+            encrypted,
             process,
         })
     }
@@ -55,6 +64,12 @@ impl RtmpServer {
     #[must_use]
     pub fn url(&self, app: &str, name: &str) -> String {
         format!("rtmp://127.0.0.1:{}/{app}/{name}", self.port)
+    }
+
+    /// `rtmps://127.0.0.1:<port>/<app>/<name>`, with a certificate that nobody vouches for.
+    #[must_use]
+    pub fn tls_url(&self, app: &str, name: &str) -> String {
+        format!("rtmps://127.0.0.1:{}/{app}/{name}", self.encrypted)
     }
 
     /// What was published last under this name.
@@ -84,6 +99,16 @@ impl RtmpServer {
     pub fn thaw(&mut self) {
         self.process.signal(Signal::Continue);
     }
+}
+
+/// Two that were free a moment ago.
+fn free_ports() -> anyhow::Result<[u16; 2]> {
+    let listeners = [
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    ];
+    let [first, second] = listeners.each_ref().map(TcpListener::local_addr);
+    Ok([first?.port(), second?.port()])
 }
 
 fn launch(directory: &Path, port: u16) -> anyhow::Result<Process> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ApiKeyId, ProjectId, Secret, Validate, Violations};
+use crate::{Action, ApiKeyId, ProjectId, Secret, Validate, Violations, action::check_actions};
 
 /// A program's credential. Without grants it may do nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -17,6 +17,9 @@ pub struct ApiKey {
     pub name: String,
     /// The public part of the key, to recognise it by: `hwak_<lookup>_…`.
     pub lookup: String,
+    /// It may do these at most, whatever it is granted; no such limit if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scopes: Option<Vec<Action>>,
     /// When it stops working, if ever.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<DateTime<Utc>>,
@@ -36,6 +39,11 @@ pub struct ApiKeyCreate {
     /// The project it belongs to; the caller's own if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub project_id: Option<ProjectId>,
+    /// It may do these at most, whatever it is granted; at least one action, each once. No such
+    /// limit if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_items = 1)]
+    pub scopes: Option<Vec<Action>>,
     /// When it stops working; never if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<DateTime<Utc>>,
@@ -44,6 +52,9 @@ pub struct ApiKeyCreate {
 impl Validate for ApiKeyCreate {
     fn validate(&self, found: &mut Violations) {
         found.text("name", &self.name, 128);
+        if let Some(scopes) = &self.scopes {
+            found.within("scopes", |found| check_actions(scopes, found));
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    CameraId, CameraSource, Labels, NodeId, Problem, ProjectId, PublishUrls, Publisher,
-    RefusedPublisher, Secret, Track, Validate, Viewing, Violations,
+    CameraGroupId, CameraId, CameraSource, Labels, NodeId, Problem, ProjectId, PublishUrls,
+    Publisher, RefusedPublisher, Secret, Track, Validate, Viewing, Violations,
 };
 
 /// A named live source.
@@ -16,6 +16,9 @@ pub struct Camera {
     pub id: CameraId,
     /// The project it belongs to.
     pub project_id: ProjectId,
+    /// The group that it is in, if any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group_id: Option<CameraGroupId>,
     /// What people call it.
     pub name: String,
     /// The caller's own name for the camera; unique in the project.
@@ -154,6 +157,9 @@ pub enum CameraState {
 pub struct CameraCreate {
     /// 1 to 128 characters.
     pub name: String,
+    /// The group that it is in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group_id: Option<CameraGroupId>,
     /// The caller's own name for the camera, 1 to 128 characters; unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub external_id: Option<String>,
@@ -206,6 +212,10 @@ pub struct CameraUpdate {
     /// 1 to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Moves it into this group; `null` takes it out of its group.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[schema(value_type = Option<CameraGroupId>)]
+    pub group_id: Option<Option<CameraGroupId>>,
     /// The caller's own name for the camera; `null` clears it.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]

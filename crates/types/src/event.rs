@@ -36,6 +36,24 @@ pub enum EventKind {
     /// A camera's work was given to a node, or taken from it.
     #[serde(rename = "camera.placed")]
     CameraPlaced,
+    /// A camera group was created.
+    #[serde(rename = "camera_group.created")]
+    CameraGroupCreated,
+    /// A camera group was changed or moved.
+    #[serde(rename = "camera_group.updated")]
+    CameraGroupUpdated,
+    /// A camera group was deleted.
+    #[serde(rename = "camera_group.deleted")]
+    CameraGroupDeleted,
+    /// A role was created.
+    #[serde(rename = "role.created")]
+    RoleCreated,
+    /// A role was changed.
+    #[serde(rename = "role.updated")]
+    RoleUpdated,
+    /// A role was deleted.
+    #[serde(rename = "role.deleted")]
+    RoleDeleted,
     /// A user was created.
     #[serde(rename = "user.created")]
     UserCreated,

@@ -1,67 +1,15 @@
-//! Grants: who may do what with what.
+//! Grants: who may do what with what, and when.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ApiKeyId, CameraId, GrantId, ProjectId, UserId, Validate, Violations};
+use crate::{
+    Action, ApiKeyId, CameraGroupId, CameraId, GrantId, Network, ProjectId, RoleRef, Schedule,
+    UserGroupId, UserId, Validate, Violations, action::check_actions,
+};
 
-/// Something that a grant can allow. What nobody granted is refused.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
-)]
-pub enum Action {
-    /// See the camera in lists and watch it live.
-    #[serde(rename = "camera.view_live")]
-    CameraViewLive,
-    /// Create, change and delete cameras and their stream keys.
-    #[serde(rename = "camera.manage")]
-    CameraManage,
-    /// Manage users, API keys and grants, and issue playback tokens for users.
-    #[serde(rename = "user.manage")]
-    UserManage,
-    /// See and manage nodes and join tokens; means something on the cluster only.
-    #[serde(rename = "node.manage")]
-    NodeManage,
-    /// Change the project and read its events; on the cluster also: create projects.
-    #[serde(rename = "project.manage")]
-    ProjectManage,
-}
-
-impl Action {
-    /// Every action there is.
-    pub const ALL: [Self; 5] = [
-        Self::CameraViewLive,
-        Self::CameraManage,
-        Self::UserManage,
-        Self::NodeManage,
-        Self::ProjectManage,
-    ];
-
-    /// As on the wire and in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CameraViewLive => "camera.view_live",
-            Self::CameraManage => "camera.manage",
-            Self::UserManage => "user.manage",
-            Self::NodeManage => "node.manage",
-            Self::ProjectManage => "project.manage",
-        }
-    }
-
-    /// The action of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.as_str() == name)
-    }
-
-    /// True if it makes sense on one camera.
-    #[must_use]
-    pub fn is_on_camera(self) -> bool {
-        matches!(self, Self::CameraViewLive | Self::CameraManage)
-    }
-}
+const MAX_NETWORKS: usize = 64;
 
 /// Who is granted something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -71,6 +19,11 @@ pub enum Principal {
     User {
         /// Which.
         id: UserId,
+    },
+    /// Everybody in a group of users.
+    UserGroup {
+        /// Which.
+        id: UserGroupId,
     },
     /// An API key.
     ApiKey {
@@ -88,6 +41,11 @@ pub enum GrantObject {
         /// Which.
         id: CameraId,
     },
+    /// A camera group with everything below it.
+    CameraGroup {
+        /// Which.
+        id: CameraGroupId,
+    },
     /// A project and everything in it.
     Project {
         /// Which.
@@ -97,70 +55,158 @@ pub enum GrantObject {
     Cluster,
 }
 
-/// A permission: the principal may do the actions on the object.
+/// Which way a grant goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It allows, unless another one denies.
+    #[default]
+    Allow,
+    /// It denies, whatever others allow.
+    Deny,
+}
+
+/// When a grant holds: if all of these do. What is absent holds always.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GrantConditions {
+    /// Only in these hours of the week.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Only from addresses in any of these networks, 1 to 64. An address that nobody knows is in
+    /// no network of a grant that allows, and in every network of one that denies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 64)]
+    pub networks: Option<Vec<Network>>,
+    /// Not before this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    /// No more from this on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<DateTime<Utc>>,
+}
+
+impl GrantConditions {
+    /// True if there are none: it holds always.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Validate for GrantConditions {
+    fn validate(&self, found: &mut Violations) {
+        if let Some(schedule) = &self.schedule {
+            found.within("schedule", |found| schedule.validate(found));
+        }
+        if let Some(networks) = &self.networks
+            && !(1..=MAX_NETWORKS).contains(&networks.len())
+        {
+            found.report(
+                "networks",
+                format!("must have 1 to {MAX_NETWORKS} networks; empty never means all"),
+            );
+        }
+        if let (Some(from), Some(to)) = (self.not_before, self.not_after)
+            && to <= from
+        {
+            found.report("not_after", "must be after `not_before`");
+        }
+    }
+}
+
+/// A rule: the principal may do the actions on the object, or may not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
     /// Its id.
     pub id: GrantId,
     /// The project of the principal.
     pub project_id: ProjectId,
+    /// Which way it goes.
+    pub effect: Effect,
     /// Who.
     pub principal: Principal,
     /// On what.
     pub object: GrantObject,
-    /// May do what.
+    /// As what; absent if the actions were named.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub role: Option<RoleRef>,
+    /// What; with a role, what that comes to now.
     pub actions: Vec<Action>,
+    /// When.
+    #[serde(default, skip_serializing_if = "GrantConditions::is_empty")]
+    pub conditions: GrantConditions,
     /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// A grant to be. Nobody can grant what they may not do themselves.
+/// A grant to be. Nobody can allow what they may not do themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantCreate {
+    /// Which way it goes. Default `allow`.
+    #[serde(default)]
+    pub effect: Effect,
     /// Who.
     pub principal: Principal,
-    /// On what.
+    /// On what. A role that the project made can be granted on things of that project only.
     pub object: GrantObject,
-    /// May do what; at least one action, each once.
+    /// As what; either this or `actions`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub role: Option<RoleRef>,
+    /// What; at least one action, each once.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(min_items = 1)]
-    pub actions: Vec<Action>,
+    pub actions: Option<Vec<Action>>,
+    /// When it holds. Default: always.
+    #[serde(default, skip_serializing_if = "GrantConditions::is_empty")]
+    pub conditions: GrantConditions,
 }
 
-impl Validate for GrantCreate {
-    fn validate(&self, found: &mut Violations) {
-        if self.actions.is_empty() {
-            found.report(
-                "actions",
-                "must name at least one action; empty never means all",
-            );
-        }
-        for (index, action) in self.actions.iter().enumerate() {
-            let name = action.as_str();
-            let wrong = if self.actions[..index].contains(action) {
-                format!("{name} stands here twice")
-            } else if matches!(self.object, GrantObject::Camera { .. }) && !action.is_on_camera() {
-                format!("{name} cannot be granted on a camera")
-            } else if *action == Action::NodeManage && self.object != GrantObject::Cluster {
-                format!("{name} can be granted on the cluster only")
-            } else {
-                continue;
-            };
-            found.within("actions", |found| found.report(&index.to_string(), wrong));
+impl GrantCreate {
+    /// One that allows these actions always.
+    #[must_use]
+    pub fn allow(principal: Principal, object: GrantObject, actions: Vec<Action>) -> Self {
+        Self {
+            effect: Effect::Allow,
+            principal,
+            object,
+            role: None,
+            actions: Some(actions),
+            conditions: GrantConditions::default(),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Validate for GrantCreate {
+    fn validate(&self, found: &mut Violations) {
+        match (&self.role, &self.actions) {
+            (None, Some(actions)) => {
+                found.within("actions", |found| {
+                    check_actions(actions, found);
+                    self.object.check(actions, found);
+                });
+            }
+            (Some(_), None) => {}
+            (Some(_), Some(_)) => found.report("actions", "either `role` or `actions`, not both"),
+            (None, None) => found.report("actions", "either `actions` or `role` must be there"),
+        }
+        found.within("conditions", |found| self.conditions.validate(found));
+    }
+}
 
-    #[test]
-    fn names_are_the_wire_names() {
-        for action in Action::ALL {
-            let json = serde_json::to_string(&action).expect("serializes");
-            assert_eq!(json, format!("\"{}\"", action.as_str()));
-            assert_eq!(Action::from_name(action.as_str()), Some(action));
+impl GrantObject {
+    /// Reports actions that mean nothing on it.
+    fn check(&self, actions: &[Action], found: &mut Violations) {
+        for (index, action) in actions.iter().enumerate() {
+            if !action.is_on(self) {
+                let wrong = if *action == Action::NodeManage {
+                    format!("{action} can be granted on the cluster only")
+                } else {
+                    format!("{action} cannot be granted on a camera")
+                };
+                found.report(&index.to_string(), wrong);
+            }
         }
     }
 }

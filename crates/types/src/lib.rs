@@ -4,14 +4,18 @@
 //! here, once. The crate parses and validates; it does no I/O, reads no clock and draws no random
 //! numbers. Wire names are `snake_case`, times are RFC 3339 in UTC, ids are prefixed UUIDv7.
 
+mod access;
+mod action;
 mod api_key;
 mod camera;
+mod camera_group;
 pub mod edge;
 mod event;
 mod grant;
 mod id;
 mod jwk;
 mod label;
+mod network;
 mod node;
 mod page;
 mod playback;
@@ -21,6 +25,8 @@ mod project;
 mod public_key;
 mod publish;
 mod restream;
+mod role;
+mod schedule;
 mod secret;
 mod session;
 mod source;
@@ -30,19 +36,23 @@ mod user;
 mod validate;
 mod viewing;
 
+pub use access::{AccessExplanation, AccessGrant};
+pub use action::Action;
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use camera::{
     Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraState,
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
+pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
 pub use event::{Event, EventKind};
-pub use grant::{Action, Grant, GrantCreate, GrantObject, Principal};
+pub use grant::{Effect, Grant, GrantConditions, GrantCreate, GrantObject, Principal};
 pub use id::{
     ApiKeyId, CameraGroupId, CameraId, GrantId, IdError, JoinTokenId, NodeId, PlaybackKeyId,
     ProjectId, RestreamId, RoleId, SessionId, StreamKeyId, UserGroupId, UserId,
 };
 pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
+pub use network::Network;
 pub use node::{
     Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLoad, NodeState,
 };
@@ -62,6 +72,8 @@ pub use restream::{
     RestreamState, RestreamStatus, RestreamTemplate, RestreamUpdate, RestreamVideo, SigningKeySlot,
     TencentHash, UrlRenewal, X264Preset,
 };
+pub use role::{BuiltInRole, Role, RoleCreate, RoleRef, RoleUpdate};
+pub use schedule::{Schedule, TimeOfDay, Weekday, WeeklyWindow};
 pub use secret::Secret;
 pub use session::{Session, ViewProtocol};
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};

@@ -30,11 +30,14 @@ const PACKAGES: &[(&str, &str)] = &[
         "libnginx-mod-rtmp",
         "an RTMP server to push to and pull from",
     ),
+    ("libnginx-mod-stream", "TLS in front of it"),
     ("chromium", "another one, with what web pages play with"),
     (
         "python3-pip",
         "installs a newer FFmpeg, which also knows H.265 in FLV",
     ),
+    ("python3-jwt", "signs playback tokens as customers do"),
+    ("python3-cryptography", "its algorithms"),
 ];
 
 /// Set this where there is no Debian, or no packages shall be installed.

@@ -138,6 +138,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
     let key = StreamKeyId::from(ID);
     let camera = CameraCreate {
         name: "x".to_owned(),
+        group_id: None,
         external_id: None,
         labels: Labels::default(),
         source: CameraSource::Publish,
@@ -223,16 +224,14 @@ async fn people(client: &Client, names: &mut Vec<&'static str>) {
     };
     let key = ApiKeyCreate {
         name: "x".to_owned(),
+        scopes: None,
         project_id: None,
         expires_at: None,
     };
-    let grant = GrantCreate {
-        principal: Principal::User {
-            id: UserId::from(ID),
-        },
-        object: GrantObject::Cluster,
-        actions: vec![Action::NodeManage],
+    let principal = Principal::User {
+        id: UserId::from(ID),
     };
+    let grant = GrantCreate::allow(principal, GrantObject::Cluster, vec![Action::NodeManage]);
     call!(names, client.user_list());
     call!(names, client.user_create(&user));
     call!(names, client.user_view(UserId::from(ID)));

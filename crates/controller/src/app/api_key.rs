@@ -1,7 +1,8 @@
 //! API keys: how programs sign in.
 
 use headworks_types::{
-    Action, ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyId, EventKind, Grant, GrantId, GrantObject,
+    Action, ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyId, Effect, EventKind, Grant, GrantId,
+    GrantObject, Principal,
 };
 use sqlx::PgConnection;
 
@@ -11,7 +12,7 @@ use crate::{
     db::{
         self,
         event::{NewEvent, event_insert},
-        grant::grant_list_wide,
+        grant::grant_list_to,
     },
     state::State,
 };
@@ -40,9 +41,8 @@ pub(crate) async fn api_key_create(
         .await?
         .ok_or_else(|| Error::not_found(project))?;
     let credential = generate(&state.keys, Kind::ApiKey);
-    let (id, expires_at) = (state.ids.next(), new.expires_at);
-    let api_key =
-        db::api_key::api_key_insert(conn, project, id, &new.name, expires_at, &credential).await?;
+    let id = state.ids.next();
+    let api_key = db::api_key::api_key_insert(conn, project, id, &new, &credential).await?;
     announce(
         conn,
         caller,
@@ -81,9 +81,9 @@ pub(crate) async fn api_key_revoke(
     let found = db::api_key::api_key_get(conn, &reach, id)
         .await?
         .ok_or_else(|| Error::not_found(id))?;
-    let grants = grant_list_wide(conn, id).await?;
+    let grants = grant_list_to(conn, found.project_id, Principal::ApiKey { id }).await?;
     if !own {
-        for grant in &grants {
+        for grant in grants.iter().filter(|grant| grant.effect == Effect::Allow) {
             require_own(caller, grant)?;
         }
     }
@@ -108,7 +108,9 @@ pub(crate) async fn api_key_revoke(
 
 /// True if the grant lets its key manage keys in the whole cluster.
 pub(crate) fn administers(grant: &Grant) -> bool {
-    grant.object == GrantObject::Cluster && grant.actions.contains(&Action::UserManage)
+    grant.effect == Effect::Allow
+        && grant.object == GrantObject::Cluster
+        && grant.actions.contains(&Action::UserManage)
 }
 
 /// Refuses if nobody could manage the cluster's keys with those of the keys and grants only that

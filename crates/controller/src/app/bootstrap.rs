@@ -2,7 +2,10 @@
 //! first signing key. Once, however many replicas start at the same time.
 
 use anyhow::Context;
-use headworks_types::{Action, EventKind, GrantObject, JoinTokenId, Principal, Secret};
+use headworks_types::{
+    ApiKeyCreate, BuiltInRole, Effect, EventKind, GrantConditions, GrantCreate, GrantObject,
+    JoinTokenId, Principal, RoleRef, Secret,
+};
 
 use crate::{
     app::signing_key::{check_master_key, create_first},
@@ -33,10 +36,22 @@ pub(crate) async fn set_up(state: &State) -> anyhow::Result<Option<Secret>> {
     let project = project_insert(&mut tx, state.ids.next(), "default").await?;
     let credential = generate(&state.keys, Kind::ApiKey);
     let id = state.ids.next();
-    let key = api_key_insert(&mut tx, project.id, id, "admin", None, &credential).await?;
-    let (principal, object) = (Principal::ApiKey { id: key.id }, GrantObject::Cluster);
-    let grant = state.ids.next();
-    let grant = grant_insert(&mut tx, grant, project.id, principal, object, &Action::ALL).await?;
+    let key = ApiKeyCreate {
+        name: "admin".to_owned(),
+        project_id: None,
+        scopes: None,
+        expires_at: None,
+    };
+    let key = api_key_insert(&mut tx, project.id, id, &key, &credential).await?;
+    let everything = GrantCreate {
+        effect: Effect::Allow,
+        principal: Principal::ApiKey { id: key.id },
+        object: GrantObject::Cluster,
+        role: Some(RoleRef::BuiltIn(BuiltInRole::Admin)),
+        actions: None,
+        conditions: GrantConditions::default(),
+    };
+    let grant = grant_insert(&mut tx, state.ids.next(), project.id, &everything).await?;
     create_first(&mut tx, &state.keys).await?;
     let event = |kind, subject: String, message: &str| NewEvent {
         project_id: Some(project.id),

@@ -1,46 +1,24 @@
 //! Who asks, and what they may do. Default deny: what no grant allows is refused.
 //!
-//! Rights on the cluster and on projects are few and come with the caller. Rights on single
-//! cameras may be thousands, so the query that reads a camera decides them ([`Sight`]).
+//! Everything that is granted comes with the caller ([`Rights`]). Questions about the cluster and
+//! projects are answered from that; for those about cameras it goes along with the query that
+//! reads them ([`Sight`]).
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{fmt, net::IpAddr};
 
 use headworks_types::{Action, ApiKeyId, ProjectId, UserId};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Error, Result};
-use crate::{credential, db, state::State};
-
-/// A set of actions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Actions(u8);
-
-impl Actions {
-    /// True if `action` is in it.
-    pub(crate) fn include(self, action: Action) -> bool {
-        self.0 & (1 << action as u8) != 0
-    }
-
-    fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-/// Names that this version does not know allow nothing.
-impl<T: AsRef<str>> FromIterator<T> for Actions {
-    fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
-        let known = names
-            .into_iter()
-            .filter_map(|name| Action::from_name(name.as_ref()));
-        Self(known.fold(0, |bits, action| bits | (1 << action as u8)))
-    }
-}
-
-impl std::ops::BitOrAssign for Actions {
-    fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-}
+use super::{
+    Error, Result,
+    access::{self, Actions, Holding, Rights, Sight},
+};
+use crate::{
+    credential,
+    db::{api_key::api_key_sign_in, project::project_list_ids},
+    state::State,
+};
 
 /// Who asks: a person or a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +35,14 @@ impl Identity {
         match self {
             Self::User(id) => id.uuid(),
             Self::ApiKey(id) => id.uuid(),
+        }
+    }
+
+    /// What a refusal calls the caller.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::User(_) => "this user",
+            Self::ApiKey(_) => "this key",
         }
     }
 }
@@ -80,16 +66,17 @@ pub(crate) struct Origin {
     pub(crate) request_id: String,
 }
 
-/// Who asks, signed in, with what grants allow on the cluster and on projects.
+/// Who asks, signed in, with what grants allow.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
     pub(crate) origin: Origin,
     pub(crate) project_id: ProjectId,
-    cluster: Actions,
-    projects: BTreeMap<ProjectId, Actions>,
-    /// What it may do with at least one camera, by grants on single cameras.
-    cameras: Actions,
+    /// What an API key may do at most; everything for others.
+    scopes: Actions,
+    rights: Rights,
+    /// All projects there are, if something is denied on some of them.
+    projects: Vec<Uuid>,
 }
 
 /// Where a right is needed that is not on a single camera.
@@ -110,9 +97,8 @@ impl Reach {
         Self(Some(vec![caller.project_id.uuid()]))
     }
 
-    /// For tests of the queries that ask for one.
-    #[cfg(test)]
-    pub(crate) fn only(project: ProjectId) -> Self {
+    /// One project, in which something was found already.
+    pub(crate) fn of(project: ProjectId) -> Self {
         Self(Some(vec![project.uuid()]))
     }
 
@@ -129,68 +115,66 @@ impl Reach {
     }
 }
 
-/// Which cameras a caller may see: those of some projects, and single ones that the key was
-/// granted. Only a [`Caller`] can make one.
-#[derive(Debug, Clone)]
-pub(crate) struct Sight {
-    /// All of these projects' cameras may be seen.
-    pub(crate) seen: Reach,
-    /// All of these projects' cameras may be managed.
-    pub(crate) managed: Reach,
-    /// All of these projects' cameras may be watched.
-    pub(crate) watched: Reach,
-    /// Whose grants on single cameras count.
-    pub(crate) identity: Identity,
-}
-
 impl Caller {
-    /// Signs in with an API key: one query.
+    /// Signs in with an API key.
     pub(crate) async fn sign_in(state: &State, origin: Origin, key: &str) -> Result<Self> {
         const BAD: Error = Error::Unauthenticated("the API key is not known, expired or revoked");
         let presented = credential::parse(credential::Kind::ApiKey, key).ok_or(BAD)?;
         let mut conn = state.pool.acquire().await?;
-        let rows = db::api_key::api_key_sign_in(&mut conn, presented.lookup).await?;
-        let first = rows.first().ok_or(BAD)?;
-        if !presented.matches(&state.keys, &first.digest) {
+        let found = api_key_sign_in(&mut conn, presented.lookup).await?;
+        let found = found.ok_or(BAD)?;
+        if !presented.matches(&state.keys, &found.digest) {
             return Err(BAD);
         }
-        let mut caller = Self::powerless(
-            Identity::ApiKey(first.id.into()),
-            origin,
-            first.project_id.into(),
-        );
-        for row in rows {
-            let actions: Actions = row.actions.iter().flatten().collect();
-            match (row.on_cluster, row.object_project_id) {
-                (Some(true), _) => caller.cluster |= actions,
-                (_, Some(project)) => {
-                    *caller.projects.entry(project.into()).or_default() |= actions;
-                }
-                _ => caller.cameras |= actions,
-            }
-        }
-        Ok(caller)
+        let scopes = match &found.scopes {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => Actions::ALL,
+        };
+        let identity = Identity::ApiKey(found.id.into());
+        Self::load(&mut conn, identity, origin, found.project_id.into(), scopes).await
     }
 
-    fn powerless(identity: Identity, origin: Origin, project_id: ProjectId) -> Self {
-        Self {
+    /// The caller with the grants that hold now: one query. Who it is must have been proved.
+    pub(crate) async fn load(
+        conn: &mut PgConnection,
+        identity: Identity,
+        origin: Origin,
+        project_id: ProjectId,
+        scopes: Actions,
+    ) -> Result<Self> {
+        let rules = access::rules(conn, identity, Holding::Now(origin.address)).await?;
+        let rights = Rights::new(&rules, scopes);
+        let projects = if rights.spare_projects() {
+            project_list_ids(conn).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
             identity,
             origin,
             project_id,
-            cluster: Actions::default(),
-            projects: BTreeMap::new(),
-            cameras: Actions::default(),
-        }
+            scopes,
+            rights,
+            projects,
+        })
     }
 
-    /// True if the right holds in all of the scope.
+    /// What the caller may let others do ([`Holding::Always`]).
+    pub(crate) async fn gifts(&self, conn: &mut PgConnection) -> Result<Rights> {
+        let rules = access::rules(conn, self.identity, Holding::Always).await?;
+        Ok(Rights::new(&rules, self.scopes))
+    }
+
+    /// True if the right holds on the scope itself. Something in it may be denied nevertheless.
     pub(crate) fn may(&self, action: Action, scope: Scope) -> bool {
-        self.cluster.include(action)
-            || matches!(scope, Scope::Project(id)
-                if self.projects.get(&id).is_some_and(|actions| actions.include(action)))
+        let actions = match scope {
+            Scope::Cluster => self.rights.on_cluster(),
+            Scope::Project(id) => self.rights.on_project(id),
+        };
+        actions.include(action)
     }
 
-    /// Refuses, unless the right holds in all of the scope.
+    /// Refuses, unless the right holds on the scope.
     pub(crate) fn require(&self, action: Action, scope: Scope) -> Result<()> {
         if self.may(action, scope) {
             return Ok(());
@@ -199,19 +183,16 @@ impl Caller {
             Scope::Cluster => "the cluster".to_owned(),
             Scope::Project(id) => id.to_string(),
         };
-        Err(Error::Forbidden(format!(
-            "this key has no {} on {on}",
-            action.as_str()
-        )))
+        Err(self.lacks(&[action], &on))
     }
 
     /// Where the right may be used; refuses if nowhere.
     pub(crate) fn reach(&self, action: Action) -> Result<Reach> {
-        let reach = self.reach_any(&[action]);
+        let reach = self.reach_any(action.into());
         match reach.projects() {
             Some([]) => Err(Error::Forbidden(format!(
-                "this key has {} on no project",
-                action.as_str()
+                "{} has {action} on no project",
+                self.identity.noun()
             ))),
             _ => Ok(reach),
         }
@@ -219,54 +200,59 @@ impl Caller {
 
     /// The projects that the caller may know of: those it may do anything with.
     pub(crate) fn known_projects(&self) -> Result<Reach> {
-        if !self.cluster.is_empty() {
-            return Ok(Reach(None));
+        let reach = self.reach_any(Actions::ALL);
+        match reach.projects() {
+            Some([]) => Err(Error::Forbidden(format!(
+                "{} has rights on no project",
+                self.identity.noun()
+            ))),
+            _ => Ok(reach),
         }
-        let ids: Vec<_> = self.projects.keys().map(|id| id.uuid()).collect();
-        if ids.is_empty() {
-            return Err(Error::Forbidden(
-                "this key has rights on no project".to_owned(),
-            ));
-        }
-        Ok(Reach(Some(ids)))
     }
 
     /// The cameras that the caller may see; refuses if it cannot be any.
     pub(crate) fn sight(&self) -> Result<Sight> {
-        let shows = [Action::CameraViewLive, Action::CameraManage];
-        let sight = Sight {
-            seen: self.reach_any(&shows),
-            managed: self.reach_any(&[Action::CameraManage]),
-            watched: self.reach_any(&[Action::CameraViewLive]),
-            identity: self.identity,
-        };
-        let nothing = sight.seen.projects().is_some_and(<[_]>::is_empty);
-        if nothing && !shows.iter().any(|&action| self.cameras.include(action)) {
-            return Err(Error::Forbidden(
-                "this key has camera.view_live and camera.manage on no camera".to_owned(),
-            ));
-        }
-        Ok(sight)
+        self.sight_of(&[Action::CameraViewLive, Action::CameraManage])
     }
 
-    /// As [`Caller::sight`]; refuses also if the caller can manage none of the cameras.
+    /// The cameras that the caller may manage; refuses if it cannot be any.
     pub(crate) fn sight_of_managed(&self) -> Result<Sight> {
-        let sight = self.sight()?;
-        let nothing = sight.managed.projects().is_some_and(<[_]>::is_empty);
-        if nothing && !self.cameras.include(Action::CameraManage) {
-            return Err(Error::Forbidden(
-                "this key has camera.manage on no camera".to_owned(),
-            ));
+        self.sight_of(&[Action::CameraManage])
+    }
+
+    /// The cameras that the caller may do any of this with; refuses if it cannot be any.
+    pub(crate) fn sight_of(&self, actions: &[Action]) -> Result<Sight> {
+        let mask = actions.iter().copied().collect();
+        let sight = self.rights.sight(mask);
+        if sight.is_blind() && !self.rights.on_some_camera().intersect(mask) {
+            let names: Vec<_> = actions.iter().map(Action::to_string).collect();
+            return Err(Error::Forbidden(format!(
+                "{} has {} on no camera",
+                self.identity.noun(),
+                names.join(" and ")
+            )));
         }
         Ok(sight)
     }
 
-    fn reach_any(&self, actions: &[Action]) -> Reach {
-        let any = |set: &Actions| actions.iter().any(|&action| set.include(action));
-        if any(&self.cluster) {
+    /// The refusal of what needs one of these rights.
+    pub(crate) fn lacks(&self, actions: &[Action], on: &str) -> Error {
+        let names: Vec<_> = actions.iter().map(Action::to_string).collect();
+        let who = self.identity.noun();
+        Error::Forbidden(format!("{who} has no {} on {on}", names.join(" and no ")))
+    }
+
+    fn reach_any(&self, actions: Actions) -> Reach {
+        let any = |id: &Uuid| {
+            let project = ProjectId::from(*id);
+            self.rights.on_project(project).intersect(actions)
+        };
+        if !self.rights.on_cluster().intersect(actions) {
+            return Reach(Some(self.rights.projects().filter(any).collect()));
+        }
+        if self.projects.iter().all(any) {
             return Reach(None);
         }
-        let having = self.projects.iter().filter(|(_, set)| any(set));
-        Reach(Some(having.map(|(id, _)| id.uuid()).collect()))
+        Reach(Some(self.projects.iter().copied().filter(any).collect()))
     }
 }

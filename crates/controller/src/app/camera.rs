@@ -6,7 +6,10 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Expected, Once, Result, Scope, Sight, Versioned, revocation};
+use super::{
+    Begun, Caller, Error, Expected, Once, Result, Sight, Versioned, camera_group::require_place,
+    revocation,
+};
 use crate::{
     db::{
         self, OnConstraint,
@@ -26,16 +29,17 @@ pub(crate) async fn camera_create(
     new: CameraCreate,
 ) -> Result<Camera> {
     let project = caller.project_id;
-    caller.require(Action::CameraManage, Scope::Project(project))?;
     let sight = caller.sight()?;
     let mut write = match once.begin(state, caller).await? {
         Begun::Fresh(write) => write,
         Begun::Again(camera) => return Ok(camera),
     };
     let conn = write.conn();
+    require_place(conn, caller, project, new.group_id).await?;
     let new = prepare(state, new)?;
     if db::camera::camera_insert(conn, project, std::slice::from_ref(&new))
-        .await?
+        .await
+        .on_constraint(GROUP, group_gone)?
         .is_empty()
     {
         return Err(external_id_taken(new.external_id.as_deref()));
@@ -69,14 +73,20 @@ pub(crate) async fn camera_update(
     let sight = caller.sight()?;
     let mut tx = state.pool.begin().await?;
     let mut camera = get_locked(state, &mut tx, &sight, id, &expected).await?;
+    if let Some(group) = change.group_id
+        && group != camera.group_id
+    {
+        // What is granted on a group reaches what is put into it, and leaves what is taken out.
+        for place in [camera.group_id, group] {
+            require_place(&mut tx, caller, camera.project_id, place).await?;
+        }
+    }
     let credentials = apply(&mut camera, change)?
         .map(|change| change.map(|new| seal(&state.keys, id, &new)).transpose())
         .transpose()?;
     db::camera::camera_update(&mut tx, &camera, credentials)
         .await
-        .on_constraint("camera_external_id_key", || {
-            external_id_taken(camera.external_id.as_deref())
-        })?;
+        .map_err(|error| conflict(error, &camera))?;
     slot_touch(&mut tx, id).await?;
     let changed = camera_get(&mut tx, &sight, state.config.lease_suspect, id)
         .await?
@@ -128,12 +138,12 @@ pub(crate) async fn require_managed(
 ) -> Result<ProjectId> {
     let access = camera_list_access(conn, sight, &[id]).await?;
     let access = access.first().ok_or_else(|| Error::not_found(id))?;
-    if !access.manages {
+    if !access.may(Action::CameraManage) {
         return Err(Error::Forbidden(format!(
-            "this key has no camera.manage on {id}"
+            "this needs camera.manage on {id}"
         )));
     }
-    Ok(access.project_id.into())
+    Ok(access.project_id)
 }
 
 /// What the database takes of a new camera.
@@ -145,6 +155,7 @@ pub(crate) fn prepare(state: &State, new: CameraCreate) -> Result<NewCamera> {
         credentials: credentials
             .map(|credentials| seal(&state.keys, id, credentials))
             .transpose()?,
+        group_id: new.group_id,
         name: new.name,
         external_id: new.external_id,
         labels: new.labels,
@@ -154,6 +165,26 @@ pub(crate) fn prepare(state: &State, new: CameraCreate) -> Result<NewCamera> {
         placement: new.placement,
         viewing: new.viewing,
     })
+}
+
+const GROUP: &str = "camera_group_fkey";
+
+/// What stands against a change.
+fn conflict(error: sqlx::Error, camera: &Camera) -> Error {
+    let violated = match &error {
+        sqlx::Error::Database(violation) => violation.constraint(),
+        _ => None,
+    };
+    match violated {
+        Some("camera_external_id_key") => external_id_taken(camera.external_id.as_deref()),
+        Some(GROUP) => group_gone(),
+        _ => error.into(),
+    }
+}
+
+/// Says that the camera's group was deleted since we looked.
+pub(crate) fn group_gone() -> Error {
+    Error::NotFound("the camera group has just been deleted".to_owned())
 }
 
 /// Says that there is such a camera already.
@@ -184,6 +215,7 @@ async fn get_locked(
 fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Credentials>>> {
     let CameraUpdate {
         name,
+        group_id,
         external_id,
         labels,
         source,
@@ -196,6 +228,7 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
     camera.enabled = enabled.unwrap_or(camera.enabled);
     camera.start = start.unwrap_or(camera.start);
     camera.viewing = viewing.unwrap_or(camera.viewing);
+    camera.group_id = group_id.unwrap_or(camera.group_id);
     if let Some(name) = name {
         camera.name = name;
     }

@@ -1,22 +1,24 @@
 //! Many cameras in one request. Each item succeeds or fails by itself; those that succeed are
 //! created in one transaction, with a handful of statements however many they are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use headworks_types::{
-    Action, Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraId, EventKind,
-    Problem, ProblemCode, ProblemField, Validate, Violations,
+    Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraGroupId, CameraId,
+    EventKind, Problem, ProblemCode, ProblemField, Validate, Violations,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{
-    Begun, Caller, Once, Result, Scope,
-    camera::{external_id_taken, prepare},
+    Begun, Caller, Error, Once, Result,
+    camera::{external_id_taken, group_gone, prepare},
+    camera_group::require_place,
 };
 use crate::{
     db::{
+        OnConstraint,
         camera::{NewCamera, camera_get_many, camera_insert},
         event::{NewEvent, event_insert_many},
         slot::slot_insert_all,
@@ -32,7 +34,7 @@ pub(crate) async fn camera_bulk_create(
     once: Once,
     bulk: CameraBulkCreate,
 ) -> Result<CameraBulkResult> {
-    caller.require(Action::CameraManage, Scope::Project(caller.project_id))?;
+    caller.sight_of_managed()?;
     let mut write = match once.begin(state, caller).await? {
         Begun::Fresh(write) => write,
         Begun::Again(result) => return Ok(result),
@@ -44,6 +46,7 @@ pub(crate) async fn camera_bulk_create(
             Err(problem) => Err(problem),
         });
     }
+    refuse_places(write.conn(), caller, &mut items).await?;
     let created = if bulk.dry_run {
         // Whatever the database would refuse, it refuses here; then nothing of it is kept.
         let mut tx = sqlx::Connection::begin(write.conn()).await?;
@@ -65,6 +68,36 @@ pub(crate) async fn camera_bulk_create(
 
 type Item = std::result::Result<NewCamera, Box<Problem>>;
 
+/// Refuses the items that are to go where the caller may not manage cameras: each place is judged
+/// once.
+async fn refuse_places(conn: &mut PgConnection, caller: &Caller, items: &mut [Item]) -> Result<()> {
+    let mut judged: HashMap<Option<CameraGroupId>, Option<Problem>> = HashMap::new();
+    for item in items {
+        let Ok(new) = item else { continue };
+        let place = new.group_id;
+        if let Entry::Vacant(unknown) = judged.entry(place) {
+            let refused = match require_place(conn, caller, caller.project_id, place).await {
+                Ok(_) => None,
+                Err(error @ (Error::Forbidden(_) | Error::NotFound(_))) => Some(refusal(&error)),
+                Err(error) => return Err(error),
+            };
+            unknown.insert(refused);
+        }
+        if let Some(Some(problem)) = judged.get(&place) {
+            *item = Err(problem.clone().into());
+        }
+    }
+    Ok(())
+}
+
+fn refusal(error: &Error) -> Problem {
+    let code = match error {
+        Error::Forbidden(_) => ProblemCode::Forbidden,
+        _ => ProblemCode::NotFound,
+    };
+    Problem::new(code).with_detail(error.to_string())
+}
+
 /// Inserts the good items; those that the database refuses become problems.
 async fn insert(
     state: &State,
@@ -73,7 +106,9 @@ async fn insert(
     items: &mut [Item],
 ) -> Result<HashMap<CameraId, Camera>> {
     let good: Vec<_> = items.iter().flatten().cloned().collect();
-    let inserted = camera_insert(conn, caller.project_id, &good).await?;
+    let inserted = camera_insert(conn, caller.project_id, &good)
+        .await
+        .on_constraint("camera_group_fkey", group_gone)?;
     slot_insert_all(conn, &inserted).await?;
     let taken: HashSet<_> = inserted.iter().copied().collect();
     for item in items {

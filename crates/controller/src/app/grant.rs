@@ -1,20 +1,25 @@
-//! Grants: who may do what with what. Nobody can grant what they may not do themselves.
+//! Grants: who may do what with what. Nobody can allow what they may not do themselves, nor lift
+//! what is denied to them.
 
 use headworks_types::{
-    Action, EventKind, Grant, GrantCreate, GrantId, GrantObject, Principal, ProjectId,
+    Action, ApiKeyId, Effect, EventKind, Grant, GrantCreate, GrantId, GrantObject, Principal,
+    ProjectId, RoleRef,
 };
 use sqlx::PgConnection;
 
 use super::{
     Begun, Caller, Error, Once, Reach, Result, Scope,
+    access::{Actions, name, require_all},
     api_key::{administers, keep_an_administrator},
-    revocation,
+    camera_group, revocation,
 };
 use crate::{
     db::{
         self,
+        access::object_project,
+        camera::camera_list_access,
         event::{NewEvent, event_insert},
-        grant::{grant_get, grant_insert},
+        grant::{grant_get, grant_insert, zone_exists},
     },
     state::State,
 };
@@ -32,31 +37,47 @@ pub(crate) async fn grant_create(
         Begun::Again(grant) => return Ok(grant),
     };
     let conn = write.conn();
+    check_conditions(state, conn, &new).await?;
     let project = project_of(conn, &reach, new.principal).await?;
-    require_actions(conn, caller, project, &new).await?;
-    let grant = grant_insert(
-        conn,
-        state.ids.next(),
-        project,
-        new.principal,
-        new.object,
-        &new.actions,
-    )
-    .await
-    .map_err(gone_meanwhile)?;
-    announce(conn, caller, &grant, EventKind::GrantCreated, "may").await?;
+    let actions = actions_of(conn, project, &new).await?;
+    match new.effect {
+        Effect::Allow => require_known(conn, caller, project, new.object).await?,
+        Effect::Deny => require_users(conn, caller, &reach, project, new.object).await?,
+    }
+    if matches!(new.role, Some(RoleRef::Custom(_))) {
+        require_in(conn, project, new.object).await?;
+    }
+    match new.effect {
+        Effect::Allow => require_all(conn, caller, new.object, actions).await?,
+        Effect::Deny => keep_from_locking_out(conn, &new, actions).await?,
+    }
+    let grant = grant_insert(conn, state.ids.next(), project, &new)
+        .await
+        .map_err(gone_meanwhile)?;
+    announce(conn, caller, &grant, EventKind::GrantCreated).await?;
+    if new.effect == Effect::Deny {
+        revocation::narrow_principal(conn, grant.principal).await?;
+    }
     write.commit(&grant).await?;
+    state.wake.sessions();
     Ok(grant)
 }
 
-/// Takes a grant away.
+/// Takes a grant away. To lift a deny is to allow, and needs as much.
 pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) -> Result<()> {
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let grant = grant_get(&mut tx, &reach, id)
         .await?
         .ok_or_else(|| Error::not_found(id))?;
-    require_own(caller, &grant)?;
+    match grant.effect {
+        Effect::Allow => require_own(caller, &grant)?,
+        Effect::Deny => {
+            let actions = grant.actions.iter().copied();
+            let actions = actions.filter(|action| action.is_on(&grant.object));
+            require_all(&mut tx, caller, grant.object, actions.collect()).await?;
+        }
+    }
     if administers(&grant) {
         keep_an_administrator(&mut tx, |_, other| other != id).await?;
     }
@@ -64,36 +85,45 @@ pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) ->
         Err(sqlx::Error::RowNotFound) => return Err(Error::not_found(id)),
         other => other?,
     }
-    announce(
-        &mut tx,
-        caller,
-        &grant,
-        EventKind::GrantDeleted,
-        "may no more",
-    )
-    .await?;
+    announce(&mut tx, caller, &grant, EventKind::GrantDeleted).await?;
     // What was issued before says more than is so now.
-    match grant.principal {
-        Principal::User { id } => revocation::narrow_subject(&mut tx, id.into()).await?,
-        Principal::ApiKey { id } => revocation::narrow_subject(&mut tx, id.into()).await?,
-    }
+    revocation::narrow_principal(&mut tx, grant.principal).await?;
     tx.commit().await?;
     state.wake.sessions();
     Ok(())
 }
 
 /// Refuses unless the caller, too, may do what the grant allows on a project or the cluster.
-/// With single cameras it is enough to manage the principal.
+/// With cameras and their groups it is enough to manage the principal.
 pub(crate) fn require_own(caller: &Caller, grant: &Grant) -> Result<()> {
     let scope = match grant.object {
-        GrantObject::Camera { .. } => return Ok(()),
+        GrantObject::Camera { .. } | GrantObject::CameraGroup { .. } => return Ok(()),
         GrantObject::Project { id } => Scope::Project(id),
         GrantObject::Cluster => Scope::Cluster,
     };
-    grant
-        .actions
-        .iter()
-        .try_for_each(|&action| caller.require(action, scope))
+    let on = |action: &&Action| action.is_on(&grant.object);
+    let mut actions = grant.actions.iter().filter(on);
+    actions.try_for_each(|&action| caller.require(action, scope))
+}
+
+/// Refuses what the database could not judge later, and what would never hold.
+async fn check_conditions(state: &State, conn: &mut PgConnection, new: &GrantCreate) -> Result<()> {
+    if let Some(schedule) = &new.conditions.schedule
+        && !zone_exists(conn, &schedule.zone).await?
+    {
+        return Err(Error::invalid(
+            "/conditions/schedule/zone",
+            "is no zone of the IANA database, such as Europe/Paris",
+        ));
+    }
+    let now = state.clock.now();
+    if new.conditions.not_after.is_some_and(|at| at <= now) {
+        return Err(Error::invalid(
+            "/conditions/not_after",
+            "must be in the future",
+        ));
+    }
+    Ok(())
 }
 
 /// The project of the principal, if the caller may manage users there.
@@ -102,60 +132,124 @@ async fn project_of(
     reach: &Reach,
     principal: Principal,
 ) -> Result<ProjectId> {
-    match principal {
-        Principal::User { id } => db::user::user_get(conn, reach, id)
-            .await?
-            .map(|user| user.thing.project_id)
-            .ok_or_else(|| Error::not_found(id)),
-        Principal::ApiKey { id } => db::api_key::api_key_get(conn, reach, id)
-            .await?
-            .map(|key| key.project_id)
-            .ok_or_else(|| Error::not_found(id)),
-    }
+    db::access::principal_project(conn, reach, principal)
+        .await?
+        .ok_or_else(|| match principal {
+            Principal::User { id } => Error::not_found(id),
+            Principal::UserGroup { id } => Error::not_found(id),
+            Principal::ApiKey { id } => Error::not_found(id),
+        })
 }
 
-/// Refuses unless the caller, too, may do every action on the object. Only who manages users of
-/// the whole cluster can grant something of another project.
-async fn require_actions(
+/// What the grant is about: of a role, what means something on the object.
+async fn actions_of(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    new: &GrantCreate,
+) -> Result<Actions> {
+    let actions = match (new.role, &new.actions) {
+        (Some(RoleRef::BuiltIn(role)), _) => role.actions().to_vec(),
+        (Some(RoleRef::Custom(id)), _) => {
+            let found = db::role::role_get(conn, &Reach::of(project), id).await?;
+            found.ok_or_else(|| Error::not_found(id))?.thing.actions
+        }
+        (None, actions) => actions.clone().unwrap_or_default(),
+    };
+    let on = actions
+        .into_iter()
+        .filter(|action| action.is_on(&new.object));
+    let on: Actions = on.collect();
+    if on.is_empty() {
+        return Err(Error::invalid(
+            "/role",
+            format!("has no action that means something on {}", name(new.object)),
+        ));
+    }
+    Ok(on)
+}
+
+/// Refuses to allow something on what the caller may not know of, or on another project's. Only
+/// who manages users of the whole cluster can tie projects together.
+async fn require_known(
     conn: &mut PgConnection,
     caller: &Caller,
     project: ProjectId,
-    new: &GrantCreate,
+    object: GrantObject,
 ) -> Result<()> {
-    let everywhere = caller.may(Action::UserManage, Scope::Cluster);
-    let require_in = |scope| {
-        let mut actions = new.actions.iter();
-        actions.try_for_each(|&action| caller.require(action, scope))
-    };
-    match new.object {
-        GrantObject::Cluster => require_in(Scope::Cluster),
+    let of = match object {
+        GrantObject::Cluster => return Ok(()),
         GrantObject::Project { id } => {
             let known = caller.known_projects()?;
-            db::project::project_get(conn, &known, id)
+            let found = db::project::project_get(conn, &known, id).await?;
+            found.map(|_| id)
+        }
+        GrantObject::CameraGroup { id } => Some(
+            camera_group::require_seen(conn, caller, id)
                 .await?
-                .filter(|_| id == project || everywhere)
-                .ok_or_else(|| Error::not_found(id))?;
-            require_in(Scope::Project(id))
-        }
+                .project_id,
+        ),
         GrantObject::Camera { id } => {
-            let access = db::camera::camera_list_access(conn, &caller.sight()?, &[id]).await?;
-            let access = access
-                .first()
-                .filter(|access| access.project_id == project.uuid() || everywhere)
-                .ok_or_else(|| Error::not_found(id))?;
-            let missing = new.actions.iter().find(|action| match action {
-                Action::CameraManage => !access.manages,
-                Action::CameraViewLive => !access.watches,
-                _ => true,
-            });
-            match missing {
-                None => Ok(()),
-                Some(action) => Err(Error::Forbidden(format!(
-                    "this key has no {} on {id}",
-                    action.as_str()
-                ))),
-            }
+            let found = camera_list_access(conn, &caller.sight()?, &[id]).await?;
+            found.first().map(|camera| camera.project_id)
         }
+    };
+    let everywhere = caller.may(Action::UserManage, Scope::Cluster);
+    match of {
+        Some(of) if of == project || everywhere => Ok(()),
+        _ => Err(Error::not_found(name(object))),
+    }
+}
+
+/// Refuses to deny something where the caller does not manage users.
+async fn require_users(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    reach: &Reach,
+    project: ProjectId,
+    object: GrantObject,
+) -> Result<()> {
+    if object == GrantObject::Cluster {
+        return caller.require(Action::UserManage, Scope::Cluster);
+    }
+    let everywhere = caller.may(Action::UserManage, Scope::Cluster);
+    match object_project(conn, reach, object).await? {
+        Some(of) if of == project || everywhere => Ok(()),
+        _ => Err(Error::not_found(name(object))),
+    }
+}
+
+/// Refuses to grant a project's role outside of the project: else who may change the role could
+/// change what others may do there.
+async fn require_in(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    object: GrantObject,
+) -> Result<()> {
+    let of = object_project(conn, &Reach::of(project), object).await?;
+    if of == Some(project) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "/role",
+        "is a project's own role: it can be granted on things of that project only",
+    ))
+}
+
+/// Refuses to deny the last key that manages keys in the whole cluster just that.
+async fn keep_from_locking_out(
+    conn: &mut PgConnection,
+    new: &GrantCreate,
+    actions: Actions,
+) -> Result<()> {
+    let denied: Option<ApiKeyId> = match new.principal {
+        Principal::ApiKey { id } => Some(id),
+        Principal::User { .. } | Principal::UserGroup { .. } => None,
+    };
+    match denied {
+        Some(id) if new.object == GrantObject::Cluster && actions.include(Action::UserManage) => {
+            keep_an_administrator(conn, |key, _| key != id).await
+        }
+        _ => Ok(()),
     }
 }
 
@@ -174,24 +268,31 @@ async fn announce(
     caller: &Caller,
     grant: &Grant,
     kind: EventKind,
-    may: &str,
 ) -> Result<()> {
     let who = match grant.principal {
         Principal::User { id } => id.to_string(),
+        Principal::UserGroup { id } => id.to_string(),
         Principal::ApiKey { id } => id.to_string(),
     };
-    let on = match grant.object {
-        GrantObject::Camera { id } => id.to_string(),
-        GrantObject::Project { id } => id.to_string(),
-        GrantObject::Cluster => "the cluster".to_owned(),
+    let may = match (kind, grant.effect) {
+        (EventKind::GrantDeleted, Effect::Allow) => "may no more",
+        (EventKind::GrantDeleted, Effect::Deny) => "is no more denied",
+        (_, Effect::Allow) => "may",
+        (_, Effect::Deny) => "is denied",
     };
-    let actions: Vec<_> = grant.actions.iter().map(|action| action.as_str()).collect();
+    let what = match grant.role {
+        Some(role) => format!("the role {role}"),
+        None => {
+            let actions: Vec<_> = grant.actions.iter().map(Action::to_string).collect();
+            actions.join(", ")
+        }
+    };
     let event = NewEvent {
         project_id: Some(grant.project_id),
         kind,
         subject: grant.id.to_string(),
         actor: &caller.identity.to_string(),
-        message: format!("{who} {may} {} on {on}", actions.join(", ")),
+        message: format!("{who} {may} {what} on {}", name(grant.object)),
     };
     Ok(event_insert(conn, event).await?)
 }

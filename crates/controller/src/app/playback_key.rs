@@ -2,15 +2,20 @@
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use headworks_types::{
-    Action, EventKind, PlaybackBounds, PlaybackKey, PlaybackKeyCreate, PlaybackKeyId, ProjectId,
-    PublicKey, PublicKeyKind,
+    Action, EventKind, GrantObject, PlaybackBounds, PlaybackKey, PlaybackKeyCreate, PlaybackKeyId,
+    ProjectId, PublicKey, PublicKeyKind,
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Once, Result, Scope, revocation};
+use super::{
+    Begun, Caller, Error, Once, Result,
+    access::{Actions, require_all},
+    revocation,
+};
 use crate::{
     db::{
         camera::camera_find,
+        camera_group::camera_group_get,
         event::{NewEvent, event_insert},
         playback_key::{
             playback_key_count, playback_key_get, playback_key_insert,
@@ -36,14 +41,14 @@ pub(crate) async fn playback_key_create(
     if !reach.covers(project) {
         return Err(Error::not_found(project));
     }
-    require_bounds(caller, project, &new.bounds)?;
     let public_key = check_key(&new)?;
     let mut write = match once.begin(state, caller).await? {
         Begun::Fresh(write) => write,
         Begun::Again(key) => return Ok(key),
     };
     let conn = write.conn();
-    check_cameras(conn, project, &new.bounds).await?;
+    check_places(conn, project, &new.bounds).await?;
+    require_bounds(conn, caller, project, &new.bounds).await?;
     if playback_key_count(conn, project).await? >= MOST {
         return Err(Error::Conflict(format!(
             "the project has {MOST} playback keys that work; revoke one of them first"
@@ -92,10 +97,24 @@ pub(crate) async fn playback_key_revoke(
     Ok(key)
 }
 
-/// Nobody lets others do what they may not do themselves in the whole project.
-fn require_bounds(caller: &Caller, project: ProjectId, bounds: &PlaybackBounds) -> Result<()> {
-    let mut actions = bounds.actions.iter();
-    actions.try_for_each(|&action| caller.require(action, Scope::Project(project)))
+/// Nobody lets others do what they may not do themselves.
+async fn require_bounds(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    project: ProjectId,
+    bounds: &PlaybackBounds,
+) -> Result<()> {
+    let whole = bounds.whole_project;
+    let whole = whole.then_some(GrantObject::Project { id: project });
+    let groups = bounds.camera_group_ids.iter();
+    let groups = groups.map(|&id| GrantObject::CameraGroup { id });
+    let cameras = bounds.camera_ids.iter();
+    let cameras = cameras.map(|&id| GrantObject::Camera { id });
+    let actions: Actions = bounds.actions.iter().copied().collect();
+    for object in whole.into_iter().chain(groups).chain(cameras) {
+        require_all(conn, caller, object, actions).await?;
+    }
+    Ok(())
 }
 
 /// The key, if signatures can be checked with it.
@@ -114,20 +133,28 @@ fn check_key(new: &PlaybackKeyCreate) -> Result<PublicKey> {
     Ok(key)
 }
 
-async fn check_cameras(
+async fn check_places(
     conn: &mut PgConnection,
     project: ProjectId,
     bounds: &PlaybackBounds,
 ) -> Result<()> {
     let found = camera_find(conn, project, &bounds.camera_ids, &[]).await?;
     let missing = |id| found.iter().all(|camera| camera.id != id);
-    match bounds.camera_ids.iter().position(|&id| missing(id)) {
-        None => Ok(()),
-        Some(index) => Err(Error::invalid(
+    if let Some(index) = bounds.camera_ids.iter().position(|&id| missing(id)) {
+        return Err(Error::invalid(
             format!("/bounds/camera_ids/{index}"),
             "is no camera of the project",
-        )),
+        ));
     }
+    for (index, &id) in bounds.camera_group_ids.iter().enumerate() {
+        if camera_group_get(conn, project, id).await?.is_none() {
+            return Err(Error::invalid(
+                format!("/bounds/camera_group_ids/{index}"),
+                "is no camera group of the project",
+            ));
+        }
+    }
+    Ok(())
 }
 
 async fn announce(

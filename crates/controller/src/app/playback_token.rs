@@ -3,17 +3,23 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use headworks_types::{
-    Action, CameraId, EventKind, PLAYBACK_AUDIENCE, PlaybackCamera, PlaybackClaims, PlaybackToken,
-    PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls, ProjectId, Secret, UserId,
-    edge::RevocationKind,
+    Action, CameraId, EventKind, GrantObject, PLAYBACK_AUDIENCE, PlaybackCamera, PlaybackClaims,
+    PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls, ProjectId, Secret,
+    UserId, edge::RevocationKind,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Begun, Caller, Error, Identity, Once, Result, signing_key::sign};
+use super::{
+    Begun, Caller, Error, Identity, Once, Result,
+    access::{self, Actions, Holding, Rights, Sight},
+    signing_key::sign,
+};
 use crate::{
     db::{
+        access::denied_below,
         camera::{CameraAccess, camera_list_access, camera_list_access_of_user},
+        camera_group::camera_group_list_access,
         event::{NewEvent, event_insert},
         revocation::{NewRevocation, revocation_insert, revocation_issue_time},
         slot::playback_list,
@@ -114,15 +120,48 @@ async fn authorize(
     subject: &str,
     ask: &PlaybackTokenCreate,
 ) -> Result<ProjectId> {
-    if let Some(group) = ask.camera_group_ids.first() {
-        return Err(Error::not_found(group));
-    }
     if let Some(user) = ask.user_id {
-        let access = access_of_user(conn, caller, user, ask).await?;
-        check(subject, ask, &access)?;
+        let (project, sight) = sight_of_user(conn, caller, user).await?;
+        let found = camera_list_access_of_user(conn, project, &sight, &ask.camera_ids).await?;
+        let project = check(subject, ask, &found)?;
+        check_groups(conn, subject, &sight, ask, project).await?;
     }
-    let own = camera_list_access(conn, &caller.sight()?, &ask.camera_ids).await?;
-    check(&caller.identity.to_string(), ask, &own)
+    let sight = caller.sight()?;
+    let found = camera_list_access(conn, &sight, &ask.camera_ids).await?;
+    let caller = caller.identity.to_string();
+    let project = check(&caller, ask, &found)?;
+    let project = check_groups(conn, &caller, &sight, ask, project).await?;
+    project.ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups"))
+}
+
+/// The project of all groups and of what was found before, if everything below the groups may be
+/// watched: nothing there is denied.
+async fn check_groups(
+    conn: &mut PgConnection,
+    subject: &str,
+    sight: &Sight,
+    ask: &PlaybackTokenCreate,
+    mut project: Option<ProjectId>,
+) -> Result<Option<ProjectId>> {
+    for (index, &id) in ask.camera_group_ids.iter().enumerate() {
+        let found = camera_group_list_access(conn, sight, &[id]).await?;
+        let found = found.first().ok_or_else(|| Error::not_found(id))?;
+        let denied = denied_below(conn, sight, GrantObject::CameraGroup { id }).await?;
+        let actions = found.actions.without(denied);
+        let missing = ask.actions.iter().find(|action| !actions.include(**action));
+        if let Some(action) = missing {
+            return Err(Error::Forbidden(format!(
+                "{subject} has no {action} on all of {id}"
+            )));
+        }
+        if *project.get_or_insert(found.project_id) != found.project_id {
+            return Err(Error::invalid(
+                format!("/camera_group_ids/{index}"),
+                "is of another project; ask for a token for each project",
+            ));
+        }
+    }
+    Ok(project)
 }
 
 /// What the token says: nothing that edges take for granted.
@@ -150,12 +189,12 @@ fn claims(subject: String, issued: DateTime<Utc>, ask: PlaybackTokenCreate) -> P
     claims.with_watch_until(iat + i64::from(ask.watch_seconds))
 }
 
-async fn access_of_user(
+/// The user's project, and what its grants show it now.
+async fn sight_of_user(
     conn: &mut PgConnection,
     caller: &Caller,
     id: UserId,
-    ask: &PlaybackTokenCreate,
-) -> Result<Vec<CameraAccess>> {
+) -> Result<(ProjectId, Sight)> {
     let reach = caller.reach(Action::UserManage)?;
     let user = user_get(conn, &reach, id)
         .await?
@@ -164,26 +203,27 @@ async fn access_of_user(
     if !user.enabled {
         return Err(Error::Forbidden(format!("{id} is disabled")));
     }
-    Ok(camera_list_access_of_user(conn, user.project_id, id, &ask.camera_ids).await?)
+    let rules = access::rules(conn, Identity::User(id), Holding::Now(None)).await?;
+    let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
+    Ok((user.project_id, sight))
 }
 
 /// The project of all cameras, if all may be watched.
-fn check(subject: &str, ask: &PlaybackTokenCreate, found: &[CameraAccess]) -> Result<ProjectId> {
+fn check(
+    subject: &str,
+    ask: &PlaybackTokenCreate,
+    found: &[CameraAccess],
+) -> Result<Option<ProjectId>> {
     let mut project = None;
     for (index, id) in ask.camera_ids.iter().enumerate() {
         let camera = found
             .iter()
-            .find(|camera| camera.id == id.uuid())
+            .find(|camera| camera.id == *id)
             .ok_or_else(|| Error::not_found(id))?;
-        let missing = ask.actions.iter().find(|action| match action {
-            Action::CameraViewLive => !camera.watches,
-            Action::CameraManage => !camera.manages,
-            _ => true,
-        });
+        let missing = ask.actions.iter().find(|action| !camera.may(**action));
         if let Some(action) = missing {
             return Err(Error::Forbidden(format!(
-                "{subject} has no {} on {id}",
-                action.as_str()
+                "{subject} has no {action} on {id}"
             )));
         }
         if *project.get_or_insert(camera.project_id) != camera.project_id {
@@ -193,9 +233,7 @@ fn check(subject: &str, ask: &PlaybackTokenCreate, found: &[CameraAccess]) -> Re
             ));
         }
     }
-    project
-        .map(Into::into)
-        .ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras"))
+    Ok(project)
 }
 
 /// Where each camera can be watched now, in the order asked for.

@@ -2,10 +2,12 @@
 //!
 //! Called in the transaction that takes the right away. Edges are told as soon as it commits.
 
-use headworks_types::{ApiKeyId, CameraId, PlaybackKeyId, SessionId, UserId, edge::RevocationKind};
+use headworks_types::{
+    ApiKeyId, CameraId, PlaybackKeyId, Principal, SessionId, UserId, edge::RevocationKind,
+};
 use sqlx::PgConnection;
 
-use crate::db::revocation::{NewRevocation, revocation_insert};
+use crate::db::revocation::{NewRevocation, revocation_insert, user_group_members};
 
 /// Nobody watches any more with a token for this user or of this key.
 pub(crate) async fn end_subject(conn: &mut PgConnection, subject: Subject) -> sqlx::Result<()> {
@@ -16,6 +18,28 @@ pub(crate) async fn end_subject(conn: &mut PgConnection, subject: Subject) -> sq
 /// on, as far as `reconcile::session` finds that it may.
 pub(crate) async fn narrow_subject(conn: &mut PgConnection, subject: Subject) -> sqlx::Result<()> {
     revoke(conn, RevocationKind::Subject, &subject.0, false).await
+}
+
+/// The same for whoever a grant is for: of a group, all its members.
+pub(crate) async fn narrow_principal(
+    conn: &mut PgConnection,
+    principal: Principal,
+) -> sqlx::Result<()> {
+    match principal {
+        Principal::User { id } => narrow_subject(conn, id.into()).await,
+        Principal::ApiKey { id } => narrow_subject(conn, id.into()).await,
+        Principal::UserGroup { id } => {
+            let members = user_group_members(conn, id).await?;
+            let names: Vec<_> = members.iter().map(UserId::to_string).collect();
+            let new = names.iter().map(|name| NewRevocation {
+                kind: RevocationKind::Subject,
+                value: name,
+                project: None,
+                ends_sessions: false,
+            });
+            revocation_insert(conn, &new.collect::<Vec<_>>()).await
+        }
+    }
 }
 
 /// Tokens that a customer's key has signed count no more.

@@ -1,10 +1,14 @@
 //! API keys: rows of `api_key`.
 
 use chrono::{DateTime, Utc};
-use headworks_types::{ApiKey, ApiKeyId, GrantId, ProjectId};
+use headworks_types::{Action, ApiKey, ApiKeyCreate, ApiKeyId, GrantId, ProjectId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::{
+    access::roles_with,
+    grant::{from_names, to_names},
+};
 use crate::{app::Reach, credential::NewCredential};
 
 struct Row {
@@ -12,44 +16,34 @@ struct Row {
     project_id: Uuid,
     name: String,
     lookup: String,
+    scopes: Option<Vec<String>>,
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
-/// A key that works now, with one of its grants: one row for each object it has actions on, where
-/// all single cameras count as one. A key without grants has one row without actions.
+/// A key that works now.
 pub(crate) struct SignIn {
     pub(crate) id: Uuid,
     pub(crate) project_id: Uuid,
     pub(crate) digest: Vec<u8>,
-    pub(crate) on_cluster: Option<bool>,
-    pub(crate) object_project_id: Option<Uuid>,
-    pub(crate) actions: Option<Vec<String>>,
+    pub(crate) scopes: Option<Vec<String>>,
 }
 
-/// The key of this lookup with what it may do. It asks for no project: it finds out whose the
-/// caller is.
+/// The key of this lookup. It asks for no project: it finds out whose the caller is.
 pub(crate) async fn api_key_sign_in(
     conn: &mut PgConnection,
     lookup: &str,
-) -> sqlx::Result<Vec<SignIn>> {
+) -> sqlx::Result<Option<SignIn>> {
     sqlx::query_as!(
         SignIn,
-        r#"SELECT k.id, k.project_id, k.digest,
-                  g.on_cluster AS "on_cluster?",
-                  g.object_project_id AS "object_project_id?",
-                  array_agg(DISTINCT action) FILTER (WHERE action IS NOT NULL) AS actions
-           FROM api_key k
-           LEFT JOIN "grant" g ON g.api_key_id = k.id
-           LEFT JOIN LATERAL unnest(g.actions) AS action ON true
-           WHERE k.lookup = $1
-             AND k.revoked_at IS NULL
-             AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
-           GROUP BY k.id, g.on_cluster, g.object_project_id"#,
+        "SELECT id, project_id, digest, scopes
+         FROM api_key
+         WHERE lookup = $1 AND revoked_at IS NULL
+           AND (expires_at IS NULL OR expires_at > clock_timestamp())",
         lookup
     )
-    .fetch_all(conn)
+    .fetch_optional(conn)
     .await
 }
 
@@ -62,7 +56,7 @@ pub(crate) async fn api_key_list(
 ) -> sqlx::Result<Vec<ApiKey>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, project_id, name, lookup, expires_at, revoked_at, created_at
+        "SELECT id, project_id, name, lookup, scopes, expires_at, revoked_at, created_at
          FROM api_key
          WHERE ($1::uuid[] IS NULL OR project_id = ANY($1)) AND ($2::uuid IS NULL OR id > $2)
          ORDER BY id
@@ -84,7 +78,7 @@ pub(crate) async fn api_key_get(
 ) -> sqlx::Result<Option<ApiKey>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, project_id, name, lookup, expires_at, revoked_at, created_at
+        "SELECT id, project_id, name, lookup, scopes, expires_at, revoked_at, created_at
          FROM api_key
          WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))",
         id.uuid(),
@@ -100,21 +94,22 @@ pub(crate) async fn api_key_insert(
     conn: &mut PgConnection,
     project: ProjectId,
     id: ApiKeyId,
-    name: &str,
-    expires_at: Option<DateTime<Utc>>,
+    new: &ApiKeyCreate,
     credential: &NewCredential,
 ) -> sqlx::Result<ApiKey> {
+    let scopes = new.scopes.as_deref().map(to_names);
     let row = sqlx::query_as!(
         Row,
-        "INSERT INTO api_key (id, project_id, name, lookup, digest, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
-         RETURNING id, project_id, name, lookup, expires_at, revoked_at, created_at",
+        "INSERT INTO api_key (id, project_id, name, lookup, digest, scopes, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         RETURNING id, project_id, name, lookup, scopes, expires_at, revoked_at, created_at",
         id.uuid(),
         project.uuid(),
-        name,
+        new.name,
         credential.lookup,
         credential.digest,
-        expires_at
+        scopes.as_deref(),
+        new.expires_at
     )
     .fetch_one(conn)
     .await?;
@@ -131,7 +126,7 @@ pub(crate) async fn api_key_revoke(
         Row,
         "UPDATE api_key SET revoked_at = COALESCE(revoked_at, clock_timestamp())
          WHERE id = $1 AND project_id = $2
-         RETURNING id, project_id, name, lookup, expires_at, revoked_at, created_at",
+         RETURNING id, project_id, name, lookup, scopes, expires_at, revoked_at, created_at",
         id.uuid(),
         project.uuid()
     )
@@ -141,7 +136,7 @@ pub(crate) async fn api_key_revoke(
 }
 
 /// The keys that work for ever and may manage keys in the whole cluster, each with the grant that
-/// lets it. One that expires does not count: nobody would be left then.
+/// lets it. A key that expires and a grant with conditions do not count: nobody would be left then.
 /// Both are locked, so that two administrators cannot remove each other at once.
 pub(crate) async fn api_key_lock_administrators(
     conn: &mut PgConnection,
@@ -149,10 +144,19 @@ pub(crate) async fn api_key_lock_administrators(
     let rows = sqlx::query!(
         r#"SELECT k.id AS api_key_id, g.id AS grant_id
            FROM api_key k JOIN "grant" g ON g.api_key_id = k.id
-           WHERE g.on_cluster AND 'user.manage' = ANY(g.actions)
+           WHERE g.on_cluster AND g.effect = 'allow'
+             AND ('user.manage' = ANY(g.actions) OR g.role = ANY($1))
+             AND num_nonnulls(g.schedule, g.networks, g.not_before, g.not_after) = 0
              AND k.revoked_at IS NULL AND k.expires_at IS NULL
+             AND (k.scopes IS NULL OR 'user.manage' = ANY(k.scopes))
+             AND NOT EXISTS (
+                 SELECT FROM "grant" d
+                 WHERE d.api_key_id = k.id AND d.on_cluster AND d.effect = 'deny'
+                   AND ('user.manage' = ANY(d.actions) OR d.role = ANY($1))
+             )
            ORDER BY k.id, g.id
-           FOR NO KEY UPDATE"#
+           FOR NO KEY UPDATE"#,
+        &roles_with(Action::UserManage)
     )
     .fetch_all(conn)
     .await?;
@@ -169,6 +173,7 @@ impl Row {
             project_id: self.project_id.into(),
             name: self.name,
             lookup: self.lookup,
+            scopes: self.scopes.as_deref().map(from_names),
             expires_at: self.expires_at,
             revoked_at: self.revoked_at,
             created_at: self.created_at,

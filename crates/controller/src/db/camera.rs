@@ -1,14 +1,15 @@
 //! Cameras: rows of `camera`.
 //!
-//! Who may see or manage a camera is part of each query ([`Sight`]): by a right on the camera's
-//! project or the cluster, or by a grant on this camera.
+//! Who may see a camera is part of each query ([`Sight`]): what is allowed on the cluster, the
+//! camera's project, the groups above it or the camera itself, and denied on none of them. The SQL
+//! function `camera_access` says so for single cameras; [`camera_list`] for a page of all.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    Camera, CameraId, CameraSource, CameraStatus, Labels, Placement, ProjectId, PublishUrls,
-    StartMode, UserId, Viewing,
+    Action, Camera, CameraGroupId, CameraId, CameraSource, CameraStatus, Labels, Placement,
+    ProjectId, PublishUrls, StartMode, Viewing,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -21,11 +22,12 @@ use super::{
     to_json,
     viewing::{viewing_list, viewing_put},
 };
-use crate::app::{Sight, Versioned};
+use crate::app::{Sight, Versioned, access::Actions};
 
 struct Row {
     id: Uuid,
     project_id: Uuid,
+    group_id: Option<Uuid>,
     name: String,
     external_id: Option<String>,
     labels: Value,
@@ -40,13 +42,18 @@ struct Row {
 }
 
 /// What the caller may do with a camera that it may see.
+#[derive(Debug)]
 pub(crate) struct CameraAccess {
-    pub(crate) id: Uuid,
-    pub(crate) project_id: Uuid,
-    /// True for `camera.manage`.
-    pub(crate) manages: bool,
-    /// True for `camera.view_live`.
-    pub(crate) watches: bool,
+    pub(crate) id: CameraId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) actions: Actions,
+}
+
+impl CameraAccess {
+    /// True if it may do this.
+    pub(crate) fn may(&self, action: Action) -> bool {
+        self.actions.include(action)
+    }
 }
 
 /// What a list is narrowed to.
@@ -54,12 +61,15 @@ pub(crate) struct CameraAccess {
 pub(crate) struct CameraFilter {
     pub(crate) labels: Labels,
     pub(crate) external_id: Option<String>,
+    /// Only cameras in this group and below.
+    pub(crate) group: Option<CameraGroupId>,
 }
 
 /// A camera to be.
 #[derive(Clone)]
 pub(crate) struct NewCamera {
     pub(crate) id: CameraId,
+    pub(crate) group_id: Option<CameraGroupId>,
     pub(crate) name: String,
     pub(crate) external_id: Option<String>,
     pub(crate) labels: Labels,
@@ -75,8 +85,10 @@ pub(crate) struct NewCamera {
 
 /// The cameras that the caller may see, with their status.
 ///
-/// By projects and by single grants are two branches that each end after a page, so that neither
-/// a key with few cameras among very many nor one with very many waits (an `OR` of both scans all).
+/// Four ways lead to a page, and each ends after one: everything in the cluster or in some projects
+/// but for groups that are denied; groups that are allowed; and cameras that something is granted
+/// on, one by one. Of the groups, only those whose first camera is among the first can have cameras
+/// on the page: so neither who may see few cameras of very many waits nor who may see nearly all.
 pub(crate) async fn camera_list(
     conn: &mut PgConnection,
     sight: &Sight,
@@ -85,38 +97,105 @@ pub(crate) async fn camera_list(
     after: Option<Uuid>,
     limit: i64,
 ) -> sqlx::Result<Vec<Camera>> {
+    let below = filter.group.map(|id| vec![id.uuid()]);
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT c.id, c.project_id, c.name, c.external_id, c.labels, c.source,
+        r#"WITH own AS MATERIALIZED (
+               SELECT unnest($8::uuid[]) AS id
+           ), touched AS MATERIALIZED (
+               -- Groups that something is granted on or above, or that are asked for.
+               SELECT g.id, g.project_id,
+                      (bit_or(r.allow) & ~bit_or(r.deny) & $4) <> 0 AS visible
+               FROM camera_group g
+               CROSS JOIN LATERAL unnest(
+                   ARRAY['00000000-0000-0000-0000-000000000000', g.project_id] || g.path
+               ) AS place (id)
+               JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) AS r (id, allow, deny)
+                    ON r.id = place.id
+               WHERE g.path && COALESCE($9, $7::uuid[])
+               GROUP BY g.id
+           ), hidden AS MATERIALIZED (
+               SELECT id FROM touched WHERE NOT visible
+           ), shown AS MATERIALIZED (
+               SELECT t.id, first.id AS camera_id
+               FROM touched t
+               CROSS JOIN LATERAL (
+                   SELECT c.id FROM camera c
+                   WHERE c.group_id = t.id AND c.id > $12 AND c.id NOT IN (SELECT id FROM own)
+                     AND ($10::jsonb IS NULL OR c.labels @> $10)
+                     AND ($11::text IS NULL OR c.external_id = $11)
+                   ORDER BY c.id LIMIT 1
+               ) AS first
+               WHERE t.visible
+                 AND ($9 IS NOT NULL
+                      OR NOT ($5 AND t.project_id <> ALL($14) OR t.project_id = ANY($6)))
+               ORDER BY first.id LIMIT $13
+           )
+           SELECT c.id, c.project_id, c.group_id, c.name, c.external_id, c.labels, c.source,
                   c.credentials IS NOT NULL AS "has_credentials!",
                   c.enabled, c.start, c.placement, c.version, c.created_at, c.updated_at
            FROM camera c
            WHERE c.id IN (
-               (SELECT p.id FROM camera p
-                WHERE ($1::uuid[] IS NULL OR p.project_id = ANY($1))
-                  AND ($3::jsonb IS NULL OR p.labels @> $3)
-                  AND ($4::text IS NULL OR p.external_id = $4)
-                  AND ($5::uuid IS NULL OR p.id > $5)
-                ORDER BY p.id
-                LIMIT $6)
-               UNION
-               (SELECT p.id FROM "grant" g JOIN camera p ON p.id = g.camera_id
-                WHERE g.principal_id = $2
-                  AND g.actions && ARRAY['camera.view_live', 'camera.manage']
-                  AND ($3::jsonb IS NULL OR p.labels @> $3)
-                  AND ($4::text IS NULL OR p.external_id = $4)
-                  AND ($5::uuid IS NULL OR p.id > $5)
-                ORDER BY p.id
-                LIMIT $6)
+               (SELECT c.id FROM camera c
+                WHERE $5 AND $9 IS NULL AND c.project_id <> ALL($14) AND c.id > $12
+                  AND (c.group_id IS NULL OR c.group_id NOT IN (SELECT id FROM hidden))
+                  AND c.id NOT IN (SELECT id FROM own)
+                  AND ($10::jsonb IS NULL OR c.labels @> $10)
+                  AND ($11::text IS NULL OR c.external_id = $11)
+                ORDER BY c.id LIMIT $13)
+               UNION ALL
+               (SELECT page.id
+                FROM unnest($6::uuid[]) AS p (id)
+                CROSS JOIN LATERAL (
+                    SELECT c.id FROM camera c
+                    WHERE $9 IS NULL AND c.project_id = p.id AND c.id > $12
+                      AND (c.group_id IS NULL OR c.group_id NOT IN (SELECT id FROM hidden))
+                      AND c.id NOT IN (SELECT id FROM own)
+                      AND ($10::jsonb IS NULL OR c.labels @> $10)
+                      AND ($11::text IS NULL OR c.external_id = $11)
+                    ORDER BY c.id LIMIT $13
+                ) AS page
+                ORDER BY page.id LIMIT $13)
+               UNION ALL
+               (SELECT page.id
+                FROM shown
+                CROSS JOIN LATERAL (
+                    SELECT c.id FROM camera c
+                    WHERE c.group_id = shown.id AND c.id >= shown.camera_id
+                      AND c.id NOT IN (SELECT id FROM own)
+                      AND ($10::jsonb IS NULL OR c.labels @> $10)
+                      AND ($11::text IS NULL OR c.external_id = $11)
+                    ORDER BY c.id LIMIT $13
+                ) AS page
+                ORDER BY page.id LIMIT $13)
+               UNION ALL
+               (SELECT c.id
+                FROM camera_access(
+                         ARRAY(SELECT id FROM own WHERE id > $12), $1, $2, $3
+                     ) AS a
+                JOIN camera c ON c.id = a.id
+                WHERE a.actions & $4 <> 0
+                  AND ($9 IS NULL OR c.group_id IN (SELECT id FROM touched))
+                  AND ($10::jsonb IS NULL OR c.labels @> $10)
+                  AND ($11::text IS NULL OR c.external_id = $11)
+                ORDER BY c.id LIMIT $13)
            )
            ORDER BY c.id
-           LIMIT $6"#,
-        sight.seen.projects(),
-        sight.identity.uuid(),
+           LIMIT $13"#,
+        sight.objects(),
+        sight.allow(),
+        sight.deny(),
+        sight.mask(),
+        sight.everywhere(),
+        sight.projects(),
+        sight.groups(),
+        sight.cameras(),
+        below.as_deref(),
         super::filter_to_json(&filter.labels)?,
         filter.external_id,
-        after,
-        limit
+        after.unwrap_or_default(),
+        limit,
+        sight.hidden()
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -144,19 +223,17 @@ pub(crate) async fn camera_get_many(
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT c.id, c.project_id, c.name, c.external_id, c.labels, c.source,
+        r#"SELECT c.id, c.project_id, c.group_id, c.name, c.external_id, c.labels, c.source,
                   c.credentials IS NOT NULL AS "has_credentials!",
                   c.enabled, c.start, c.placement, c.version, c.created_at, c.updated_at
-           FROM camera c
-           WHERE c.id = ANY($1)
-             AND ($2::uuid[] IS NULL OR c.project_id = ANY($2) OR EXISTS (
-                     SELECT FROM "grant" g
-                     WHERE g.camera_id = c.id AND g.principal_id = $3
-                       AND g.actions && ARRAY['camera.view_live', 'camera.manage']
-                 ))"#,
+           FROM camera_access($1, $2, $3, $4) AS a
+           JOIN camera c ON c.id = a.id
+           WHERE a.actions & $5 <> 0"#,
         &ids,
-        sight.seen.projects(),
-        sight.identity.uuid()
+        sight.objects(),
+        sight.allow(),
+        sight.deny(),
+        sight.mask()
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -170,57 +247,70 @@ pub(crate) async fn camera_list_access(
     ids: &[CameraId],
 ) -> sqlx::Result<Vec<CameraAccess>> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query_as!(
-        CameraAccess,
-        r#"SELECT a.id AS "id!", a.project_id AS "project_id!", a.manages AS "manages!",
-                  a.watches AS "watches!"
-           FROM (
-               SELECT c.id, c.project_id,
-                      $2::uuid[] IS NULL OR c.project_id = ANY($2)
-                          OR COALESCE(bool_or('camera.manage' = ANY(g.actions)), false) AS manages,
-                      $3::uuid[] IS NULL OR c.project_id = ANY($3)
-                          OR COALESCE(bool_or('camera.view_live' = ANY(g.actions)), false)
-                          AS watches
-               FROM camera c
-               LEFT JOIN "grant" g ON g.camera_id = c.id AND g.principal_id = $4
-               WHERE c.id = ANY($1)
-               GROUP BY c.id
-           ) AS a
-           WHERE a.manages OR a.watches"#,
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!", project_id AS "project_id!", actions AS "actions!"
+           FROM camera_access($1, $2, $3, $4)
+           WHERE actions & $5 <> 0"#,
         &ids,
-        sight.managed.projects(),
-        sight.watched.projects(),
-        sight.identity.uuid()
+        sight.objects(),
+        sight.allow(),
+        sight.deny(),
+        sight.mask()
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let access = rows.into_iter().map(|row| CameraAccess {
+        id: row.id.into(),
+        project_id: row.project_id.into(),
+        actions: Actions::from_bits(row.actions),
+    });
+    Ok(access.collect())
 }
 
-/// What a user may do with those of the cameras that are in its project or that it was granted.
+/// What a user may do with those of the cameras that are in its project or that it may do anything
+/// with. `sight` is the user's.
 pub(crate) async fn camera_list_access_of_user(
     conn: &mut PgConnection,
     project: ProjectId,
-    user: UserId,
+    sight: &Sight,
     ids: &[CameraId],
 ) -> sqlx::Result<Vec<CameraAccess>> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query_as!(
-        CameraAccess,
-        r#"SELECT c.id, c.project_id, a.manages AS "manages!", a.watches AS "watches!"
+    let rows = sqlx::query!(
+        r#"SELECT c.id, c.project_id, COALESCE(a.actions, 0) AS "actions!"
            FROM camera c
-           CROSS JOIN LATERAL (
-               SELECT COALESCE(bool_or('camera.manage' = ANY(g.actions)), false) AS manages,
-                      COALESCE(bool_or('camera.view_live' = ANY(g.actions)), false) AS watches
-               FROM "grant" g
-               WHERE g.principal_id = $3
-                 AND (g.on_cluster OR g.object_project_id = c.project_id OR g.camera_id = c.id)
-           ) AS a
-           WHERE c.id = ANY($1) AND (c.project_id = $2 OR a.manages OR a.watches)"#,
+           LEFT JOIN camera_access($1, $2, $3, $4) AS a ON a.id = c.id
+           WHERE c.id = ANY($1) AND (c.project_id = $5 OR a.actions <> 0)"#,
         &ids,
-        project.uuid(),
-        user.uuid()
+        sight.objects(),
+        sight.allow(),
+        sight.deny(),
+        project.uuid()
     )
     .fetch_all(conn)
+    .await?;
+    let access = rows.into_iter().map(|row| CameraAccess {
+        id: row.id.into(),
+        project_id: row.project_id.into(),
+        actions: Actions::from_bits(row.actions),
+    });
+    Ok(access.collect())
+}
+
+/// The groups above the camera, from the top down; `None` if the project has no such camera.
+pub(crate) async fn camera_path(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    id: CameraId,
+) -> sqlx::Result<Option<Vec<Uuid>>> {
+    sqlx::query_scalar!(
+        r#"SELECT COALESCE(g.path, '{}') AS "path!"
+           FROM camera c LEFT JOIN camera_group g ON g.id = c.group_id
+           WHERE c.id = $1 AND c.project_id = $2"#,
+        id.uuid(),
+        project.uuid()
+    )
+    .fetch_optional(conn)
     .await
 }
 
@@ -232,16 +322,16 @@ pub(crate) async fn camera_lock(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"SELECT c.id FROM camera c
-           WHERE c.id = $1
-             AND ($2::uuid[] IS NULL OR c.project_id = ANY($2) OR EXISTS (
-                     SELECT FROM "grant" g
-                     WHERE g.camera_id = c.id AND g.principal_id = $3
-                       AND g.actions && ARRAY['camera.view_live', 'camera.manage']
-                 ))
+           WHERE c.id IN (
+               SELECT a.id FROM camera_access(ARRAY[$1::uuid], $2, $3, $4) AS a
+               WHERE a.actions & $5 <> 0
+           )
            FOR UPDATE OF c"#,
         id.uuid(),
-        sight.seen.projects(),
-        sight.identity.uuid()
+        sight.objects(),
+        sight.allow(),
+        sight.deny(),
+        sight.mask()
     )
     .fetch_optional(conn)
     .await?;
@@ -280,15 +370,20 @@ pub(crate) async fn camera_insert(
     let starts: Vec<_> = cameras.iter().map(|c| start_to_text(c.start)).collect();
     let labels = column(cameras, |camera| to_json(&camera.labels))?;
     let sources = column(cameras, |camera| to_json(&camera.source))?;
+    let groups: Vec<_> = cameras
+        .iter()
+        .map(|c| c.group_id.map(CameraGroupId::uuid))
+        .collect();
     let placements = column(cameras, |camera| to_json(&camera.placement))?;
     let inserted = sqlx::query_scalar!(
         r#"INSERT INTO camera (id, project_id, name, external_id, labels, source, credentials,
-                               enabled, start, placement)
+                               enabled, start, placement, group_id)
            SELECT n.id, $1, n.name, n.external_id, n.labels, n.source, n.credentials,
-                  n.enabled, n.start, n.placement
+                  n.enabled, n.start, n.placement, n.group_id
            FROM unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bytea[],
-                       $8::boolean[], $9::text[], $10::jsonb[])
-                AS n (id, name, external_id, labels, source, credentials, enabled, start, placement)
+                       $8::boolean[], $9::text[], $10::jsonb[], $11::uuid[])
+                AS n (id, name, external_id, labels, source, credentials, enabled, start, placement,
+                      group_id)
            ORDER BY n.external_id, n.id
            ON CONFLICT (project_id, external_id) DO NOTHING
            RETURNING id"#,
@@ -301,7 +396,8 @@ pub(crate) async fn camera_insert(
         &credentials as &[Option<Vec<u8>>],
         &enabled,
         &starts,
-        &placements
+        &placements,
+        &groups as &[Option<Uuid>]
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -321,6 +417,7 @@ pub(crate) async fn camera_update(
         "UPDATE camera
          SET name = $3, external_id = $4, labels = $5, source = $6, enabled = $7, start = $8,
              placement = $9, credentials = CASE WHEN $10 THEN $11 ELSE credentials END,
+             group_id = $12,
              version = version + 1, updated_at = clock_timestamp()
          WHERE id = $1 AND project_id = $2",
         camera.id.uuid(),
@@ -333,7 +430,8 @@ pub(crate) async fn camera_update(
         start_to_text(camera.start),
         to_json(&camera.placement)?,
         credentials.is_some(),
-        credentials.flatten()
+        credentials.flatten(),
+        camera.group_id.map(CameraGroupId::uuid)
     )
     .execute(&mut *conn)
     .await?;
@@ -442,6 +540,7 @@ impl Row {
         let camera = Camera {
             id: self.id.into(),
             project_id: self.project_id.into(),
+            group_id: self.group_id.map(Into::into),
             name: self.name,
             external_id: self.external_id,
             labels: from_json(self.labels)?,

@@ -1,8 +1,10 @@
 //! SQL, one file per noun. Functions take a connection, so that the caller decides what is one
 //! transaction; they return `sqlx::Result` and `None` for what is not there.
 
+pub(crate) mod access;
 pub(crate) mod api_key;
 pub(crate) mod camera;
+pub(crate) mod camera_group;
 pub(crate) mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -16,6 +18,7 @@ pub(crate) mod playback_key;
 pub(crate) mod project;
 pub(crate) mod restream;
 pub(crate) mod revocation;
+pub(crate) mod role;
 pub(crate) mod schema;
 pub(crate) mod session;
 pub(crate) mod signing_key;

@@ -41,6 +41,13 @@ pub(crate) async fn project_list(
         .collect())
 }
 
+/// Every project's id.
+pub(crate) async fn project_list_ids(conn: &mut PgConnection) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!("SELECT id FROM project")
+        .fetch_all(conn)
+        .await
+}
+
 /// The project, if it is within reach.
 pub(crate) async fn project_get(
     conn: &mut PgConnection,

@@ -94,7 +94,8 @@ pub(crate) struct Stored {
 
 /// The restreams of the cameras that the caller may manage, with their status.
 ///
-/// As of `camera_list`, two branches that each end after a page.
+/// All restreams of the projects in question are gone through from the first one after the last
+/// page: there are few beside cameras.
 pub(crate) async fn restream_list(
     conn: &mut PgConnection,
     sight: &Sight,
@@ -105,33 +106,35 @@ pub(crate) async fn restream_list(
 ) -> sqlx::Result<Vec<Restream>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT r.id, r.camera_id, r.project_id, r.name, r.external_id, r.labels, r.url,
+        r#"WITH rights AS MATERIALIZED (
+               SELECT * FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS r (id, allow, deny)
+           )
+           SELECT r.id, r.camera_id, r.project_id, r.name, r.external_id, r.labels, r.url,
                   r.transport, r.tls_verify, r.signing, r.has_credentials, r.has_stream_key,
                   r.video, r.audio, r.enabled, r.generation, r.version, r.created_at, r.updated_at
            FROM restream r
-           WHERE r.id IN (
-               (SELECT p.id FROM restream p
-                WHERE ($1::uuid[] IS NULL OR p.project_id = ANY($1))
-                  AND ($3::uuid IS NULL OR p.camera_id = $3)
-                  AND ($4::jsonb IS NULL OR p.labels @> $4)
-                  AND ($5::text IS NULL OR p.external_id = $5)
-                  AND ($6::uuid IS NULL OR p.id > $6)
-                ORDER BY p.id
-                LIMIT $7)
-               UNION
-               (SELECT p.id FROM "grant" g JOIN restream p ON p.camera_id = g.camera_id
-                WHERE g.principal_id = $2 AND 'camera.manage' = ANY(g.actions)
-                  AND ($3::uuid IS NULL OR p.camera_id = $3)
-                  AND ($4::jsonb IS NULL OR p.labels @> $4)
-                  AND ($5::text IS NULL OR p.external_id = $5)
-                  AND ($6::uuid IS NULL OR p.id > $6)
-                ORDER BY p.id
-                LIMIT $7)
-           )
+           JOIN camera c ON c.id = r.camera_id
+           LEFT JOIN camera_group g ON g.id = c.group_id
+           WHERE ($5 OR r.project_id = ANY($6) OR g.path && $7 OR c.id = ANY($8))
+             AND (SELECT bit_or(rights.allow) & ~bit_or(rights.deny) & $4
+                  FROM unnest(
+                      ARRAY['00000000-0000-0000-0000-000000000000', c.project_id, c.id] || g.path
+                  ) AS place (id)
+                  JOIN rights ON rights.id = place.id) <> 0
+             AND ($9::uuid IS NULL OR r.camera_id = $9)
+             AND ($10::jsonb IS NULL OR r.labels @> $10)
+             AND ($11::text IS NULL OR r.external_id = $11)
+             AND ($12::uuid IS NULL OR r.id > $12)
            ORDER BY r.id
-           LIMIT $7"#,
-        sight.managed.projects(),
-        sight.identity.uuid(),
+           LIMIT $13"#,
+        sight.objects(),
+        sight.allow(),
+        sight.deny(),
+        sight.mask(),
+        sight.everywhere(),
+        sight.projects(),
+        sight.groups(),
+        sight.cameras(),
         filter.camera.map(CameraId::uuid),
         super::filter_to_json(&filter.labels)?,
         filter.external_id,

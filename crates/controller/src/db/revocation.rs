@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    ProjectId, SessionId,
+    ProjectId, SessionId, UserGroupId, UserId,
     edge::{Revocation, RevocationKind},
 };
 use sqlx::PgConnection;
@@ -65,6 +65,20 @@ pub(crate) async fn revocation_insert(
     .execute(&mut *conn)
     .await?;
     ring(conn).await
+}
+
+/// Who is in the group.
+pub(crate) async fn user_group_members(
+    conn: &mut PgConnection,
+    group: UserGroupId,
+) -> sqlx::Result<Vec<UserId>> {
+    let members = sqlx::query_scalar!(
+        "SELECT user_id FROM user_group_member WHERE user_group_id = $1",
+        group.uuid()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(members.into_iter().map(Into::into).collect())
 }
 
 /// Tells edges of what is new in the bundle, as soon as the transaction commits.

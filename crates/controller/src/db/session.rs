@@ -10,10 +10,10 @@ use headworks_types::{CameraId, NodeId, Session, SessionId, UserId, ViewProtocol
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub(crate) use judge::{Refused, session_list_over_limit, session_list_unallowed, session_review};
+pub(crate) use judge::{Live, Refused, session_list_live, session_list_over_limit, session_review};
 pub(crate) use report::session_report;
 
-use crate::app::{Reach, Sight};
+use crate::app::{Reach, access::Sight};
 
 struct Row {
     id: Uuid,
@@ -56,7 +56,6 @@ pub(crate) async fn session_list(
 ) -> sqlx::Result<Vec<Session>> {
     const NOWHERE: Option<&[Uuid]> = Some(&[]);
     let cameras = sight.cameras.as_ref();
-    let managed = cameras.map_or(NOWHERE, |sight| sight.managed.projects());
     let users = sight.users.as_ref().map_or(NOWHERE, Reach::projects);
     let rows = sqlx::query_as!(
         Row,
@@ -64,26 +63,26 @@ pub(crate) async fn session_list(
                   s.protocol, host(s.address) AS "address!", s.bytes_sent, s.started_at,
                   s.watch_until
            FROM viewer_session s
-           WHERE ($1::uuid[] IS NULL OR s.project_id = ANY($1)
-                  OR EXISTS (
-                      SELECT FROM "grant" g
-                      WHERE g.principal_id = $2 AND g.camera_id = s.camera_id
-                        AND 'camera.manage' = ANY(g.actions)
+           WHERE (EXISTS (
+                      SELECT FROM camera_access(ARRAY[s.camera_id], $1, $2, $3) AS a
+                      WHERE a.actions & $4 <> 0
                   )
                   OR EXISTS (
                       SELECT FROM "user" u
                       WHERE u.id = s.principal_id
-                        AND ($3::uuid[] IS NULL OR u.project_id = ANY($3))
+                        AND ($5::uuid[] IS NULL OR u.project_id = ANY($5))
                   ))
-             AND ($4::uuid IS NULL OR s.id = $4)
-             AND ($5::uuid IS NULL OR s.camera_id = $5)
-             AND ($6::uuid IS NULL OR s.principal_id = $6)
-             AND ($7::uuid IS NULL OR s.node_id = $7)
-             AND ($8::uuid IS NULL OR s.id > $8)
+             AND ($6::uuid IS NULL OR s.id = $6)
+             AND ($7::uuid IS NULL OR s.camera_id = $7)
+             AND ($8::uuid IS NULL OR s.principal_id = $8)
+             AND ($9::uuid IS NULL OR s.node_id = $9)
+             AND ($10::uuid IS NULL OR s.id > $10)
            ORDER BY s.id
-           LIMIT $9"#,
-        managed,
-        cameras.map(|sight| sight.identity.uuid()),
+           LIMIT $11"#,
+        cameras.map_or(&[][..], Sight::objects),
+        cameras.map_or(&[][..], Sight::allow),
+        cameras.map_or(&[][..], Sight::deny),
+        cameras.map_or(0, Sight::mask),
         users,
         filter.id.map(SessionId::uuid),
         filter.camera.map(CameraId::uuid),

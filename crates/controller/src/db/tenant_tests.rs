@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use headworks_types::{
-    Action, ApiKeyId, CameraId, Event, EventKind, GrantId, GrantObject, Labels, OnConflict,
-    Principal, ProjectId, RestreamId, Secret, StreamKeyId, UserId,
+    Action, ApiKeyCreate, ApiKeyId, CameraId, Event, EventKind, GrantCreate, GrantId, GrantObject,
+    Labels, OnConflict, Principal, ProjectId, RestreamId, Secret, StreamKeyId, UserId,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ use super::{
     user::{UserFilter, user_delete, user_get, user_insert, user_list, user_lock, user_update},
 };
 use crate::{
-    app::{Identity, Reach, Sight},
+    app::{Reach, Sight},
     credential::{Kind, generate},
     keys::Keys,
 };
@@ -67,11 +67,19 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
     .await?;
     let credential = generate(&keys, Kind::ApiKey);
     let key = Uuid::now_v7().into();
-    let key = api_key_insert(conn, project, key, "ci", None, &credential).await?;
-    let principal = Principal::User { id: user.id };
-    let object = GrantObject::Camera { id: camera };
-    let (grant, actions) = (Uuid::now_v7().into(), [Action::CameraManage]);
-    let grant = grant_insert(conn, grant, project, principal, object, &actions).await?;
+    let new = ApiKeyCreate {
+        name: "ci".to_owned(),
+        project_id: None,
+        scopes: None,
+        expires_at: None,
+    };
+    let key = api_key_insert(conn, project, key, &new, &credential).await?;
+    let new = GrantCreate::allow(
+        Principal::User { id: user.id },
+        GrantObject::Camera { id: camera },
+        vec![Action::CameraManage],
+    );
+    let grant = grant_insert(conn, Uuid::now_v7().into(), project, &new).await?;
     let credential = generate(&keys, Kind::StreamKey);
     let new = NewStreamKey {
         id: Uuid::now_v7().into(),
@@ -107,13 +115,7 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
 }
 
 fn sight(tenant: &Tenant) -> Sight {
-    let reach = Reach::only(tenant.project);
-    Sight {
-        seen: reach.clone(),
-        managed: reach.clone(),
-        watched: reach,
-        identity: Identity::ApiKey(tenant.key),
-    }
+    Sight::only(tenant.project)
 }
 
 /// How many of five single things of `of` a query finds that is given `reach`.
@@ -150,7 +152,7 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
     let mut conn = pool.acquire().await?;
     let conn = &mut *conn;
     let (a, b) = (tenant(conn).await?, tenant(conn).await?);
-    let (reach, none) = (Reach::only(a.project), Labels::default());
+    let (reach, none) = (Reach::of(a.project), Labels::default());
     assert_eq!(found(conn, &reach, &a).await?, 5);
     assert_eq!(found(conn, &reach, &b).await?, 0);
 
@@ -193,6 +195,7 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
     let filter = CameraFilter {
         labels: none,
         external_id: None,
+        group: None,
     };
     let cameras = camera_list(conn, &sight, SUSPECT, &filter, None, 10).await?;
     assert_eq!(cameras.iter().map(|c| c.id).collect::<Vec<_>>(), [a.camera]);
@@ -200,15 +203,9 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
     assert!(camera_get(conn, &sight, SUSPECT, b.camera).await?.is_none());
     let both = [a.camera, b.camera];
     let access = camera_list_access(conn, &sight, &both).await?;
-    assert_eq!(
-        access.iter().map(|c| c.id).collect::<Vec<_>>(),
-        [a.camera.uuid()]
-    );
-    let access = camera_list_access_of_user(conn, a.project, a.user, &both).await?;
-    assert_eq!(
-        access.iter().map(|c| c.id).collect::<Vec<_>>(),
-        [a.camera.uuid()]
-    );
+    assert_eq!(access.iter().map(|c| c.id).collect::<Vec<_>>(), [a.camera]);
+    let access = camera_list_access_of_user(conn, a.project, &sight, &both).await?;
+    assert_eq!(access.iter().map(|c| c.id).collect::<Vec<_>>(), [a.camera]);
     let both_restreams = [a.restream, b.restream];
     let filter = RestreamFilter::default();
     let restreams = restream_list(conn, &sight, SUSPECT, &filter, None, 10).await?;
@@ -263,7 +260,7 @@ async fn writes_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
     assert!(missing(restream_delete(conn, a.project, b.restream).await));
 
     // As if somebody had mixed up the projects of two things.
-    let reach = Reach::only(b.project);
+    let reach = Reach::of(b.project);
     let mut user = user_get(conn, &reach, b.user)
         .await?
         .expect("is there")
@@ -290,7 +287,7 @@ async fn locks_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
         camera_lock(&mut tx, &sight(&a), camera).await?;
     }
     for user in [a.user, b.user] {
-        user_lock(&mut tx, &Reach::only(a.project), user).await?;
+        user_lock(&mut tx, &Reach::of(a.project), user).await?;
     }
     let free = sqlx::query_scalar!("SELECT id FROM camera FOR UPDATE SKIP LOCKED");
     assert_eq!(free.fetch_all(&mut *conn).await?, [b.camera.uuid()]);

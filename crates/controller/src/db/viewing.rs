@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use headworks_types::{CameraId, NodeId, Viewing, edge::ViewPolicy};
+use headworks_types::{CameraGroupId, CameraId, NodeId, Viewing, edge::ViewPolicy};
 use sqlx::PgConnection;
+
+use super::node::revision_bump;
 
 /// Those of the cameras for which something is said.
 pub(crate) async fn viewing_list(
@@ -67,20 +69,43 @@ pub(crate) async fn view_policy_list(
     node: NodeId,
 ) -> sqlx::Result<HashMap<CameraId, ViewPolicy>> {
     let rows = sqlx::query!(
-        r#"SELECT DISTINCT v.camera_id, v.max_viewers, v.sensitive
-           FROM slot s JOIN camera_viewing v ON v.camera_id = s.camera_id
-           WHERE s.node_id = $1"#,
+        r#"SELECT c.id, v.max_viewers AS "max_viewers?", v.sensitive AS "sensitive?",
+                  g.path AS "path?"
+           FROM camera c
+           LEFT JOIN camera_viewing v ON v.camera_id = c.id
+           LEFT JOIN camera_group g ON g.id = c.group_id
+           WHERE c.id IN (SELECT camera_id FROM slot WHERE node_id = $1)
+             AND (v.camera_id IS NOT NULL OR g.id IS NOT NULL)"#,
         node.uuid()
     )
     .fetch_all(conn)
     .await?;
     let policies = rows.into_iter().map(|row| {
+        let groups = row.path.unwrap_or_default().into_iter();
         let policy = ViewPolicy {
-            groups: Vec::new(),
-            sensitive: row.sensitive,
+            groups: groups.map(Into::into).collect(),
+            sensitive: row.sensitive.unwrap_or_default(),
             max_viewers: row.max_viewers.map(i32::unsigned_abs),
         };
-        (row.camera_id.into(), policy)
+        (row.id.into(), policy)
     });
     Ok(policies.collect())
+}
+
+/// Tells the nodes that have cameras below the group that it is somewhere else now.
+pub(crate) async fn view_policy_tell(
+    conn: &mut PgConnection,
+    group: CameraGroupId,
+) -> sqlx::Result<()> {
+    let nodes = sqlx::query_scalar!(
+        r#"SELECT DISTINCT s.node_id AS "node_id!"
+           FROM camera_group g
+           JOIN camera c ON c.group_id = g.id
+           JOIN slot s ON s.camera_id = c.id
+           WHERE g.path @> ARRAY[$1::uuid] AND s.node_id IS NOT NULL"#,
+        group.uuid()
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    revision_bump(conn, &nodes).await
 }

@@ -2,8 +2,8 @@
 
 use axum::{Json, http::StatusCode};
 use headworks_types::{
-    Camera, CameraBulkCreate, CameraBulkResult, CameraCreate, CameraId, CameraUpdate, Page,
-    PageQuery,
+    Camera, CameraBulkCreate, CameraBulkResult, CameraCreate, CameraGroupId, CameraId,
+    CameraUpdate, Page, PageQuery,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -34,11 +34,14 @@ pub(crate) struct CameraListQuery {
     labels: Option<String>,
     /// Only the camera with this `external_id`.
     external_id: Option<String>,
+    /// Only cameras in this group and everywhere below it.
+    group_id: Option<CameraGroupId>,
 }
 
 /// List cameras
 ///
-/// Those on which the key has `camera.view_live` or `camera.manage`.
+/// Those on which the key has `camera.view_live` or `camera.manage`: by a grant on the camera, a
+/// group above it, its project or the cluster, and no grant on any of these that denies it.
 #[utoipa::path(
     get, path = "/v1/cameras", operation_id = "camera_list", tag = "camera",
     params(CameraListQuery),
@@ -54,6 +57,7 @@ pub(crate) async fn camera_list(
     let filter = CameraFilter {
         labels: label_filter(query.labels)?,
         external_id: text_filter("external_id", query.external_id)?,
+        group: query.group_id,
     };
     let sight = caller.sight()?;
     let mut conn = state.pool.acquire().await?;
@@ -64,7 +68,8 @@ pub(crate) async fn camera_list(
 
 /// Create a camera
 ///
-/// In the key's own project. Needs `camera.manage` on it.
+/// In the key's own project. Needs `camera.manage` on the group it is put into, or else on the
+/// project.
 #[utoipa::path(
     post, path = "/v1/cameras", operation_id = "camera_create", tag = "camera",
     request_body = CameraCreate,
@@ -81,8 +86,8 @@ pub(crate) async fn camera_create(
 
 /// Create many cameras
 ///
-/// Up to 1000 at once in the key's own project; each item succeeds or fails by itself. Needs
-/// `camera.manage` on the project.
+/// Up to 1000 at once in the key's own project; each item succeeds or fails by itself. Each needs
+/// `camera.manage` on the group it is put into, or else on the project.
 #[utoipa::path(
     post, path = "/v1/cameras:bulk_create", operation_id = "camera_bulk_create", tag = "camera",
     request_body = CameraBulkCreate,
@@ -121,7 +126,8 @@ pub(crate) async fn camera_view(
 
 /// Change a camera
 ///
-/// A JSON merge patch. Needs `camera.manage` on it.
+/// A JSON merge patch. Needs `camera.manage` on it, and to move it to another group also on both
+/// groups; out of any group is on the project.
 #[utoipa::path(
     patch, path = "/v1/cameras/{camera_id}", operation_id = "camera_update", tag = "camera",
     params(("camera_id" = CameraId, Path), IfMatch),

@@ -2,7 +2,8 @@
 
 use axum::{Json, http::StatusCode};
 use headworks_types::{
-    Action, ApiKeyId, CameraId, Grant, GrantCreate, GrantId, Page, PageQuery, UserId,
+    Action, ApiKeyId, CameraGroupId, CameraId, Grant, GrantCreate, GrantId, Page, PageQuery,
+    RoleId, UserGroupId, UserId,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -31,15 +32,21 @@ pub(crate) struct GrantListQuery {
     page_token: Option<String>,
     /// Only what this user was granted.
     user_id: Option<UserId>,
+    /// Only what this user group was granted.
+    user_group_id: Option<UserGroupId>,
     /// Only what this key was granted.
     api_key_id: Option<ApiKeyId>,
     /// Only what was granted on this camera itself.
     camera_id: Option<CameraId>,
+    /// Only what was granted on this camera group itself.
+    camera_group_id: Option<CameraGroupId>,
+    /// Only what was granted as this role.
+    role_id: Option<RoleId>,
 }
 
 /// List grants
 ///
-/// Those to users and keys of the projects on which the key has `user.manage`.
+/// Those to users, groups and keys of the projects on which the key has `user.manage`.
 #[utoipa::path(
     get, path = "/v1/grants", operation_id = "grant_list", tag = "grant",
     params(GrantListQuery),
@@ -54,8 +61,11 @@ pub(crate) async fn grant_list(
     let cursor = Cursor::<GrantId>::new(&PageQuery { limit, page_token })?;
     let filter = GrantFilter {
         user_id: query.user_id,
+        user_group_id: query.user_group_id,
         api_key_id: query.api_key_id,
         camera_id: query.camera_id,
+        camera_group_id: query.camera_group_id,
+        role_id: query.role_id,
     };
     let reach = caller.reach(Action::UserManage)?;
     let mut conn = state.pool.acquire().await?;
@@ -66,8 +76,9 @@ pub(crate) async fn grant_list(
 
 /// Grant something
 ///
-/// Needs `user.manage` on the project of the user or key, and every granted action on the object:
-/// nobody can grant what they may not do themselves.
+/// Needs `user.manage` on the project of the user, group or key. To allow needs every action on all
+/// of the object, always: nobody can grant what they may not do themselves. To deny needs
+/// `user.manage` on the object's project; a deny beats whatever is allowed.
 #[utoipa::path(
     post, path = "/v1/grants", operation_id = "grant_create", tag = "grant",
     request_body = GrantCreate,
@@ -84,7 +95,7 @@ pub(crate) async fn grant_create(
 
 /// View a grant
 ///
-/// Needs `user.manage` on the project of the user or key.
+/// Needs `user.manage` on the project of the user, group or key.
 #[utoipa::path(
     get, path = "/v1/grants/{grant_id}", operation_id = "grant_view", tag = "grant",
     params(("grant_id" = GrantId, Path)),
@@ -103,8 +114,9 @@ pub(crate) async fn grant_view(
 
 /// Take a grant away
 ///
-/// Needs `user.manage` on the project of the user or key, and on a project or the cluster every
-/// action of the grant. The last key that may manage keys in the whole cluster stays so.
+/// Needs `user.manage` on the project of the user, group or key; of a grant on a project or the
+/// cluster also every action. To take a deny away is to allow, and needs as much. The last key that
+/// may manage keys in the whole cluster stays so.
 #[utoipa::path(
     delete, path = "/v1/grants/{grant_id}", operation_id = "grant_delete", tag = "grant",
     params(("grant_id" = GrantId, Path)),

@@ -4,9 +4,11 @@
     reason = "utoipa's macro writes them for parameter types"
 )]
 
+mod access;
 mod answer;
 mod api_key;
 mod camera;
+mod camera_group;
 mod edge;
 mod envelope;
 mod error;
@@ -21,6 +23,7 @@ mod playback_key;
 mod playback_token;
 mod project;
 mod restream;
+mod role;
 mod server;
 mod session;
 mod spec;
@@ -64,6 +67,22 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(api_key::api_key_revoke))
         .routes(routes!(grant::grant_list, grant::grant_create))
         .routes(routes!(grant::grant_view, grant::grant_delete))
+        .routes(routes!(role::role_list, role::role_create))
+        .routes(routes!(
+            role::role_view,
+            role::role_update,
+            role::role_delete
+        ))
+        .routes(routes!(access::access_explain))
+        .routes(routes!(
+            camera_group::camera_group_list,
+            camera_group::camera_group_create
+        ))
+        .routes(routes!(
+            camera_group::camera_group_view,
+            camera_group::camera_group_update,
+            camera_group::camera_group_delete
+        ))
         .routes(routes!(camera::camera_list, camera::camera_create))
         .routes(routes!(
             camera::camera_view,

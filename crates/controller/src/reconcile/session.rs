@@ -7,16 +7,18 @@
 //! end is revoked, and told to its edge like every revocation; its subject's tokens open nothing
 //! any more either, since what they say is no longer so.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use headworks_types::edge::RevocationKind;
+use headworks_types::{Action, edge::RevocationKind};
+use sqlx::PgConnection;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    app::access::{self, Question},
     db::{
         revocation::{NewRevocation, revocation_insert},
-        session::{Refused, session_list_over_limit, session_list_unallowed, session_review},
+        session::{Live, Refused, session_list_live, session_list_over_limit, session_review},
     },
     state::State,
 };
@@ -26,6 +28,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How soon after a turn the next one may come: calls in between count as one.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How many questions are answered at once.
+const QUESTIONS: usize = 5000;
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -88,9 +92,38 @@ pub(crate) async fn turn(state: &State, called: bool) -> sqlx::Result<Status> {
 /// Finds the sessions that may not go on.
 pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
     let mut conn = state.pool.acquire().await?;
+    let live = session_list_live(&mut conn).await?;
     Ok(Listed {
-        unallowed: session_list_unallowed(&mut conn).await?,
+        unallowed: judge(&mut conn, live).await?,
         over_limit: session_list_over_limit(&mut conn).await?,
+    })
+}
+
+/// Those who may not watch the camera any more, from where they watch it.
+async fn judge(conn: &mut PgConnection, live: Vec<Live>) -> sqlx::Result<Vec<Refused>> {
+    let questions: HashSet<_> = live.iter().filter_map(question).collect();
+    let questions: Vec<_> = questions.into_iter().collect();
+    let mut allowed = HashSet::new();
+    for questions in questions.chunks(QUESTIONS) {
+        let answers = access::allowed(conn, questions, None).await?;
+        let answers = questions.iter().copied().zip(answers);
+        allowed.extend(answers.filter_map(|(question, is_allowed)| is_allowed.then_some(question)));
+    }
+    let may_go_on = |live: &Live| match question(live) {
+        Some(question) => allowed.contains(&question),
+        None => live.within_bounds,
+    };
+    let refused = live.into_iter().filter(|live| !may_go_on(live));
+    Ok(refused.map(|live| live.refused).collect())
+}
+
+/// What decides whether the session may go on; `None` of a customer's key, which has its bounds.
+fn question(live: &Live) -> Option<Question> {
+    Some(Question {
+        principal: live.principal?,
+        camera: live.camera,
+        action: Action::CameraViewLive,
+        address: live.address,
     })
 }
 

@@ -72,6 +72,7 @@ async fn nodes_and_join_tokens_need_the_right(pool: PgPool) {
     let node = cluster.join("edge-1").await;
     let body = ApiKeyCreate {
         name: "powerless".to_owned(),
+        scopes: None,
         project_id: None,
         expires_at: None,
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use headworks_client::Client;
 use headworks_types::{
-    Action, Camera, CameraId, GrantCreate, GrantObject, Principal, ProblemCode, Session, SessionId,
-    User, UserCreate, UserId, UserUpdate, ViewProtocol,
+    Action, Camera, CameraGroupId, CameraId, GrantCreate, GrantObject, Principal, ProblemCode,
+    ProjectId, Session, SessionId, User, UserCreate, UserId, UserUpdate, ViewProtocol,
     edge::{Bundle, Revocation, RevocationKind, SessionOpened, SessionReport, SessionSent},
 };
 use serde_json::json;
@@ -104,11 +104,8 @@ impl World {
     }
 
     async fn grant(&self, principal: Principal) -> headworks_types::Grant {
-        let grant = GrantCreate {
-            principal,
-            object: GrantObject::Camera { id: self.gate.id },
-            actions: vec![Action::CameraViewLive],
-        };
+        let object = GrantObject::Camera { id: self.gate.id };
+        let grant = GrantCreate::allow(principal, object, vec![Action::CameraViewLive]);
         self.cluster
             .admin
             .grant_create(&grant)
@@ -188,11 +185,11 @@ async fn lists_are_narrowed_and_paged(pool: PgPool) {
     let bob = world.user("Bob", None).await;
     world.grant(Principal::User { id: bob.id }).await;
     let subjects = [world.ann.to_string(), bob.id.to_string()];
-    let grant = GrantCreate {
-        principal: Principal::User { id: world.ann },
-        object: GrantObject::Camera { id: yard.id },
-        actions: vec![Action::CameraViewLive],
-    };
+    let (ann, on_yard) = (
+        Principal::User { id: world.ann },
+        GrantObject::Camera { id: yard.id },
+    );
+    let grant = GrantCreate::allow(ann, on_yard, vec![Action::CameraViewLive]);
     admin.grant_create(&grant).await.expect("grants");
     let sessions = vec![
         opened(1, world.gate.id, &subjects[0]),
@@ -471,5 +468,67 @@ async fn what_a_camera_allows_reaches_its_edge(pool: PgPool) {
         .await
         .expect("changes");
     assert!(changed.viewing.is_usual());
+    world.cluster.stop().await;
+}
+
+async fn camera_group(pool: &PgPool, project: ProjectId) -> CameraGroupId {
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        "INSERT INTO camera_group (id, project_id, path, name) VALUES ($1::uuid, $2, ARRAY[$1::uuid], 'site')",
+        id,
+        project.uuid()
+    )
+    .execute(pool)
+    .await
+    .expect("inserts");
+    id.into()
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn groups_reach_edges_and_a_deny_below_closes_them(pool: PgPool) {
+    let mut world = World::new(&pool).await;
+    let admin = world.cluster.admin.clone();
+    let top = camera_group(&pool, world.gate.project_id).await;
+    let change = serde_json::from_value(json!({"group_id": top})).expect("parses");
+    admin
+        .camera_update(world.gate.id, &change)
+        .await
+        .expect("moves");
+    loop {
+        match world.watch.next().await.expect("a message") {
+            headworks_types::edge::WatchMessage::Delta { upsert, .. }
+                if upsert.iter().any(|slot| slot.view.groups == [top]) =>
+            {
+                break;
+            }
+            _ => {}
+        }
+    }
+    let ask = serde_json::from_value(json!({"camera_group_ids": [top]})).expect("parses");
+    let token = admin.playback_token_issue(&ask).await.expect("issues");
+    assert!(token.cameras.is_empty());
+    // Who is denied one camera of the group gets no token for all of it.
+    let allow = json!({"principal": {"type": "user", "id": world.ann},
+        "object": {"type": "camera_group", "id": top}, "actions": ["camera.view_live"]});
+    let allow = serde_json::from_value(allow).expect("parses");
+    admin.grant_create(&allow).await.expect("grants");
+    let ask = json!({"user_id": world.ann, "camera_group_ids": [top]});
+    let ask = serde_json::from_value(ask).expect("parses");
+    admin.playback_token_issue(&ask).await.expect("issues");
+    let session = opened(1, world.gate.id, &world.ann.to_string());
+    let told = report(&world.edge, 1, vec![session]);
+    assert!(tell(&world.edge, &told).await);
+    let deny = json!({"effect": "deny", "principal": {"type": "user", "id": world.ann},
+        "object": {"type": "camera", "id": world.gate.id}, "actions": ["camera.view_live"]});
+    let deny = serde_json::from_value(deny).expect("parses");
+    admin.grant_create(&deny).await.expect("denies");
+    world
+        .revoked(is(RevocationKind::Session, id(1), true))
+        .await;
+    let refused = admin
+        .playback_token_issue(&ask)
+        .await
+        .expect_err("is denied");
+    assert_eq!(refused.code(), Some(ProblemCode::Forbidden), "{refused}");
     world.cluster.stop().await;
 }

@@ -5,7 +5,6 @@
 //! have no business on the disk of whoever watched them.
 
 mod body;
-mod directives;
 mod range;
 
 use std::{sync::Arc, time::Duration};
@@ -16,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use headworks_hls::{Directives, decimal};
 use headworks_types::{ProblemCode, ViewProtocol};
 use hyper::body::Body as _;
 
@@ -29,7 +29,6 @@ use crate::{
     hub::{HlsRequest, Live, Stream},
     session::Session,
 };
-use directives::Directives;
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 
@@ -44,7 +43,7 @@ pub(super) async fn multivariant(
     let camera = request::camera(&camera)?;
     let session = asker.open(&state, camera, ViewProtocol::Hls)?;
     let answer = async {
-        let directives = Directives::parse(uri.query())?;
+        let directives = directives(&uri)?;
         let stream = request::stream(&state, camera)?;
         let viewer = enter(&state, &stream, &session).await?;
         let ticket = state.access.ticket(&session);
@@ -99,7 +98,7 @@ async fn fetch(
 ) -> Result<Response, Refusal> {
     let live = Arc::clone(viewer.live());
     match file {
-        File::Playlist => playlist(viewer, Directives::parse(uri.query())?).await,
+        File::Playlist => playlist(viewer, directives(uri)?).await,
         File::Init(number) => {
             let init = live.window().init(number).ok_or_else(missing)?;
             Ok(body::media([&init.bytes], headers))
@@ -142,10 +141,8 @@ impl File {
     }
 }
 
-/// A decimal-integer (§4.2 of the draft): digits and nothing else.
-fn decimal(text: &str) -> Option<u64> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number)
+fn directives(uri: &Uri) -> Result<Directives, Refusal> {
+    Directives::parse(uri.query()).map_err(|error| Refusal::malformed(&error.to_string()))
 }
 
 /// What can be fetched now. The first viewer of a camera waits for its first segment.

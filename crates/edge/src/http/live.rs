@@ -12,7 +12,6 @@ use axum::{
 };
 use bytes::Bytes;
 use headworks_types::{CameraId, ProblemCode, ViewProtocol};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     PlaybackState,
@@ -27,6 +26,7 @@ use crate::{
         control,
     },
     session::Session,
+    visitors::Place,
 };
 
 /// A request for an endless answer.
@@ -152,12 +152,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn viewer(
-        self,
-        sink: Sink,
-        control: Option<Control>,
-        place: OwnedSemaphorePermit,
-    ) -> NewViewer {
+    fn viewer(self, sink: Sink, control: Option<Control>, place: Place) -> NewViewer {
         NewViewer {
             sink,
             format: self.format,
@@ -168,7 +163,7 @@ impl Opened {
             control,
             guard: self.guard,
             watch_until: self.session.watch_until(),
-            connection: Some(place.into()),
+            connection: Some(place),
             session: Some(self.session),
         }
     }

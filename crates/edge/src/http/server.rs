@@ -8,7 +8,6 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use super::{
     request::Peer,
     takeover::{Socket, Takeover},
 };
+use crate::visitors::{Place, Visitors};
 
 /// Connections at once, viewers included; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -29,20 +29,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
 /// Serves `router` on `listener` until `tasks` stops.
-pub(crate) fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
+pub(crate) fn serve(listener: TcpListener, router: Router, visitors: Visitors, tasks: &Tasks) {
     let stop = tasks.token();
     headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
-        drive(socket, place, router.clone(), stop.clone())
+        let (router, visitors, stop) = (router.clone(), visitors.clone(), stop.clone());
+        async move {
+            let Ok(address) = socket.peer_addr() else {
+                return;
+            };
+            match visitors.enter(address.ip()) {
+                Some(visit) => drive(socket, Place::new(place, visit), router, stop).await,
+                None => {
+                    tracing::debug!(%address, "connection refused: its address has too many");
+                }
+            }
+        }
     });
 }
 
 /// Serves one connection until it ends or a handler takes its socket.
-async fn drive(
-    socket: TcpStream,
-    place: OwnedSemaphorePermit,
-    router: Router,
-    stop: CancellationToken,
-) {
+async fn drive(socket: TcpStream, place: Place, router: Router, stop: CancellationToken) {
     let Ok(peer) = socket.peer_addr() else {
         return;
     };
@@ -79,5 +85,37 @@ async fn drive(
     };
     if let Some(next) = next {
         next(connection.into_parts().io.into_inner(), place).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn nobody_takes_all_places_alone() {
+        let tasks = Tasks::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let router = Router::new().fallback(async || "ok");
+        serve(listener, router, Visitors::new(1), &tasks);
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        let mut first = TcpStream::connect(address).await.expect("connects");
+        first.write_all(request).await.expect("writes");
+        let mut answer = [0; 12];
+        first.read_exact(&mut answer).await.expect("is answered");
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        let mut second = TcpStream::connect(address).await.expect("connects");
+        let mut nothing = Vec::new();
+        // Closed or reset, as the kernel likes.
+        let _ = timeout(LIMIT, second.read_to_end(&mut nothing))
+            .await
+            .expect("is closed");
+        assert!(nothing.is_empty());
+        tasks.shutdown(LIMIT).await;
     }
 }

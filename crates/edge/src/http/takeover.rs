@@ -23,14 +23,15 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    sync::OwnedSemaphorePermit,
     time::{Sleep, sleep},
 };
+
+use crate::visitors::Place;
 
 /// A client that takes nothing for this long is gone.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 
-type Continue = Box<dyn FnOnce(TcpStream, OwnedSemaphorePermit) -> Boxed + Send>;
+type Continue = Box<dyn FnOnce(TcpStream, Place) -> Boxed + Send>;
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Lets the handler of a request ask for its connection's socket; an extension of the request.
@@ -48,7 +49,7 @@ impl Takeover {
     /// Asks for the socket. `next` gets it, with the connection's place in the server.
     pub(super) fn request<F, R>(&self, next: F)
     where
-        F: FnOnce(TcpStream, OwnedSemaphorePermit) -> R + Send + 'static,
+        F: FnOnce(TcpStream, Place) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
         *self.slot() = Some(Box::new(|socket, place| Box::pin(next(socket, place))));

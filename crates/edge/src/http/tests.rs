@@ -16,6 +16,7 @@ use super::*;
 use crate::{
     access::sign::Issuer,
     hub::{self, Publisher, testing::tracks},
+    visitors::Visitors,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -46,7 +47,7 @@ impl World {
             .await
             .expect("binds");
         let address = listener.local_addr().expect("bound");
-        serve(listener, router(state), &tasks);
+        serve(listener, router(state), Visitors::new(100), &tasks);
         Self {
             address,
             publisher,

@@ -68,6 +68,8 @@ pub(super) async fn listen(socket: &TcpStream, viewer: &ViewerHandle) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
                 Err(_) => return,
             };
+            // It may send as fast as it likes; others come in between.
+            tokio::task::yield_now().await;
             for byte in &buffer[..count] {
                 let Ok(heard) = frames.push(*byte) else {
                     return;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     entry::Entry,
     format::{Format, Selection},
-    wire::{Vectors, Wire},
+    wire::{Datagrams, Vectors, Wire},
 };
 
 /// How far a viewer has come.
@@ -87,6 +87,11 @@ impl Batch {
     /// For one vectored write.
     pub(super) fn vectors(&self) -> Vectors<'_> {
         Vectors::new(self.pieces.iter().flat_map(|piece| piece.wire.slices()))
+    }
+
+    /// For who gets datagrams.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Datagrams> {
+        self.pieces.iter().flat_map(|piece| piece.wire.runs())
     }
 
     fn push(&mut self, wire: &Arc<Wire>, after: Position) {

@@ -121,6 +121,7 @@ impl HlsConfig {
             longest: ticks(self.segment_longest),
             listed: self.segments,
             part: (!self.part.is_zero()).then(|| ticks(self.part)),
+            limits: headworks_hls::Limits::default(),
         }
     }
 }

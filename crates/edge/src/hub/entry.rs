@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use bytes::Bytes;
 use headworks_media::{
     AudioParameters, Frame, TrackKind, Tracks, VIDEO_CLOCK, VideoCodec, rescale,
 };
@@ -14,6 +15,9 @@ use super::{
     numbering::{self, Numbers, Sender},
     wire::Wire,
 };
+
+/// Samples per second of the AAC that stands in, which every player takes, and ticks of its stamps.
+pub(crate) const AAC_RATE: u32 = 48_000;
 
 /// One wire form for each format, each written when the first viewer needs it.
 #[derive(Debug, Default)]
@@ -115,6 +119,20 @@ impl Description {
         }
     }
 
+    /// The tracks as HLS has them. A playlist's codecs hold for all of it (§4.4.6.2 of the draft),
+    /// and browsers cannot take a track that comes later: so AAC has its place from the beginning,
+    /// also while it is still to come.
+    pub(super) fn tracks_for_hls(&self) -> Arc<Tracks> {
+        let known = self.for_aac.get().filter(|known| known.audio.is_some());
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        match self.tracks.audio.as_ref().and_then(expected_aac) {
+            Some(aac) => self.with_sound(Some(&aac)),
+            None => Arc::clone(self.tracks_for(Sound::Aac)),
+        }
+    }
+
     pub(super) fn dts(&self) -> i64 {
         self.dts
     }
@@ -133,6 +151,18 @@ impl Description {
     pub(super) fn headers(&self, format: Format) -> &Arc<Wire> {
         self.headers.get(format, || format.headers(self))
     }
+}
+
+/// What stands in for a sound once it is made: AAC-LC with as many channels. `None` for AAC itself,
+/// and for more channels than cameras have.
+fn expected_aac(sound: &AudioParameters) -> Option<AudioParameters> {
+    let config: [u8; 2] = match (sound, sound.channels()) {
+        (AudioParameters::Aac { .. }, _) => return None,
+        (_, 1) => [0x11, 0x88],
+        (_, 2) => [0x11, 0x90],
+        _ => return None,
+    };
+    AudioParameters::aac(Bytes::copy_from_slice(&config), AAC_RATE).ok()
 }
 
 /// True if there is sound, and it is not AAC.
@@ -212,7 +242,7 @@ mod tests {
     fn wire_bytes_are_written_once() {
         let entry = testing::entry(testing::picture(0, true, 100));
         let wire = |format| entry.wire(format, Selection::All).expect("has a form");
-        entry.put(Format::Ts, bytes::Bytes::from_static(b"cells").into());
+        entry.put(Format::Ts, Bytes::from_static(b"cells").into());
         for format in Format::ALL {
             assert!(Arc::ptr_eq(wire(format), wire(format)));
             let start = entry.description.start(format);

@@ -16,6 +16,7 @@ use super::{
     batch::{Batch, Position},
     entry::Entry,
     shard::Link,
+    udp::{self, Sent},
     viewer::{Viewer, Wrote},
 };
 use crate::session::Session;
@@ -120,12 +121,19 @@ impl Group {
         let mut batch = std::mem::take(&mut scratch.batch);
         let shared = self.collect(&mut batch, scratch);
         let vectors = batch.vectors();
+        let mut volley = if shared {
+            self.volley(from, &batch)
+        } else {
+            Vec::new()
+        };
         let mut sent = 0;
         // Backwards, so that closing one moves only viewers that have been served.
         for index in (0..self.viewers.len()).rev() {
             let viewer = &mut self.viewers[index];
             let mut wrote = Wrote::default();
-            if shared && viewer.is_at(from) {
+            if let Some((_, went)) = volley.pop_if(|(of, _)| *of == index) {
+                wrote = viewer.note_datagrams(went, &batch, now);
+            } else if shared && viewer.is_at(from) {
                 if batch.pieces.is_empty() {
                     viewer.skip_to(batch.end);
                 } else {
@@ -152,6 +160,23 @@ impl Group {
         scratch.batch = batch;
         self.sent.inc_by(sent);
         self.count_blocked();
+    }
+
+    /// Sends a batch to all who stand at its beginning and get datagrams, many of them with one
+    /// system call. Returns the places of those viewers, in order, and how it went.
+    fn volley(&self, from: Position, batch: &Batch) -> Vec<(usize, Sent)> {
+        if batch.runs().next().is_none() {
+            return Vec::new();
+        }
+        let all = self.viewers.iter().enumerate();
+        let here = all.filter(|(_, viewer)| viewer.is_at(from));
+        let (places, sinks): (Vec<_>, Vec<_>) = here
+            .filter_map(|(place, viewer)| Some((place, viewer.datagrams()?)))
+            .unzip();
+        places
+            .into_iter()
+            .zip(udp::send(batch.runs(), &sinks))
+            .collect()
     }
 
     /// Takes the pieces from where the group stands, and moves it behind them. False if the stream

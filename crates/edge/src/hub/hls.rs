@@ -189,7 +189,10 @@ impl Stream {
         });
         used.requests += 1;
         used.last_request = now;
-        if let Some(windows) = &state.windows {
+        // One that has stopped without taking them back is of no more use.
+        if let Some(windows) = &state.windows
+            && windows.has_changed().is_ok()
+        {
             return (windows.clone(), presence);
         }
         let (sender, windows) = watch::channel(None);
@@ -346,8 +349,13 @@ impl Packager {
             return false;
         }
         self.description = entry.description.number;
-        let tracks = entry.description.tracks_for(Sound::Aac);
-        self.restart(tracks, &entry.frame).unwrap_or_else(|error| {
+        let tracks = entry.description.tracks_for_hls();
+        let goes_on = !lost && !entry.starts_session;
+        let segmenter = self.segmenter.as_ref();
+        if goes_on && segmenter.is_some_and(|segmenter| *segmenter.tracks() == tracks) {
+            return false;
+        }
+        self.restart(&tracks, &entry.frame).unwrap_or_else(|error| {
             let camera = self.stream.camera();
             tracing::warn!(camera.id = %camera, %error, "this stream cannot be cut for HLS");
             false

@@ -45,7 +45,7 @@ use headworks_types::CameraId;
 pub(crate) use config::Config;
 pub(crate) use control::{Control, ViewerHandle, control};
 pub(crate) use counters::Counters;
-pub(crate) use entry::Description;
+pub(crate) use entry::{AAC_RATE, Description};
 pub(crate) use format::{Format, Selection, Sound};
 pub(crate) use hls::{HlsRequest, Live};
 pub(crate) use publisher::Publisher;

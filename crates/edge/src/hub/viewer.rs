@@ -8,7 +8,6 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use nix::errno::Errno;
 use tokio::time::Instant;
 
 use super::{
@@ -17,7 +16,7 @@ use super::{
     control::{Orders, Play},
     entry::Entry,
     ring::Ring,
-    udp::UdpSink,
+    udp::{self, Sent, UdpSink},
     wire::Vectors,
 };
 use crate::{
@@ -95,37 +94,6 @@ impl Wrote {
         self.bytes += other.bytes;
         self.leave = self.leave.or(other.leave);
     }
-}
-
-/// How datagrams went.
-#[derive(Debug, Default)]
-struct Sent {
-    bytes: u64,
-    lost: bool,
-    broken: bool,
-}
-
-/// Sends datagrams as far as the socket takes them.
-fn send(sink: &UdpSink, batch: &Batch) -> Sent {
-    let mut sent = Sent::default();
-    let runs = batch.pieces.iter().flat_map(|piece| piece.wire.runs());
-    for run in runs {
-        match sink.send(run) {
-            Ok(count) => sent.bytes += count as u64,
-            Err(error) if is_loss(&error) => sent.lost = true,
-            Err(_) => sent.broken = true,
-        }
-        if sent.lost || sent.broken {
-            break;
-        }
-    }
-    sent
-}
-
-/// The kernel had no room, or the viewer's machine says that nobody listens: it may again.
-fn is_loss(error: &io::Error) -> bool {
-    let kinds = [io::ErrorKind::WouldBlock, io::ErrorKind::ConnectionRefused];
-    kinds.contains(&error.kind()) || error.raw_os_error() == Some(Errno::ENOBUFS as i32)
 }
 
 /// What a viewer gets of the stream now.
@@ -289,8 +257,9 @@ impl Viewer {
     /// `vectors` are those of the batch.
     pub(super) fn write(&mut self, batch: &Batch, vectors: &Vectors<'_>, now: Instant) -> Wrote {
         if let Sink::Udp(sink) = &self.sink {
-            let sent = send(sink, batch);
-            return self.note_datagrams(&sent, batch, now);
+            let sent = udp::send(batch.runs(), &[sink]);
+            let sent = sent.into_iter().next().unwrap_or_default();
+            return self.note_datagrams(sent, batch, now);
         }
         let written = self.sink.write(vectors.as_slice());
         let wrote = self.note(written, now);
@@ -304,7 +273,7 @@ impl Viewer {
     }
 
     /// Takes note of a batch of datagrams. After a loss it goes on at a key frame.
-    fn note_datagrams(&mut self, sent: &Sent, batch: &Batch, now: Instant) -> Wrote {
+    pub(super) fn note_datagrams(&mut self, sent: Sent, batch: &Batch, now: Instant) -> Wrote {
         self.at = batch.end;
         self.count(sent.bytes);
         self.last_progress = now;
@@ -334,9 +303,17 @@ impl Viewer {
         Some(Leave::Over(over))
     }
 
+    /// Where its datagrams go, if that is what it gets.
+    pub(super) fn datagrams(&self) -> Option<&UdpSink> {
+        match &self.sink {
+            Sink::Udp(sink) => Some(sink),
+            Sink::Tcp(_) | Sink::Unix(_) => None,
+        }
+    }
+
     /// True if what its socket does not take is lost.
     pub(super) fn is_lossy(&self) -> bool {
-        matches!(self.sink, Sink::Udp(_))
+        self.datagrams().is_some()
     }
 
     /// Writes what is left of earlier writes, as far as its socket takes it.

@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use headworks_hls::source;
+
 /// Why a camera gives no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
@@ -65,6 +67,16 @@ impl Failure {
             }
             Kind::TimedOut => Some(Self::Unreachable),
             _ => None,
+        }
+    }
+}
+
+impl From<source::Error> for Failure {
+    fn from(error: source::Error) -> Self {
+        match error {
+            source::Error::NoPicture => Self::NoVideoTrack,
+            source::Error::Unsupported(why) => Self::Because(why.to_owned()),
+            source::Error::Broken(_) => Self::Protocol(error.to_string()),
         }
     }
 }

@@ -26,7 +26,7 @@ use headworks_types::{
     CameraId, NodeLoad,
     edge::{IngestWork, Role, SlotKey, SlotReport},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use config::Config;
@@ -39,6 +39,7 @@ pub(crate) use tags::Tags;
 use crate::{
     ffmpeg::Ffmpeg,
     hub::{Hub, Stream},
+    turns::Turns,
 };
 use publish::Seat;
 use sound::Sound;
@@ -55,7 +56,7 @@ struct Inner {
     tasks: Tasks,
     /// Connection attempts that may be under way at once: after a power cut all cameras of a
     /// site come back together, and neither they nor their switch like to be asked together.
-    connects: Arc<Semaphore>,
+    connects: Arc<Turns>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
     ffmpeg: Ffmpeg,
 }
@@ -91,7 +92,7 @@ impl Ingests {
     /// Without work.
     pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
         Self(Arc::new(Inner {
-            connects: Arc::new(Semaphore::new(config.connects.max(1))),
+            connects: Arc::new(Turns::new(config.connects)),
             ffmpeg: Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             config,
             hub,
@@ -155,21 +156,25 @@ impl Ingests {
     /// Lets somebody publish a camera, if the key is good and the camera is published here.
     pub(crate) async fn publish(
         &self,
-        camera: CameraId,
+        camera: Option<CameraId>,
         candidate: &Candidate<'_>,
     ) -> Result<Publication, Denied> {
-        let outcome = match self.seat(camera) {
-            Some(seat) => seat.admit(candidate).await,
-            None => Err(Denied::UnknownCamera),
+        let outcome = match camera {
+            Some(id) => match self.seat(id) {
+                Some(seat) => seat.admit(candidate).await,
+                None => Err(Denied::UnknownCamera),
+            },
+            None => Err(Denied::NotACamera),
         };
+        let camera = camera.as_ref().map(tracing::field::display);
         let (protocol, address) = (candidate.protocol.as_str(), candidate.address);
         match &outcome {
             Ok(publication) => tracing::info!(
-                camera.id = %camera, protocol, %address, key.id = %publication.key(),
+                camera.id = camera, protocol, %address, key.id = %publication.key(),
                 "publisher accepted"
             ),
             Err(denied) => tracing::warn!(
-                camera.id = %camera, protocol, %address, reason = denied.reason(),
+                camera.id = camera, protocol, %address, reason = denied.reason(),
                 "publisher refused"
             ),
         }

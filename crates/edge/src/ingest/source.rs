@@ -9,16 +9,15 @@ mod rtsp;
 mod transport;
 
 use headworks_types::{CameraSource, PullProtocol};
-use tokio::sync::Semaphore;
 
 use super::{Config, Feed, Job, failure::Failure};
-use crate::ffmpeg::Ffmpeg;
+use crate::{ffmpeg::Ffmpeg, turns::Turns};
 
 /// Runs one session with the camera; returns why it has ended. `connects` limits how many connect
 /// at once.
 pub(super) async fn run(
     config: &Config,
-    connects: &Semaphore,
+    connects: &Turns,
     ffmpeg: &Ffmpeg,
     job: &Job,
     feed: &mut Feed,

@@ -23,6 +23,7 @@ use crate::{
     ffmpeg,
     http::{self, PlaybackState},
     hub,
+    visitors::Visitors,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -60,7 +61,8 @@ impl World {
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .expect("binds");
         let base = format!("http://{}", listener.local_addr().expect("bound"));
-        http::serve(listener, http::router(state), &tasks);
+        let visitors = Visitors::new(100);
+        http::serve(listener, http::router(state), visitors, &tasks);
         drop(entered);
         Self {
             runtime,

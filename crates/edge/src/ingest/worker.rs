@@ -5,16 +5,14 @@ use std::{future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::FutureExt as _;
 use headworks_bootstrap::Clock;
 use headworks_types::{CameraSource, StartMode, edge::SlotState};
-use tokio::{
-    sync::{Semaphore, watch},
-    time::sleep,
-};
+use tokio::{sync::watch, time::sleep};
 
 use super::{Config, Feed, Job, failure::Failure, publish::Seat, source};
 use crate::{
     backoff::{self, Backoff},
     ffmpeg::Ffmpeg,
     hub::Stream,
+    turns::Turns,
 };
 
 /// A camera that gave pictures for this long was well; its next failure is a new one.
@@ -23,7 +21,7 @@ const WELL: Duration = Duration::from_secs(10);
 pub(super) struct Worker {
     pub(super) config: Config,
     pub(super) clock: Clock,
-    pub(super) connects: Arc<Semaphore>,
+    pub(super) connects: Arc<Turns>,
     pub(super) ffmpeg: Ffmpeg,
     /// Where the feed is left for publishers.
     pub(super) seat: Arc<Seat>,

@@ -34,13 +34,13 @@ use std::{
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::edge::{RestreamWork, SlotKey, SlotReport};
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use config::Config;
 pub(crate) use fence::Fence;
 
-use crate::{ffmpeg::Ffmpeg, hub::Hub};
+use crate::{ffmpeg::Ffmpeg, hub::Hub, turns::Turns};
 use board::Board;
 use worker::{Around, Worker};
 
@@ -104,7 +104,7 @@ impl Restreams {
     ) -> Self {
         let around = Around {
             fence: Fence::new(clock.clone()),
-            connects: Semaphore::new(config.connects.max(1)),
+            connects: Turns::new(config.connects),
             config,
             clock,
             hub,

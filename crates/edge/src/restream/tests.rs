@@ -118,6 +118,25 @@ impl World {
         self.pictures += 1;
     }
 
+    /// Lets time pass on the clock and on timers, which also go on by themselves. The right to push
+    /// is confirmed meanwhile.
+    async fn pass_5_seconds(&mut self) {
+        let by = Duration::from_secs(5);
+        self.clock.advance(by);
+        self.grant();
+        tokio::time::pause();
+        tokio::time::advance(by).await;
+        tokio::time::resume();
+        self.picture();
+    }
+
+    /// The same, and a picture comes through.
+    async fn pass_5_seconds_to(&mut self, connection: &mut target::Connection) {
+        let before = connection.media.len();
+        self.pass_5_seconds().await;
+        connection.wait_for_media(before + 1).await;
+    }
+
     fn report(&self) -> SlotReport {
         self.restreams.reports().pop().expect("there is one")
     }
@@ -244,6 +263,80 @@ async fn a_refusal_is_told_without_secrets() {
     );
     let shown = serde_json::to_string(&report).expect("is JSON");
     assert!(!shown.contains("top-secret"), "{shown}");
+    world.stop().await;
+}
+
+/// The time that stands in the URL, in seconds since 1970, which is when the test begins.
+fn expiry(name: &str) -> i64 {
+    let (_, query) = name.split_once('?').expect("has a query");
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut times = pairs.filter_map(|(name, value)| match name {
+        "auth_key" => value.split('-').next()?.parse().ok(),
+        "txTime" => i64::from_str_radix(value, 16).ok(),
+        _ => None,
+    });
+    times.next().expect("has a time")
+}
+
+fn signing(scheme: &str, renew: &str) -> RestreamSigning {
+    let signing = serde_json::json!({
+        "type": scheme, "primary_key": "aliyuncdnexp1234", "lifetime_seconds": 600, "renew": renew,
+    });
+    serde_json::from_value(signing).expect("is a signing")
+}
+
+#[tokio::test]
+async fn a_signed_url_is_renewed_before_it_expires() {
+    for scheme in ["alibaba", "tencent"] {
+        let mut world = World::open();
+        let target = Target::start().await;
+        let mut job = job(target.url());
+        job.work.signing = signing(scheme, "reconnect_before_expiry");
+        world.restreams.start(job);
+        let mut first = target.publisher().await;
+        first.wait_for_media(3).await;
+        assert_eq!(expiry(&first.name), 600);
+        while world.clock.now().timestamp() < 500 {
+            world.pass_5_seconds_to(&mut first).await;
+        }
+        assert!(target.is_alone(), "one connection so far");
+        // The rest is the tenth that it begins early, and what the test itself has taken.
+        while world.clock.now().timestamp() < 540 {
+            world.pass_5_seconds().await;
+        }
+        assert_eq!(first.end().await, Came::Closed, "in order");
+        let mut second = target.publisher().await;
+        second.wait_for_media(3).await;
+        let now = world.clock.now().timestamp();
+        assert!(now < 600, "the first is still good");
+        assert_eq!(expiry(&second.name), now + 600);
+        let is_shown = |report: &SlotReport| {
+            let pushed = report.restream.as_ref();
+            pushed.is_some_and(|pushed| pushed.url_expires_at.is_some())
+        };
+        let report = world.wait_for(is_shown).await;
+        let pushed = report.restream.expect("is a push");
+        assert_eq!((pushed.attempts, pushed.last_error), (2, None));
+        let shown = pushed.url_expires_at.map(|at| at.timestamp());
+        assert_eq!(shown, Some(now + 600));
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_needs_no_renewal_outlives_its_time() {
+    let mut world = World::open();
+    let target = Target::start().await;
+    let mut job = job(target.url());
+    job.work.signing = signing("tencent", "never");
+    world.restreams.start(job);
+    let mut only = target.publisher().await;
+    only.wait_for_media(3).await;
+    while world.clock.now().timestamp() <= 600 {
+        world.pass_5_seconds_to(&mut only).await;
+    }
+    assert!(target.is_alone());
+    assert_eq!(world.report().restream.expect("is a push").attempts, 1);
     world.stop().await;
 }
 

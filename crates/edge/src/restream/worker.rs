@@ -12,8 +12,8 @@ use headworks_types::{
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
-    sync::{Semaphore, watch},
-    time::{Instant, sleep, timeout},
+    sync::watch,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -35,6 +35,7 @@ use crate::{
     backoff::{self, Backoff},
     ffmpeg::Ffmpeg,
     hub::{Hub, NoPicture, Reader, Sound, Start, Stream, ViewerGuard},
+    turns::Turns,
 };
 
 /// How often a camera that gives no picture is looked at.
@@ -56,7 +57,7 @@ pub(super) struct Around {
     pub(super) hub: Hub,
     pub(super) ffmpeg: Ffmpeg,
     pub(super) fence: Fence,
-    pub(super) connects: Semaphore,
+    pub(super) connects: Turns,
     pub(super) sent: Counter,
 }
 
@@ -308,8 +309,6 @@ async fn connect(
     let config = &around.config;
     let link = {
         sleep(SPREAD.mul_f64(backoff::random())).await;
-        let turn = around.connects.acquire().await;
-        let _turn = turn.map_err(|_| Failure::Internal)?;
         let open = Link::open(
             &job.work.url,
             job.work.tls_verify,
@@ -322,7 +321,9 @@ async fn connect(
             },
         );
         let limit = config.connect_timeout;
-        timeout(limit, open)
+        around
+            .connects
+            .attempt(limit, open)
             .await
             .unwrap_or(Err(Failure::Timeout(limit)))?
     };

@@ -9,7 +9,7 @@ use super::{
     Rtmp,
     connection::{Connection, Heard},
 };
-use crate::ingest::{Candidate, Denied, Feed, Publication, Tags};
+use crate::ingest::{Candidate, Feed, Publication, Tags};
 
 /// Takes a publisher, if its key is good, until it stops. Gives why the connection is over, if it
 /// is.
@@ -24,10 +24,10 @@ pub(super) async fn run(
         protocol: connection.protocol(),
         address: connection.address(),
     };
-    let admitted = match super::camera(target) {
-        Some(camera) => rtmp.ingests.publish(camera, &candidate).await,
-        None => Err(Denied::UnknownCamera),
-    };
+    let admitted = rtmp
+        .ingests
+        .publish(super::camera(target), &candidate)
+        .await;
     match admitted {
         Ok(publication) => {
             connection.accept_publish();

@@ -37,8 +37,8 @@ use tokio_util::either::Either;
 use super::Rtmp;
 use crate::{socket::Incoming, visitors::Place};
 
-/// Sessions at once.
-const MAX_TUNNELS: usize = 1000;
+/// Sessions at once: more than one address may have, by far.
+const MAX_TUNNELS: usize = 10_000;
 
 /// A client that asks for nothing for this long is gone.
 const IDLE: Duration = Duration::from_secs(30);
@@ -249,14 +249,16 @@ impl Caller<'_> {
         let incoming = Incoming {
             socket: Either::Right(socket),
             address: self.address,
-            place: Place::new(place, visit),
+            place: Place::of_another(),
         };
         let protocol = self.protocol;
         self.rtmp.tasks.spawn("RTMPT session", async move {
+            // Its place is free when nothing of it is left.
+            let place = Place::new(place, visit);
             let forget = async {
                 rtmp.until_stop(tunnel.abandoned()).await;
                 rtmp.tunnels.open().remove(&id);
-                drop(tunnel);
+                drop((tunnel, place));
             };
             // A player's socket goes to the hub, and its session stays.
             tokio::join!(rtmp.speak(incoming, BytesMut::new(), protocol), forget);

@@ -44,6 +44,10 @@ const SESSION: Duration = Duration::from_secs(60);
 /// How long a connection lives without a session and without a request.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long a connection may take to set a session up, or to leave after one. Cameras are waited
+/// for meanwhile.
+const SETUP: Duration = Duration::from_secs(60);
+
 /// How many wrong passwords end the connection.
 const LOGINS: u32 = 3;
 
@@ -81,6 +85,7 @@ impl Connection {
             name: concat!("Headworks/", env!("CARGO_PKG_VERSION")).to_owned(),
             session_timeout: SESSION,
             idle_timeout: IDLE,
+            setup_timeout: SETUP,
             login_attempts: LOGINS,
             limits: Limits::default(),
             seed: rand::rng().random(),

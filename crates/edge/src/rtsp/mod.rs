@@ -40,6 +40,9 @@ const NONCES: Duration = Duration::from_secs(300);
 /// How long who takes nothing is waited for to take a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a player may take to leave a camera that is over.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Why everything ends at the end.
 const STOPS: &str = "this edge stops";
 
@@ -141,9 +144,28 @@ impl Rtsp {
             Role::Viewer(watch) => {
                 connection.end_viewer().await;
                 let _ = timeout(GOODBYE, watch.say_goodbye(self, &mut connection)).await;
+                if watch.is_cut_off() {
+                    let _ = timeout(LINGER, self.part(&mut connection)).await;
+                }
             }
             Role::Nobody => {}
         }
+    }
+
+    /// Answers a player that hears that nothing follows, and takes its own leave by PAUSE and
+    /// TEARDOWN (RFC 2326 §10.6, §10.7).
+    async fn part(&self, connection: &mut Connection) {
+        let mut role = Role::Nobody;
+        let talk = async {
+            while connection.has_session() {
+                if self.step(connection, &mut role).await.is_break() {
+                    return;
+                }
+            }
+            // What TEARDOWN is answered stands behind its event.
+            while let Ok(Some(_)) = connection.poll().await {}
+        };
+        self.until_stop(talk).await;
     }
 
     async fn step(&self, connection: &mut Connection, role: &mut Role) -> End {
@@ -189,7 +211,7 @@ impl Rtsp {
                 }
                 GOES_ON
             }
-            (Event::Timeout, _) => ends("it said nothing for too long"),
+            (Event::Timeout, _) => ends("it said nothing or set up nothing for too long"),
             // Reports of viewers are signs of life, and the engine has seen them.
             (Event::Packet { .. } | Event::Pause | Event::KeepAlive, _) => GOES_ON,
             (Event::Setup(_) | Event::Play { .. } | Event::Record { .. }, _) => {

@@ -11,7 +11,10 @@ use headworks_rtsp::{
     server::{Asked, Grant, Offer, Setup},
 };
 use headworks_types::{Action, ProblemCode, ViewProtocol};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     End, GOES_ON, Refusal, Role, Rtsp,
@@ -30,7 +33,10 @@ use crate::{
 
 /// A player that may play.
 pub(super) struct Watch {
+    /// Its place on the list of viewers.
     session: Session,
+    /// When its time is over, whether it plays or not.
+    until: Instant,
     stream: Arc<Stream>,
     /// What it was told.
     description: Arc<Description>,
@@ -38,6 +44,8 @@ pub(super) struct Watch {
     guard: Option<ViewerGuard>,
     tracks: Vec<Track>,
     is_paused: bool,
+    /// Nothing follows, which the client may not know.
+    is_cut_off: bool,
     /// Its reports in datagrams, which are signs of life.
     reports: (mpsc::Sender<Came>, mpsc::Receiver<Came>),
 }
@@ -106,12 +114,14 @@ async fn admit(rtsp: &Rtsp, connection: &Connection, asked: &Asked) -> Result<Wa
     let guard = stream.add_viewer_for(Sound::Original);
     let start = start(rtsp, &stream).await?;
     Ok(Watch {
+        until: session.watch_until(),
         session,
         stream,
         description: start.description,
         guard: Some(guard),
         tracks: Vec::new(),
         is_paused: false,
+        is_cut_off: false,
         reports: mpsc::channel(WAITING),
     })
 }
@@ -310,7 +320,7 @@ impl Watch {
             start: Some(start),
             control: Some(control),
             guard,
-            watch_until: self.session.watch_until(),
+            watch_until: self.until,
             connection: None,
             session: Some(self.session.clone()),
         };
@@ -325,13 +335,14 @@ impl Watch {
         }
     }
 
-    /// Waits for the client, its reports, or the hub.
+    /// Waits for the client, its reports, or the hub. Who does not play has no viewer whose time
+    /// the hub would look at.
     pub(super) async fn wait(&mut self, connection: &mut Connection) -> End {
+        let is_idle = connection.viewer().is_none();
         let heard = tokio::select! {
+            () = sleep_until(self.until), if is_idle => return ends(words(Leave::WatchOver)),
             leave = connection.viewer_left() => Err(leave),
-            over = self.session.over(), if connection.viewer().is_none() => {
-                return ends(over.to_string());
-            }
+            over = self.session.over(), if is_idle => return ends(over.to_string()),
             _ = self.reports.1.recv() => Ok(true),
             () = connection.ready() => Ok(false),
         };
@@ -340,10 +351,16 @@ impl Watch {
             Ok(false) => connection.take_in().await,
             Err(leave) => {
                 connection.forget_viewer();
+                self.is_cut_off = leave != Leave::Gone;
                 return ends(words(leave));
             }
         }
         GOES_ON
+    }
+
+    /// True if the hub has ended it, not the client.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// Says in RTCP that nothing follows (RFC 3550 §6.6).

@@ -102,10 +102,11 @@ async fn admit(
         protocol,
         address: connection.address(),
     };
-    let admitted = match super::camera(asked) {
-        Some(camera) => rtsp.0.ingests.publish(camera, &candidate).await,
-        None => Err(Denied::UnknownCamera),
-    };
+    let admitted = rtsp
+        .0
+        .ingests
+        .publish(super::camera(asked), &candidate)
+        .await;
     let publication = admitted.map_err(refusal)?;
     let fits = description.media.len() <= MOST_TRACKS;
     let chosen = match Chosen::of(description, |media| fits && !media.formats.is_empty()) {
@@ -130,6 +131,7 @@ async fn admit(
 fn refusal(denied: Denied) -> Refusal {
     let status = match denied {
         Denied::NoKey => return Refusal::Challenge,
+        Denied::NotACamera => 404,
         Denied::WrongKey | Denied::UnknownCamera | Denied::Expired => 403,
         Denied::Taken => 409,
     };

@@ -131,6 +131,7 @@ impl Create {
         };
         Ok(CameraCreate {
             name: self.name,
+            group_id: self.group,
             external_id: self.external_id,
             labels: labels(self.label),
             source,

@@ -15,6 +15,7 @@ fn config() -> Config {
         longest: 6 * VIDEO_CLOCK,
         listed: 4,
         part: None,
+        limits: Limits::default(),
     }
 }
 
@@ -321,6 +322,45 @@ fn a_picture_that_lasts_too_long_gets_a_part_of_its_own() {
         ),
         "{all}"
     );
+}
+
+#[test]
+fn a_short_segment_does_not_say_how_many_bits_the_stream_has() {
+    let mut segmenter = start(0);
+    push(&mut segmenter, 0, 101, 50);
+    let rates = text_of(&segmenter);
+    // A key frame and nothing else, 40 ms long.
+    segmenter.restart(tracks(30)).expect("restarts");
+    segmenter.push(Frame {
+        payload: vec![1; 100_000].into(),
+        ..picture(10 * SECOND + 101 * 3600, true)
+    });
+    segmenter.restart(tracks(30)).expect("restarts");
+    let bandwidth = |text: &str| {
+        let (_, rest) = text.split_once(":BANDWIDTH=").expect("has it");
+        let (number, _) = rest.split_once(',').expect("more follows");
+        number.parse::<u64>().expect("a number")
+    };
+    let after = bandwidth(&text_of(&segmenter));
+    assert!(after < 20 * bandwidth(&rates), "{after}");
+}
+
+fn text_of(segmenter: &Segmenter) -> String {
+    multivariant(segmenter.window().expect("open"), "index.m3u8")
+}
+
+#[test]
+fn segments_that_are_too_large_together_leave_from_the_front() {
+    let mut segmenter = start(0);
+    segmenter.config.limits.window = 12_000;
+    // 50 pictures of 100 bytes, and what is written around them.
+    push(&mut segmenter, 0, 101, 50);
+    segmenter.restart(tracks(30)).expect("restarts");
+    push(&mut segmenter, 101, 301, 50);
+    let window = segmenter.window().expect("open");
+    assert_eq!(window.segments.len(), 1);
+    assert_eq!(window.discontinuities, 1, "one has left the playlist");
+    assert!(text(&segmenter, Flavor::Plain).contains("DISCONTINUITY-SEQUENCE:1\n"));
 }
 
 #[test]

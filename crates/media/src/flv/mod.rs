@@ -16,7 +16,7 @@ pub use demux::Demuxer;
 pub use reader::{Reader, Tag};
 pub use write::{
     body_header, carries, metadata_body, milliseconds, sequence_bodies, sequence_headers, start,
-    tag,
+    tag, tag_header,
 };
 
 /// What a tag is (§E.4.1).

@@ -184,6 +184,8 @@ fn describe(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{
         Tracks, flv,
@@ -269,5 +271,46 @@ mod tests {
         reader.push(&[0; 1000]);
         assert_eq!(reader.poll(), first);
         assert!(reader.buffer.is_empty());
+    }
+
+    /// A tag that is right, or has a length that is not, or is noise.
+    fn tag() -> impl Strategy<Value = Vec<u8>> {
+        let body = prop::collection::vec(any::<u8>(), 0..40);
+        (
+            prop_oneof![Just(8_u8), Just(9), Just(18), any::<u8>()],
+            body,
+            any::<u32>(),
+            0..4_u32,
+        )
+            .prop_map(|(kind, body, time, off)| {
+                let mut tag = vec![kind, 0, 0, body.len() as u8];
+                tag.extend_from_slice(&time.to_be_bytes());
+                tag.extend_from_slice(&[0, 0, 0]);
+                tag.extend_from_slice(&body);
+                let length = (tag.len() as u32).saturating_sub(off / 3);
+                tag.extend_from_slice(&length.to_be_bytes());
+                tag
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_behind_a_good_header_never_panics(
+            tags in prop::collection::vec(tag(), 0..6),
+            rest: Vec<u8>,
+            size in 1_usize..64,
+        ) {
+            let start = *b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
+            let file = [&start[..], &tags.concat(), &rest].concat();
+            let mut reader = Reader::default();
+            let mut found = 0;
+            for piece in file.chunks(size) {
+                reader.push(piece);
+                let Ok(tags) = read_all(&mut reader) else { break };
+                found += tags.len();
+            }
+            prop_assert!(found <= tags.len() + rest.len() / TAG_HEADER);
+            prop_assert!(reader.offset() <= file.len() as u64);
+        }
     }
 }

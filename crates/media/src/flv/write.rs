@@ -188,21 +188,27 @@ fn sound_sequence_body(audio: &AudioParameters) -> Option<Bytes> {
 fn write_tag(out: &mut Vec<u8>, kind: TagKind, time: u32, header: &[u8], payload: &[u8]) {
     let size = header.len() + payload.len();
     out.reserve_exact(TAG_HEADER + size + PREVIOUS_TAG_SIZE);
-    out.put_u8(kind.number());
-    out.put_uint(size as u64, 3);
-    out.put_uint(u64::from(time & 0xff_ffff), 3);
-    out.put_u8((time >> 24) as u8);
-    out.put_uint(0, 3);
+    tag_header(out, kind, time, size);
     out.extend_from_slice(header);
     out.extend_from_slice(payload);
     out.put_u32((TAG_HEADER + size) as u32);
 }
 
-/// The timestamp of a tag, from ticks of a clock of `rate`. Wraps at 2³¹ (after 24.8 days), not
-/// 2³²: players in JavaScript read the field as signed.
+/// Appends the header of a tag with a body of `size` bytes (§E.4.1). Its timestamp wraps at 2³¹
+/// (after 24.8 days), not 2³²: players in JavaScript read the field as signed.
+pub fn tag_header(out: &mut Vec<u8>, kind: TagKind, time: u32, size: usize) {
+    out.put_u8(kind.number());
+    out.put_uint(size as u64, 3);
+    out.put_uint(u64::from(time & 0xff_ffff), 3);
+    out.put_u8((time >> 24) as u8 & 0x7f);
+    out.put_uint(0, 3);
+}
+
+/// The time of a message, from ticks of a clock of `rate`. Wraps at 2³² (after 49.7 days), as
+/// RTMP has it (RTMP 1.0 §5).
 #[must_use]
 pub fn milliseconds(ticks: i64, rate: u32) -> u32 {
-    (rescale(ticks, rate, 1000) & 0x7fff_ffff) as u32
+    rescale(ticks, rate, 1000) as u32
 }
 
 /// `onMetaData` in AMF0 (§E.5), with what players use: size and codecs.
@@ -343,7 +349,17 @@ mod tests {
 
     #[test]
     fn time_stays_positive_for_signed_readers() {
-        assert_eq!(milliseconds((1 << 31) * 90, VIDEO_CLOCK), 0);
-        assert_eq!(milliseconds(((1 << 31) - 1) * 90, VIDEO_CLOCK), 0x7fff_ffff);
+        let written = |dts| {
+            let tracks = Tracks {
+                video: h264(),
+                audio: None,
+            };
+            let tag = tag(&frame(TrackKind::Video, dts, dts), &tracks);
+            u32::from_be_bytes([tag[7], tag[4], tag[5], tag[6]])
+        };
+        assert_eq!(written((1 << 31) * 90), 0);
+        assert_eq!(written(((1 << 31) - 1) * 90), 0x7fff_ffff);
+        assert_eq!(milliseconds((1 << 31) * 90, VIDEO_CLOCK), 1 << 31, "RTMP's");
+        assert_eq!(milliseconds((1 << 32) * 90, VIDEO_CLOCK), 0);
     }
 }

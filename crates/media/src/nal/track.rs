@@ -20,7 +20,13 @@ struct Sets {
     vps: Option<Bytes>,
     sps: Option<Bytes>,
     pps: Option<Bytes>,
+    /// By which slices refer to `pps`; none if that does not parse.
+    pps_id: Option<u32>,
 }
+
+/// The longest parameter set: configuration records count its bytes in 16 bits (ISO/IEC 14496-15
+/// §5.3.3.1, §8.3.3.1).
+const MAX_SET: usize = u16::MAX as usize;
 
 /// Everything that a decoder configuration record may hold together.
 const MAX_SETS: usize = 64 << 10;
@@ -33,6 +39,8 @@ const MAX_SETS: usize = 64 << 10;
 pub struct NalTrack {
     format: NalFormat,
     sets: Sets,
+    /// Those, and what has come since they were settled.
+    next: Sets,
     /// Further parameter sets of the configuration; every key frame gets them.
     more: Vec<Bytes>,
     parameters: Option<VideoParameters>,
@@ -47,6 +55,7 @@ impl NalTrack {
         Self {
             format,
             sets: Sets::default(),
+            next: Sets::default(),
             more: Vec::new(),
             parameters: None,
             changed: false,
@@ -73,21 +82,30 @@ impl NalTrack {
 
     /// Takes the parameter sets of a configuration; they replace all others.
     pub fn configure<'a>(&mut self, nals: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Error> {
-        let (mut sets, mut more) = (Sets::default(), Vec::new());
-        let mut length = 0;
+        self.next = Sets::default();
+        let more = self.keep_all(nals).inspect_err(|_| self.forget())?;
+        self.settle()?;
+        self.more = more;
+        Ok(())
+    }
+
+    /// Gives those for which the configuration has no place.
+    fn keep_all<'a>(
+        &mut self,
+        nals: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Bytes>, Error> {
+        let (mut more, mut length) = (Vec::new(), 0);
         for nal in nals {
             length += nal.len();
             if length > MAX_SETS {
                 let reason = format!("more than {MAX_SETS} bytes of parameter sets");
                 return Err(Error::parameter_set("configuration", nal, reason));
             }
-            if !self.keep(&mut sets, nal) && self.format.kind(nal) != NalKind::Dispensable {
+            if !self.keep(nal)? && self.format.kind(nal) != NalKind::Dispensable {
                 more.push(Bytes::copy_from_slice(nal));
             }
         }
-        self.apply(sets)?;
-        self.more = more;
-        Ok(())
+        Ok(more)
     }
 
     /// Takes the NAL units of one picture. `None` if nothing is left of it: parameter sets and
@@ -97,17 +115,16 @@ impl NalTrack {
         &mut self,
         nals: impl Iterator<Item = &'a [u8]> + Clone,
     ) -> Result<Option<Picture>, Error> {
-        let mut sets = self.sets.clone();
         let (mut key, mut length) = (false, 0);
         for nal in nals.clone() {
             match self.format.kind(nal) {
                 NalKind::Dispensable => continue,
-                _ if self.keep(&mut sets, nal) => continue,
+                _ if self.keep(nal).inspect_err(|_| self.forget())? => continue,
                 kind => key |= kind == NalKind::Key,
             }
             length += 4 + nal.len();
         }
-        self.apply(sets)?;
+        self.settle()?;
         if length == 0 {
             return Ok(None);
         }
@@ -170,38 +187,51 @@ impl NalTrack {
         self.picture(units)
     }
 
-    /// Puts a parameter set into `sets` if it has a place there.
-    fn keep(&self, sets: &mut Sets, nal: &[u8]) -> bool {
-        let place = match self.format.kind(nal) {
-            NalKind::Vps => &mut sets.vps,
-            NalKind::Sps => &mut sets.sps,
+    /// Takes a unit if it is a parameter set that has a place in the configuration; it counts from
+    /// [`Self::settle`] on. True if it was taken: then it does not belong into a picture. One that
+    /// no configuration record could hold is an error.
+    pub fn keep(&mut self, nal: &[u8]) -> Result<bool, Error> {
+        let sets = &mut self.next;
+        let (name, place) = match self.format.kind(nal) {
+            NalKind::Vps => ("VPS", &mut sets.vps),
+            NalKind::Sps => ("SPS", &mut sets.sps),
             NalKind::Pps => {
                 let id = self.format.pps_id(nal);
-                if let Some(before) = &sets.pps
-                    && self.format.pps_id(before) != id
-                {
-                    return false;
+                if sets.pps.is_some() && sets.pps_id != id {
+                    return Ok(false);
                 }
-                &mut sets.pps
+                sets.pps_id = id;
+                ("PPS", &mut sets.pps)
             }
-            _ => return false,
+            _ => return Ok(false),
         };
+        if nal.len() > MAX_SET {
+            let reason = format!("more than {MAX_SET} bytes");
+            return Err(Error::parameter_set(name, nal, reason));
+        }
         if place.as_ref().is_none_or(|before| before != nal) {
             *place = Some(Bytes::copy_from_slice(nal));
         }
-        true
+        Ok(true)
     }
 
     /// True for a parameter set that has a place in the configuration.
     fn is_kept(&self, nal: &[u8]) -> bool {
         match self.format.kind(nal) {
             NalKind::Vps | NalKind::Sps => true,
-            NalKind::Pps => {
-                let id = self.format.pps_id(nal);
-                (self.sets.pps.as_ref()).is_some_and(|pps| self.format.pps_id(pps) == id)
-            }
+            NalKind::Pps => self.sets.pps.is_some() && self.sets.pps_id == self.format.pps_id(nal),
             _ => false,
         }
+    }
+
+    /// What was [kept](Self::keep) counts from now on. If it does not parse it is forgotten, and
+    /// what was before stays.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.apply(self.next.clone()).inspect_err(|_| self.forget())
+    }
+
+    fn forget(&mut self) {
+        self.next = self.sets.clone();
     }
 
     fn apply(&mut self, sets: Sets) -> Result<(), Error> {
@@ -223,6 +253,7 @@ impl NalTrack {
                     vps: Some(vps),
                     sps: Some(sps),
                     pps: Some(pps),
+                    ..
                 },
             ) => VideoCodec::H265 { vps, sps, pps },
             _ => {

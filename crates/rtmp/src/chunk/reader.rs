@@ -63,6 +63,11 @@ impl Reader {
         }
     }
 
+    /// Other bounds, for messages that begin from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// How many bytes were read, from the start of the connection.
     #[must_use]
     pub fn offset(&self) -> u64 {

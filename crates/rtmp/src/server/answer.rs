@@ -38,6 +38,7 @@ impl Server {
         if let State::Asking(Asked::Publish { name }) = &self.state {
             let description = format!("{name} is now published.");
             self.state = State::Publishing;
+            self.link.set_limits(&self.config.limits);
             (self.heard, self.pinged) = (now, false);
             self.link.send_stream_begin(STREAM);
             self.status("status", "NetStream.Publish.Start", &description);

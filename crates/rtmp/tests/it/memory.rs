@@ -347,6 +347,43 @@ fn what_is_sent_before_an_answer_is_kept_up_to_a_limit() {
     ));
 }
 
+/// The first chunk of a message, on a chunk stream of its own, behind Set Chunk Size.
+fn begin(chunk_stream: u8, length: usize, kind: u8) -> Vec<u8> {
+    let [.., high, middle, low] = (length as u32).to_be_bytes();
+    let mut bytes = vec![2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 128];
+    bytes.extend_from_slice(&[chunk_stream, 0, 0, 0, high, middle, low, kind, 1, 0, 0, 0]);
+    bytes.resize(bytes.len() + 128, 7);
+    bytes
+}
+
+#[test]
+fn only_who_may_publish_may_send_what_publishers_do() {
+    const COMMAND: usize = 256 << 10;
+    let limit_of = |pair: &mut Pair, bytes: &[u8]| {
+        pair.to_server.extend(bytes);
+        match pair.server_event() {
+            Event::Closed(Closed::Failed(Error::Limit { limit, .. })) => limit,
+            event => panic!("{event:?}"),
+        }
+    };
+    // Audio, video, an aggregate, a command.
+    for kind in [8, 9, 22, 20] {
+        let mut pair = playing();
+        let limit = limit_of(&mut pair, &begin(9, COMMAND + 1, kind));
+        assert_eq!(limit, COMMAND as u64, "{kind}");
+    }
+    // Nor may they be many.
+    let mut pair = playing();
+    let parts: Vec<u8> = (9..12).flat_map(|id| begin(id, COMMAND, 9)).collect();
+    assert_eq!(limit_of(&mut pair, &parts), 2 * COMMAND as u64);
+    // A publisher may.
+    let mut pair = accepted(publishing(ServerConfig::default()));
+    let parts: Vec<u8> = (9..12).flat_map(|id| begin(id, COMMAND, 9)).collect();
+    pair.to_server.extend(parts);
+    pair.to_server.extend(begin(13, 8 << 20, 9));
+    pair.quiet();
+}
+
 #[test]
 fn an_aggregate_message_is_taken_apart() {
     let mut pair = accepted(publishing(ServerConfig::default()));

@@ -1,15 +1,16 @@
 //! AAC as `mpeg4-generic` (RFC 3640): several access units in a packet, or one in several.
 
 use bytes::{Bytes, BytesMut};
+use headworks_media::{aac::AdtsHeader, bits::Bits};
 
 use super::{Output, Outputs, Sound};
 use crate::{AuHeaders, Packet};
 
-/// Samples of an access unit, unless its configuration says something else.
-pub(super) const USUAL_SAMPLES: i64 = 1024;
-
 /// More than an access unit of 48 channels has (ISO/IEC 14496-3: 6144 bits per channel).
 const MAX_UNIT: usize = 64 << 10;
+
+/// Further than any interleaving goes, in access units.
+const MAX_INDEX: u32 = 1 << 12;
 
 /// Splits packets into access units.
 #[derive(Debug)]
@@ -80,12 +81,13 @@ impl Aac {
             self.damaged += 1;
         }
         for header in headers {
-            if header.size > data.len() {
+            if header.size > data.len() || header.index > MAX_INDEX {
                 self.damaged += 1;
                 return;
             }
             let later = i64::from(header.index) * i64::from(self.length);
-            self.emit(timestamp + later, data.split_to(header.size), out);
+            let timestamp = timestamp.saturating_add(later);
+            self.emit(timestamp, data.split_to(header.size), out);
         }
     }
 
@@ -138,24 +140,21 @@ impl Aac {
     }
 
     fn parse(&self, section: &[u8], bits: usize) -> Option<Vec<Header>> {
-        let mut reader = Bits {
-            bytes: section,
-            at: 0,
-        };
+        let mut reader = Bits::new(section);
         let mut headers = Vec::new();
         let mut index = 0_u32;
-        while reader.at < bits {
+        while reader.position() < bits {
             // Padding to a byte is not a header.
             let delta = if headers.is_empty() {
                 self.headers.index
             } else {
                 self.headers.index_delta
             };
-            if bits - reader.at < usize::from(self.headers.size) + usize::from(delta) {
+            if bits - reader.position() < usize::from(self.headers.size) + usize::from(delta) {
                 break;
             }
-            let size = reader.take(self.headers.size)? as usize;
-            let delta = reader.take(delta)?;
+            let size = reader.take(self.headers.size.into())? as usize;
+            let delta = reader.take(delta.into())?;
             if !headers.is_empty() {
                 index = index.checked_add(delta)?.checked_add(1)?;
             }
@@ -167,74 +166,9 @@ impl Aac {
 
 /// Some cameras leave the header of ADTS (ISO/IEC 14496-3 §1.A.2.2) in front.
 fn without_adts(mut unit: Bytes) -> Bytes {
-    if let [0xff, second, _, third, fourth, fifth, ..] = unit[..]
-        && second & 0xf6 == 0xf0
-    {
-        let length =
-            usize::from(third & 3) << 11 | usize::from(fourth) << 3 | usize::from(fifth) >> 5;
-        let header = if second & 1 == 1 { 7 } else { 9 };
-        if length == unit.len() && header < length {
-            return unit.split_off(header);
-        }
-    }
-    unit
-}
-
-/// Samples per access unit, from an AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1, §4.4.1).
-pub(super) fn samples(config: &[u8]) -> Option<i64> {
-    /// SBR and PS: the configuration of the core follows.
-    const EXTENSIONS: [u32; 2] = [5, 29];
-    const LOW_DELAY: u32 = 23;
-    const ENHANCED_LOW_DELAY: u32 = 39;
-    let mut bits = Bits {
-        bytes: config,
-        at: 0,
-    };
-    let mut object_type = object_type(&mut bits)?;
-    rate(&mut bits)?;
-    bits.take(4)?;
-    if EXTENSIONS.contains(&object_type) {
-        rate(&mut bits)?;
-        object_type = self::object_type(&mut bits)?;
-    }
-    let short = bits.take(1)? == 1;
-    Some(match (object_type, short) {
-        (LOW_DELAY | ENHANCED_LOW_DELAY, false) => 512,
-        (LOW_DELAY | ENHANCED_LOW_DELAY, true) => 480,
-        (_, false) => USUAL_SAMPLES,
-        (_, true) => 960,
-    })
-}
-
-fn object_type(bits: &mut Bits<'_>) -> Option<u32> {
-    match bits.take(5)? {
-        31 => Some(32 + bits.take(6)?),
-        object_type => Some(object_type),
-    }
-}
-
-fn rate(bits: &mut Bits<'_>) -> Option<()> {
-    if bits.take(4)? == 15 {
-        bits.take(24)?;
-    }
-    Some(())
-}
-
-/// Reads at most 32 bits at a time.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn take(&mut self, count: u8) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = self.bytes.get(self.at / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - self.at % 8) & 1);
-            self.at += 1;
-        }
-        Some(value)
+    match AdtsHeader::parse(&unit) {
+        Some(header) if header.frame_length == unit.len() => unit.split_off(header.length),
+        _ => unit,
     }
 }
 
@@ -344,11 +278,15 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_configurations() {
-        assert_eq!(samples(&[0x11, 0x90]), Some(1024));
-        assert_eq!(samples(&[0x11, 0x94]), Some(960));
-        // HE-AAC with its extension in front: 24 kHz core, 48 kHz output.
-        assert_eq!(samples(&[0x2b, 0x11, 0x88, 0x00]), Some(1024));
-        assert_eq!(samples(&[0x11]), None);
+    fn an_index_that_is_beyond_all_time_is_damage() {
+        let headers = AuHeaders {
+            size: 8,
+            index: 0,
+            index_delta: 32,
+        };
+        let mut aac = Aac::new(headers, u32::MAX);
+        let payload = [0, 48, 1, 1, 0xff, 0xff, 0xff, 0xf0, 7, 8];
+        assert_eq!(push(&mut aac, &payload, true, false), [(100, vec![7])]);
+        assert_eq!(aac.damaged(), 1);
     }
 }

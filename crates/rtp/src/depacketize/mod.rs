@@ -4,16 +4,15 @@ mod aac;
 mod latm;
 mod picture;
 mod plain;
-mod sets;
 mod unit;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use headworks_media::{AudioParameters, VideoParameters, rescale};
+use headworks_media::{AudioParameters, VideoParameters, nal::NalFormat, rescale};
 
 use self::{aac::Aac, latm::Latm, picture::Pictures};
-use crate::{Codec, Media, Packet, nal::Syntax};
+use crate::{Codec, Media, Packet};
 
 /// The largest picture that is taken, bytes. A key frame of 8K video has about a quarter.
 pub const MAX_PICTURE: usize = 8 << 20;
@@ -68,16 +67,13 @@ pub(crate) enum Depacketizer {
 
 impl Depacketizer {
     pub(crate) fn new(media: &Media) -> Self {
-        let pictures = |syntax, known: &Option<VideoParameters>| {
-            Self::Pictures(Box::new(Pictures::new(
-                syntax,
-                known.clone(),
-                media.clock_rate,
-            )))
+        let pictures = |format, known: &Option<VideoParameters>| {
+            let pictures = Pictures::new(format, known.as_ref(), media.clock_rate);
+            Self::Pictures(Box::new(pictures))
         };
         match &media.codec {
-            Codec::H264(known) => pictures(Syntax::H264, known),
-            Codec::H265(known) => pictures(Syntax::H265, known),
+            Codec::H264(known) => pictures(NalFormat::H264, known),
+            Codec::H265(known) => pictures(NalFormat::H265, known),
             Codec::Aac(parameters, headers) => {
                 Self::Aac(Aac::new(*headers, aac_length(parameters)))
             }
@@ -117,14 +113,10 @@ impl Depacketizer {
 
 /// How long one access unit of AAC plays, in ticks of the track's clock.
 fn aac_length(parameters: &AudioParameters) -> u32 {
-    let AudioParameters::Aac {
-        config,
-        parsed,
-        clock_rate,
-    } = parameters
-    else {
-        return 0;
-    };
-    let samples = aac::samples(config).unwrap_or(aac::USUAL_SAMPLES);
-    rescale(samples, parsed.sample_rate, *clock_rate) as u32
+    match parameters {
+        AudioParameters::Aac {
+            parsed, clock_rate, ..
+        } => rescale(parsed.frame_length.into(), parsed.sample_rate, *clock_rate) as u32,
+        _ => 0,
+    }
 }

@@ -8,10 +8,17 @@
 mod tests;
 
 use bytes::{BufMut, Bytes};
-use headworks_media::VideoParameters;
+use headworks_media::{
+    VideoParameters,
+    nal::{NalFormat, NalTrack, split_at_start_codes, without_trailing_zeros},
+};
 
-use super::{MAX_PICTURE, Output, Outputs, Picture, sets::Sets, unit};
-use crate::{Packet, depacketize::unit::Kind, nal::Syntax};
+use super::{MAX_PICTURE, Output, Outputs, Picture, unit};
+use crate::{
+    Packet,
+    depacketize::unit::Kind,
+    nal::{Payloads as _, parameter_sets},
+};
 
 /// More slices than any level allows for one picture (ITU-T H.265 table A.8: 600).
 const MAX_UNITS: usize = 1024;
@@ -30,9 +37,10 @@ const END: u8 = 1 << 6;
 /// Puts the pictures of one track together.
 #[derive(Debug)]
 pub(crate) struct Pictures {
-    syntax: Syntax,
+    format: NalFormat,
     clock_rate: i64,
-    sets: Sets,
+    /// Has the parameter sets.
+    track: NalTrack,
     current: Current,
     /// When the last key frame was shown.
     key: Option<i64>,
@@ -63,11 +71,11 @@ struct Current {
 }
 
 impl Pictures {
-    pub(super) fn new(syntax: Syntax, known: Option<VideoParameters>, clock_rate: u32) -> Self {
+    pub(super) fn new(format: NalFormat, known: Option<&VideoParameters>, clock_rate: u32) -> Self {
         Self {
-            syntax,
+            format,
             clock_rate: i64::from(clock_rate),
-            sets: Sets::new(known),
+            track: track(format, known),
             current: Current {
                 head_lost: true,
                 ..Current::default()
@@ -107,22 +115,22 @@ impl Pictures {
     }
 
     fn payload(&mut self, payload: &Bytes) {
-        let syntax = self.syntax;
-        if payload.len() <= syntax.header() {
+        let format = self.format;
+        if payload.len() <= format.header() {
             return;
         }
-        let kind = syntax.kind(payload[0]);
-        if kind == syntax.fragmentation() {
+        let kind = format.unit_type(payload[0]);
+        if kind == format.fragmentation() {
             return self.fragment(payload);
         }
         self.close_fragment();
-        let body = &payload[syntax.header()..];
-        match (syntax, kind) {
-            (_, kind) if kind == syntax.aggregation() => self.aggregate(body),
+        let body = &payload[format.header()..];
+        match (format, kind) {
+            (_, kind) if kind == format.aggregation() => self.aggregate(body),
             // STAP-B: a decoding order number of two bytes, then as STAP-A (RFC 6184 §5.7.1).
-            (Syntax::H264, 25) => self.aggregate(body.get(2..).unwrap_or_default()),
+            (NalFormat::H264, 25) => self.aggregate(body.get(2..).unwrap_or_default()),
             // MTAP and FU-B are for interleaving, PACI (RFC 7798 §4.4.4) for nobody.
-            (Syntax::H264, 26 | 27 | 29) | (Syntax::H265, 50) => self.current.damaged = true,
+            (NalFormat::H264, 26 | 27 | 29) | (NalFormat::H265, 50) => self.current.damaged = true,
             _ => self.unit(payload),
         }
     }
@@ -142,17 +150,17 @@ impl Pictures {
 
     /// RFC 6184 §5.8, RFC 7798 §4.4.3.
     fn fragment(&mut self, payload: &[u8]) {
-        let header = self.syntax.header();
+        let header = self.format.header();
         let Some(fu) = payload.get(header) else {
             return;
         };
         if fu & START != 0 {
             self.close_fragment();
-            let kind = match self.syntax {
-                Syntax::H264 => fu & 0x1f,
-                Syntax::H265 => fu & 0x3f,
+            let kind = match self.format {
+                NalFormat::H264 => fu & 0x1f,
+                NalFormat::H265 => fu & 0x3f,
             };
-            let nal = self.syntax.with_kind(payload, kind);
+            let nal = self.format.with_type(payload, kind);
             self.current.fragment = Some(self.current.bytes.len());
             self.current.bytes.put_u32(0);
             self.current.bytes.extend_from_slice(&nal[..header]);
@@ -179,15 +187,15 @@ impl Pictures {
             return;
         };
         let unit = &self.current.bytes[start + LENGTH..];
-        if unit.len() <= self.syntax.header() {
+        if unit.len() <= self.format.header() {
             self.current.bytes.truncate(start);
-        } else if unit::may_hide_others(self.syntax, unit) {
+        } else if unit::may_hide_others(self.format, unit) {
             let unit = self.current.bytes.split_off(start + LENGTH);
             self.current.bytes.truncate(start);
             self.unit(&unit);
         } else {
-            let length = unit::without_trailing_zeros(unit).len();
-            let kind = unit::kind(self.syntax, unit);
+            let length = without_trailing_zeros(unit).len();
+            let kind = unit::kind(self.format, unit);
             self.current.bytes.truncate(start + LENGTH + length);
             self.current.bytes[start..start + LENGTH]
                 .copy_from_slice(&(length as u32).to_be_bytes());
@@ -197,28 +205,36 @@ impl Pictures {
 
     /// A whole NAL unit, or several with start codes between them.
     fn unit(&mut self, bytes: &[u8]) {
-        if bytes.len() > self.syntax.header() && !unit::may_hide_others(self.syntax, bytes) {
+        if bytes.len() > self.format.header() && !unit::may_hide_others(self.format, bytes) {
             return self.single(bytes);
         }
-        for unit in unit::split_at_start_codes(bytes) {
+        for unit in split_at_start_codes(bytes) {
             self.single(unit);
         }
     }
 
     fn single(&mut self, bytes: &[u8]) {
-        let unit = unit::without_trailing_zeros(bytes);
-        if unit.len() <= self.syntax.header() {
+        let unit = without_trailing_zeros(bytes);
+        if unit.len() <= self.format.header() {
             return;
         }
-        let kind = unit::kind(self.syntax, unit);
+        let kind = unit::kind(self.format, unit);
         match kind {
             Kind::Useless => return,
-            Kind::ParameterSet(place) if self.sets.take(place, unit) => return,
+            Kind::ParameterSet => match self.track.keep(unit) {
+                Ok(true) => return,
+                // Further ones stay in the picture; a decoder's configuration has no place.
+                Ok(false) => {}
+                Err(_) => {
+                    self.current.damaged = true;
+                    return;
+                }
+            },
             Kind::Other => {
-                let recovery = unit::recovery_point(self.syntax, unit);
+                let recovery = unit::recovery_point(self.format, unit);
                 self.current.recovery = self.current.recovery.or(recovery);
             }
-            Kind::Slice { .. } | Kind::ParameterSet(_) => {}
+            Kind::Slice { .. } => {}
         }
         if self.current.bytes.len() + LENGTH + unit.len() > MAX_PICTURE {
             self.current.damaged = true;
@@ -267,7 +283,7 @@ impl Pictures {
             if key {
                 self.key = Some(timestamp);
             }
-            self.sets.tell(self.syntax, out);
+            tell(&mut self.track, out);
             out.push_back(Output::Picture(Picture {
                 timestamp,
                 key,
@@ -276,13 +292,32 @@ impl Pictures {
                 payload: Bytes::copy_from_slice(&current.bytes),
             }));
         }
-        self.sets.next_picture();
         let mut bytes = std::mem::take(&mut current.bytes);
         bytes.clear();
         *current = Current {
             bytes,
             ..Current::default()
         };
+    }
+}
+
+fn track(format: NalFormat, known: Option<&VideoParameters>) -> NalTrack {
+    let mut track = NalTrack::new(format);
+    if let Some((_, sets)) = known.and_then(|known| parameter_sets(known.codec())) {
+        let sets = sets.into_iter().filter(|set| !set.is_empty());
+        // They have been parsed before.
+        let _ = track.configure(sets.map(|set| &set[..]));
+        track.take_changed();
+    }
+    track
+}
+
+/// Says if the parameters are others than before.
+fn tell(track: &mut NalTrack, out: &mut Outputs) {
+    if let Err(error) = track.settle() {
+        out.push_back(Output::BadParameters(error));
+    } else if let Some(parameters) = track.take_changed() {
+        out.push_back(Output::Parameters(Box::new(parameters.clone())));
     }
 }
 

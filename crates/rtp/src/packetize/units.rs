@@ -2,10 +2,10 @@
 //! together as far as they fit, those that do not are cut into fragments of equal size.
 
 use bytes::BufMut;
-use headworks_media::VideoCodec;
+use headworks_media::{VideoCodec, nal::NalFormat};
 
 use super::Content;
-use crate::nal::{Syntax, parameter_sets};
+use crate::nal::{Payloads as _, parameter_sets};
 
 /// In front of each NAL unit inside a frame.
 const LENGTH: usize = 4;
@@ -20,7 +20,7 @@ const END: u8 = 1 << 6;
 /// making sense.
 #[derive(Debug, Clone)]
 struct Units<'a> {
-    syntax: Syntax,
+    format: NalFormat,
     sets: [&'a [u8]; 3],
     rest: &'a [u8],
 }
@@ -37,7 +37,7 @@ impl<'a> Iterator for Units<'a> {
             let (unit, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
             self.rest = rest;
             // A unit without content tells a decoder nothing.
-            if unit.len() > self.syntax.header() {
+            if unit.len() > self.format.header() {
                 return Some(unit);
             }
         }
@@ -68,7 +68,7 @@ impl<'a> Pictures<'a> {
         codec: &'a VideoCodec,
         limit: usize,
     ) -> Option<Self> {
-        let (syntax, sets) = parameter_sets(codec)?;
+        let (format, sets) = parameter_sets(codec)?;
         // Whoever joins late finds them here, whatever SDP has told.
         let sets = if key {
             sets.map(|set| &set[..])
@@ -77,7 +77,7 @@ impl<'a> Pictures<'a> {
         };
         // Parameter sets shorter than their headers are none.
         let sets = sets.map(|set| {
-            if set.len() > syntax.header() {
+            if set.len() > format.header() {
                 set
             } else {
                 &[]
@@ -85,7 +85,7 @@ impl<'a> Pictures<'a> {
         });
         Some(Self {
             units: Units {
-                syntax,
+                format,
                 sets,
                 rest: payload,
             },
@@ -122,11 +122,11 @@ impl<'a> Pictures<'a> {
     fn group(&mut self) -> Option<Group<'a>> {
         let start = self.units.clone();
         let first = self.units.next()?;
-        let syntax = self.units.syntax;
+        let format = self.units.format;
         if first.len() > self.limit {
-            return Some(Group::Parts(Fragments::new(syntax, first, self.limit)));
+            return Some(Group::Parts(Fragments::new(format, first, self.limit)));
         }
-        let mut length = syntax.header() + SIZE + first.len();
+        let mut length = format.header() + SIZE + first.len();
         let mut count = 1;
         loop {
             let mut ahead = self.units.clone();
@@ -166,8 +166,8 @@ impl<'a> Aggregate<'a> {
     }
 
     pub(super) fn write(&self, out: &mut impl BufMut) {
-        let syntax = self.units.syntax;
-        out.put_slice(&self.header()[..syntax.header()]);
+        let format = self.units.format;
+        out.put_slice(&self.header()[..format.header()]);
         for unit in self.units() {
             out.put_u16(unit.len() as u16);
             out.put_slice(unit);
@@ -180,14 +180,14 @@ impl<'a> Aggregate<'a> {
 
     /// As important as the most important NAL unit in it, and of the lowest layer.
     fn header(&self) -> [u8; 2] {
-        let kind = self.units.syntax.aggregation();
-        match self.units.syntax {
-            Syntax::H264 => {
+        let kind = self.units.format.aggregation();
+        match self.units.format {
+            NalFormat::H264 => {
                 let forbidden = self.units().fold(0, |all, unit| all | unit[0] & 0x80);
                 let nri = self.units().map(|unit| unit[0] & 0x60).max();
                 [forbidden | nri.unwrap_or(0) | kind, 0]
             }
-            Syntax::H265 => {
+            NalFormat::H265 => {
                 let forbidden = self.units().fold(0, |all, unit| all | unit[0] & 0x80);
                 let layer = |unit: &[u8]| (unit[0] & 1) << 5 | unit[1] >> 3;
                 let layer = self.units().map(layer).min().unwrap_or(0);
@@ -201,7 +201,7 @@ impl<'a> Aggregate<'a> {
 /// One NAL unit in several payloads, all but the last of the same length.
 #[derive(Debug, Clone)]
 struct Fragments<'a> {
-    syntax: Syntax,
+    format: NalFormat,
     /// The NAL unit's header under the type of fragments.
     header: [u8; 2],
     kind: u8,
@@ -212,14 +212,14 @@ struct Fragments<'a> {
 
 impl<'a> Fragments<'a> {
     /// `unit` is longer than `limit`.
-    fn new(syntax: Syntax, unit: &'a [u8], limit: usize) -> Self {
+    fn new(format: NalFormat, unit: &'a [u8], limit: usize) -> Self {
         Self {
-            syntax,
-            header: syntax.with_kind(unit, syntax.fragmentation()),
-            kind: syntax.kind(unit[0]),
+            format,
+            header: format.with_type(unit, format.fragmentation()),
+            kind: format.unit_type(unit[0]),
             first: true,
-            size: limit - syntax.fragment_header(),
-            rest: &unit[syntax.header()..],
+            size: limit - format.fragment_header(),
+            rest: &unit[format.header()..],
         }
     }
 
@@ -240,13 +240,13 @@ impl<'a> Fragments<'a> {
         };
         let end = if rest.is_empty() { END } else { 0 };
         let fu = start | end | self.kind;
-        let head = match self.syntax {
-            Syntax::H264 => [self.header[0], fu, 0, 0],
-            Syntax::H265 => [self.header[0], self.header[1], fu, 0],
+        let head = match self.format {
+            NalFormat::H264 => [self.header[0], fu, 0, 0],
+            NalFormat::H265 => [self.header[0], self.header[1], fu, 0],
         };
         Some(Content::Headed {
             head,
-            length: self.syntax.fragment_header(),
+            length: self.format.fragment_header(),
             body,
         })
     }

@@ -93,9 +93,7 @@ impl Realm {
         (method, url): (&str, &str),
         password: &str,
     ) -> Verdict {
-        // Some clients hash the URL of the presentation also where they ask for one track.
-        let uri = digest.uri.trim_end_matches('/');
-        let same_place = !uri.is_empty() && (url.starts_with(uri) || uri.starts_with(url));
+        let same_place = is_in(url, &digest.uri) || is_in(&digest.uri, url);
         let expected = digest.expected(method, password);
         let given = digest.response.to_ascii_lowercase();
         let same: bool = expected.as_bytes().ct_eq(given.as_bytes()).into();
@@ -147,6 +145,14 @@ impl Realm {
         }
         signature
     }
+}
+
+/// True if `url` is `place`, or below it: some clients hash the URL of the presentation also where
+/// they ask for one track.
+fn is_in(url: &str, place: &str) -> bool {
+    let place = place.trim_end_matches('/');
+    let rest = url.strip_prefix(place).filter(|_| !place.is_empty());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 impl super::Login {

@@ -169,7 +169,15 @@ fn a_realm_knows_its_own_nonces_for_a_while() {
             check(zero, "DESCRIBE", "rtsp://h/a", "guess"),
             Verdict::Wrong
         );
-        assert_eq!(check(zero, "DESCRIBE", "rtsp://h/b", right), Verdict::Wrong);
+        for (url, verdict) in [
+            ("rtsp://h/b", Verdict::Wrong),
+            ("rtsp://h/a2", Verdict::Wrong),
+            ("rtsp://h/a2/track=1", Verdict::Wrong),
+            ("rtsp://h/a/", Verdict::Right),
+            ("rtsp://h/a?x=1", Verdict::Right),
+        ] {
+            assert_eq!(check(zero, "DESCRIBE", url, right), verdict, "{url}");
+        }
         assert_eq!(check(zero, "SETUP", "rtsp://h/a", right), Verdict::Wrong);
 
         // Another server's nonce, and a forged one.

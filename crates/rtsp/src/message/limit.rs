@@ -96,6 +96,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What a server answers.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::NotRtsp { looks_like, .. } if *looks_like == RTSP_2 => 505,
+            _ => 400,
+        }
+    }
+}
+
+/// RFC 7826.
+const RTSP_2: &str = "RTSP 2.0";
+
 /// What was passed over between messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Skipped {
@@ -112,7 +125,7 @@ pub(super) fn not_rtsp(bytes: &[u8]) -> Error {
         [0x16, 3, ..] => "TLS",
         [3, ..] => "RTMP",
         _ if contains(b"HTTP/1.") => "HTTP",
-        _ if contains(b"RTSP/2.") => "RTSP 2.0",
+        _ if contains(b"RTSP/2.") => RTSP_2,
         _ if bytes.starts_with(b"SSH-") => "SSH",
         _ => "something else",
     };

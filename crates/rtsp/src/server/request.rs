@@ -265,6 +265,7 @@ impl Server {
         self.whole_session(request)?;
         self.session = None;
         self.presentation = None;
+        self.setup_by = self.heard + self.config.setup_timeout;
         self.event(Event::Teardown);
         self.send(&Response::new(200), Some(request));
         Ok(())

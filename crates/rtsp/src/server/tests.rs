@@ -38,6 +38,7 @@ impl Talk {
             name: "test".to_owned(),
             session_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(10),
+            setup_timeout: Duration::from_secs(300),
             login_attempts: 3,
             limits: Limits::default(),
             seed: 1,
@@ -514,4 +515,53 @@ fn connections_that_say_nothing_end() {
         .unwrap_err();
     assert!(error.to_string().starts_with("not RTSP: looks like HTTP"));
     assert_eq!(talk.drain(), "RTSP/1.0 400 Bad Request\n\n");
+
+    // RFC 7826 has the same first words.
+    let mut talk = Talk::new();
+    let error = talk
+        .server
+        .handle_input(talk.now, b"OPTIONS * RTSP/2.0\r\n")
+        .unwrap_err();
+    assert!(error.to_string().contains("RTSP 2.0"), "{error}");
+    assert_eq!(talk.drain(), "RTSP/1.0 505 RTSP Version Not Supported\n\n");
+}
+
+/// Asks for options every nine seconds, until the connection ends.
+fn lifetime_without_a_session(talk: &mut Talk) -> u64 {
+    let begin = talk.now;
+    talk.events.clear();
+    loop {
+        let due = talk.now + Duration::from_secs(9);
+        match talk.server.poll_output() {
+            Output::Wait(Some(deadline)) if deadline <= due => {
+                talk.server.handle_timeout(deadline);
+                talk.drain();
+                assert_eq!(talk.events, [Event::Timeout]);
+                return (deadline - begin).as_secs();
+            }
+            output => assert!(matches!(output, Output::Wait(Some(_))), "{output:?}"),
+        }
+        talk.now = due;
+        talk.hear("OPTIONS * RTSP/1.0\nCSeq: 1\n\n");
+    }
+}
+
+#[test]
+fn connections_that_set_up_nothing_end() {
+    let mut talk = Talk::new();
+    talk.describe();
+    assert_eq!(lifetime_without_a_session(&mut talk), 300);
+
+    let mut talk = Talk::playing();
+    talk.now += Duration::from_secs(59);
+    talk.hear("OPTIONS * RTSP/1.0\nCSeq: 5\n\n");
+    talk.now += Duration::from_secs(59);
+    talk.hear("TEARDOWN rtsp://h/gate/ RTSP/1.0\nCSeq: 6\n\n");
+    assert_eq!(lifetime_without_a_session(&mut talk), 300);
+
+    // Without a pause in which somebody could look at the deadline.
+    let mut talk = Talk::new();
+    talk.now += Duration::from_secs(300);
+    assert_eq!(talk.hear("OPTIONS * RTSP/1.0\nCSeq: 1\n\n"), "");
+    assert_eq!(talk.events, [Event::Timeout]);
 }

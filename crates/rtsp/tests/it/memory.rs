@@ -90,6 +90,7 @@ pub(crate) fn server_config(now: Instant) -> server::Config {
         name: "headworks".to_owned(),
         session_timeout: Duration::from_secs(60),
         idle_timeout: Duration::from_secs(20),
+        setup_timeout: Duration::from_secs(60),
         login_attempts: 3,
         limits: message::Limits::default(),
         seed: 42,

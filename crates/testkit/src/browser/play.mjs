@@ -69,6 +69,8 @@ const facts = () => {
     height: video.videoHeight,
     pictures: quality.totalVideoFrames,
     dropped: quality.droppedVideoFrames,
+    // What it has of both tracks, in ranges of time.
+    holes: Math.max(0, video.buffered.length - 1),
     sound_bytes: video.webkitAudioDecodedByteCount,
     waiting: video.readyState < 3,
     errors,

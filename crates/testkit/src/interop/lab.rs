@@ -2,73 +2,65 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     thread,
-    time::Duration,
 };
 
-use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::{
     Clip, Outcome, Part, Row, play,
     publish::{Ffmpeg, Publisher},
+    site::{Site, Source},
     verdict,
     watch::watch,
 };
 use crate::{
-    Headworks, Launch, Process, headworks::temporary_directory, http, process::lock, wait_until,
+    Launch, Process, certificate::Certificate, headworks::temporary_directory, process::lock,
 };
 
-/// From a peer's start to its picture.
-const LIVE: Duration = Duration::from_secs(40);
 /// How much longer clips are than what is watched of them: all starts and waits.
 const SPARE: u32 = 60;
-const CERTIFICATE: &str = "tls.crt";
-const BOTH_PEM: &str = "both.pem";
 
 /// A running Headworks, and a directory for what peers read and write.
 #[derive(Debug)]
 pub struct Lab {
-    headworks: Headworks,
-    key: String,
+    pub(super) here: Site,
+    /// Another Headworks, which is a peer; started when a row first wants it.
+    there: Mutex<Option<Arc<Site>>>,
+    binary: Option<PathBuf>,
     seconds: u32,
+    tls: Certificate,
     clips: Mutex<BTreeMap<Clip, PathBuf>>,
     names: AtomicU32,
     directory: tempfile::TempDir,
-}
-
-/// A camera with whoever gives its media.
-pub(super) struct Source {
-    pub(super) id: String,
-    peers: Vec<Process>,
 }
 
 impl Lab {
     /// Starts Headworks. Rows watch `seconds` of their stream.
     pub fn start(launch: Launch, seconds: u32) -> anyhow::Result<Self> {
         let directory = temporary_directory()?;
-        let [certificate, key] = certify(directory.path())?;
+        let tls = Certificate::make(directory.path())?;
         let path = |path: &Path| path.display().to_string();
-        let headworks = Headworks::up(
+        let binary = launch.binary.clone();
+        let here = Site::up(
             launch
                 .env("HEADWORKS__EDGE__RTMPS_LISTEN", "127.0.0.1:0")
                 .env("HEADWORKS__EDGE__RTSPS_LISTEN", "127.0.0.1:0")
-                .env("HEADWORKS__EDGE__TLS__CERTIFICATE", path(&certificate))
-                .env("HEADWORKS__EDGE__TLS__KEY", path(&key))
+                .env("HEADWORKS__EDGE__TLS__CERTIFICATE", path(&tls.certificate))
+                .env("HEADWORKS__EDGE__TLS__KEY", path(&tls.key))
                 .env("HEADWORKS__EDGE__PULL__FILES", path(directory.path())),
         )?;
-        let key = headworks.admin_key().context("it prints a key")?.to_owned();
         Ok(Self {
-            headworks,
-            key,
+            here,
+            there: Mutex::default(),
+            binary,
             seconds,
+            tls,
             clips: Mutex::default(),
             names: AtomicU32::new(0),
             directory,
@@ -118,17 +110,12 @@ impl Lab {
     /// What Headworks logged last.
     #[must_use]
     pub fn log(&self) -> String {
-        self.headworks.log()
+        self.here.log()
     }
 
-    /// The file with the certificate.
-    pub(super) fn certificate(&self) -> PathBuf {
-        self.directory.path().join(CERTIFICATE)
-    }
-
-    /// The certificate and the key in one file.
-    pub(super) fn both_pem(&self) -> PathBuf {
-        self.directory.path().join(BOTH_PEM)
+    /// The certificate of this lab's servers, Headworks among them.
+    pub(super) fn tls(&self) -> &Certificate {
+        &self.tls
     }
 
     /// How much of a stream is watched.
@@ -152,14 +139,14 @@ impl Lab {
         };
         let path = format!("/v1/cameras/{}", source.id);
         let outcome = outcome.map_err(|error| verdict::with_words(error, &source.words()));
-        self.call("DELETE", &path, None)?;
+        self.here.call("DELETE", &path, None)?;
         outcome
     }
 
     /// What comes in is judged as a viewer of FLV gets it: FFmpeg's newer version knows all codecs
     /// in it.
     fn judged(&self, row: &Row, camera: &str) -> anyhow::Result<Outcome> {
-        let input = play::input(&[], &self.play_url(camera, "flv")?);
+        let input = play::input(&[], &self.here.play_url(camera, "flv")?);
         let seen = watch(Ffmpeg::Modern.command(self)?, &input, self.seconds)?;
         Ok(row.judge(&seen, self.seconds))
     }
@@ -178,140 +165,49 @@ impl Lab {
 
     /// A path that nothing has yet.
     pub(super) fn path(&self, end: &str) -> PathBuf {
-        let number = self.names.fetch_add(1, Ordering::Relaxed);
-        self.directory.path().join(format!("{number}{end}"))
+        self.directory.path().join(format!("{}{end}", self.name()))
     }
 
-    pub(super) fn call(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<Option<Value>> {
-        let url = format!("{}{path}", self.headworks.api());
-        let answer = http::call(method, &url, &self.key, body)
-            .and_then(http::Answer::ok)
-            .with_context(|| format!("{method} {path}"))?;
-        Ok(if answer.body.is_empty() {
-            None
-        } else {
-            Some(answer.json()?)
-        })
-    }
-
-    fn create(&self, source: &Value) -> anyhow::Result<String> {
-        let name = self.names.fetch_add(1, Ordering::Relaxed).to_string();
-        let body = json!({"name": name, "source": source});
-        let created = self.call("POST", "/v1/cameras", Some(&body))?;
-        let id = created.and_then(|camera| Some(camera["id"].as_str()?.to_owned()));
-        id.context("the new camera has an id")
+    /// A name that nothing has yet.
+    fn name(&self) -> String {
+        self.names.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
     fn published(&self, publisher: Publisher, clip: Clip, file: &Path) -> anyhow::Result<Source> {
-        let id = self.create(&json!({"type": "publish"}))?;
-        let url = self.publish_url(&id, publisher.scheme())?;
-        let peers = vec![publisher.start(self, clip, file, &url)?];
-        self.live(Source { id, peers })
+        self.published_at(&self.here, publisher, clip, file)
+    }
+
+    /// A camera of `site` that is published, and has a picture.
+    pub(super) fn published_at(
+        &self,
+        site: &Site,
+        publisher: Publisher,
+        clip: Clip,
+        file: &Path,
+    ) -> anyhow::Result<Source> {
+        let id = site.create(&self.name(), &json!({"type": "publish"}))?;
+        let address = site.publish_address(&id, publisher.scheme())?;
+        let peers = vec![publisher.start(self, clip, file, &address)?];
+        site.live(Source { id, peers })
     }
 
     fn pulled(&self, (source, peers): (Value, Vec<Process>)) -> anyhow::Result<Source> {
-        let id = self.create(&source)?;
-        self.live(Source { id, peers })
+        let id = self.here.create(&self.name(), &source)?;
+        self.here.live(Source { id, peers })
     }
 
-    /// Waits for the picture.
-    fn live(&self, source: Source) -> anyhow::Result<Source> {
-        let path = format!("/v1/cameras/{}", source.id);
-        let mut status = Value::Null;
-        wait_until("a picture", LIVE, || {
-            status = self.call("GET", &path, None).ok()??["status"].take();
-            (status["state"] == "live").then_some(())
-        })
-        .map_err(|_| {
-            let words = source.words();
-            anyhow::anyhow!("no picture in {LIVE:?}; the camera is {status}\n{words}")
-        })?;
-        Ok(source)
+    /// The other Headworks.
+    pub(super) fn there(&self) -> anyhow::Result<Arc<Site>> {
+        let mut there = lock(&self.there);
+        if let Some(site) = &*there {
+            return Ok(Arc::clone(site));
+        }
+        let launch = Launch {
+            binary: self.binary.clone(),
+            ..Launch::default()
+        };
+        let site = Arc::new(Site::up(launch)?);
+        *there = Some(Arc::clone(&site));
+        Ok(site)
     }
-
-    /// Waits until a push is under way.
-    pub(super) fn wait_for_restream(&self, id: &str) -> anyhow::Result<()> {
-        let path = format!("/v1/restreams/{id}");
-        let mut status = Value::Null;
-        wait_until("the push", LIVE, || {
-            status = self.call("GET", &path, None).ok()??["status"].take();
-            (status["state"] == "live").then_some(())
-        })
-        .with_context(|| format!("the restream is {status}"))
-    }
-
-    /// Where to publish the camera, with a new key in it.
-    fn publish_url(&self, camera: &str, scheme: &str) -> anyhow::Result<String> {
-        let mut at = Value::Null;
-        let path = format!("/v1/cameras/{camera}/stream_keys");
-        wait_until("an address to publish to", LIVE, || {
-            let answer = self.call("POST", &path, Some(&json!({"name": "interop"})));
-            at = answer.ok()??["publish_urls"].take();
-            at.is_object().then_some(())
-        })?;
-        let (door, base) = door(scheme);
-        let url = at[door]["url"].as_str().or(at[door].as_str());
-        let url = url.with_context(|| format!("no {door} in {at}"))?;
-        Ok(url.replacen(base, scheme, 1))
-    }
-
-    /// Where to watch the camera, with a new token in it: `flv`, `rtmpt`, ….
-    pub(super) fn play_url(&self, camera: &str, scheme: &str) -> anyhow::Result<String> {
-        let body = json!({"camera_ids": [camera], "expires_in_seconds": 600});
-        let issued = self.call("POST", "/v1/playback_tokens", Some(&body))?;
-        let urls = issued.map(|mut token| token["cameras"][0]["urls"].take());
-        let urls = urls.context("no answer")?;
-        let (door, base) = door(scheme);
-        let url = urls[door].as_str();
-        let url = url.with_context(|| format!("no {door} in {urls}"))?;
-        Ok(if base == scheme {
-            url.to_owned()
-        } else {
-            url.replacen(base, scheme, 1)
-        })
-    }
-}
-
-impl Source {
-    /// What its peers said last.
-    fn words(&self) -> String {
-        let tails: Vec<_> = self.peers.iter().map(Process::tail).collect();
-        tails.join("\n")
-    }
-}
-
-/// Which of the addresses is for this scheme, and how that begins. The tunnels go through the same
-/// doors as what is in them.
-fn door(scheme: &str) -> (&str, &str) {
-    match scheme {
-        "rtmpt" => ("rtmp", "rtmp"),
-        "rtmpts" => ("rtmps", "rtmps"),
-        _ => (scheme, scheme),
-    }
-}
-
-/// Makes a certificate that nobody vouches for, and its key; and a file with the two.
-fn certify(directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
-    let [certificate, key] = [CERTIFICATE, "tls.key"].map(|name| directory.join(name));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
-        .args(["-subj", "/CN=localhost", "-addext"])
-        .args(["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output()
-        .context("run openssl")?;
-    if !made.status.success() {
-        bail!("openssl: {}", String::from_utf8_lossy(&made.stderr));
-    }
-    let both = [fs::read(&certificate)?, fs::read(&key)?].concat();
-    fs::write(directory.join(BOTH_PEM), both)?;
-    Ok([certificate, key])
 }

@@ -1,15 +1,20 @@
 //! Peers that play what we serve.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use super::{
     Lab, Outcome, Row, Sound,
     program::{self, not_as_root},
     publish::Ffmpeg,
     verdict::{Unable, with_words},
-    watch::watch,
+    watch::{self, Watched, watch},
 };
-use crate::{Browser, Process, Signal, WebPlayer};
+use crate::{Browser, Process, Signal, WebPlayer, process::lock, wait_until};
 
 /// A browser takes its time to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,6 +28,9 @@ pub(super) enum Viewer {
     FfmpegRtsp(Ffmpeg, &'static str, &'static str),
     /// GStreamer. It decodes; what it has decoded is then looked at.
     Gst(GstSource, &'static str),
+    /// GStreamer's `playbin`, which finds out by itself what to do with the address. GStreamer
+    /// also looks at what it shows.
+    Playbin(&'static str),
     /// VLC, which passes on what it has taken apart.
     Vlc(&'static str),
     /// rtmpdump, which passes on what it gets.
@@ -55,13 +63,18 @@ pub(super) fn input(options: &[&str], url: &str) -> Vec<String> {
 impl Viewer {
     /// True if what it gives us is decoded already.
     pub(super) fn decodes(self) -> bool {
-        matches!(self, Self::Gst(..) | Self::Browser(..))
+        matches!(self, Self::Gst(..) | Self::Playbin(_) | Self::Browser(..))
+    }
+
+    /// True if its clock goes by the times of arrival.
+    pub(super) fn goes_by_arrival(self) -> bool {
+        self == Self::Playbin("rtsp")
     }
 
     /// Plays the camera and says what came.
     pub(super) fn watch(self, lab: &Lab, camera: &str, row: &Row) -> anyhow::Result<Outcome> {
         let seconds = lab.seconds();
-        let url = |scheme: &str| lab.play_url(camera, scheme);
+        let url = |scheme: &str| lab.here.play_url(camera, scheme);
         let judge = |ffmpeg: Ffmpeg, input: &[String]| {
             Ok(row.judge(&watch(ffmpeg.command(lab)?, input, seconds)?, seconds))
         };
@@ -80,6 +93,7 @@ impl Viewer {
                 let sound = row.clip.sound != Sound::None;
                 tapped(lab, row, |pipe| Ok(source.command(&url, sound, pipe)))
             }
+            Self::Playbin(scheme) => playbin(lab, row, &url(scheme)?),
             Self::Vlc(scheme) => {
                 let url = url(scheme)?;
                 tapped(lab, row, |pipe| vlc(&url, pipe))
@@ -101,6 +115,43 @@ impl Viewer {
             }
         }
     }
+}
+
+/// Until the clock of `rtspsrc` goes with the sender's, in seconds. It takes the times of arrival for
+/// it, and the first pictures arrive at once.
+const CLOCK: f64 = 1.0;
+
+/// Lets `playbin` play until there is enough, in its own time.
+fn playbin(lab: &Lab, row: &Row, url: &str) -> anyhow::Result<Outcome> {
+    let mut command = Command::new("gst-launch-1.0");
+    command
+        .args(["--messages", "playbin", &format!("uri={url}")])
+        .arg(
+            "video-sink=videoconvert ! video/x-raw,format=I420 ! videoanalyse ! fakesink sync=true",
+        )
+        // `level` counts samples; `audiorate` makes them as many as the sound's own times say, as
+        // what drives loudspeakers does.
+        .arg(
+            "audio-sink=audioconvert ! audiorate tolerance=10000000 \
+             ! level interval=10000000 ! fakesink sync=true",
+        )
+        .env("GST_REGISTRY_FORK", "no");
+    let seen = Arc::new(Mutex::new(Watched::default()));
+    let writer = Arc::clone(&seen);
+    let mut player = Process::spawn(command, Signal::Kill, move |_, line| {
+        lock(&writer).take_gst(line);
+    })?;
+    let length = f64::from(lab.seconds()) + CLOCK;
+    let limit = watch::PATIENCE + Duration::from_secs(lab.seconds().into());
+    let end = wait_until("enough of it", limit, || {
+        let enough = lock(&seen).picture_seconds() >= length;
+        (enough || player.try_wait().is_some()).then_some(())
+    });
+    end.map_err(|error| with_words(error, &player.tail()))?;
+    player.kill();
+    let mut seen = lock(&seen).clone();
+    seen.forget(CLOCK);
+    Ok(row.judge(&seen, lab.seconds()))
 }
 
 /// Lets a player write into a pipe, and judges what comes out of it.

@@ -12,10 +12,34 @@ pub(super) enum Publisher {
     FfmpegRtmp(Ffmpeg, &'static str),
     /// FFmpeg over RTSP: `rtsp` or `rtsps`, and `tcp` or `udp`.
     FfmpegRtsp(Ffmpeg, &'static str, &'static str),
+    /// FFmpeg, with server and stream key apart, as OBS has them.
+    FfmpegObs,
     /// GStreamer's `rtmp2sink`.
     GstRtmp,
+    /// GStreamer's `rtmpsink`: librtmp, which OBS publishes with, with server and key apart.
+    GstObs,
     /// GStreamer's `rtspclientsink`, over `tcp` or `udp`.
     GstRtsp(&'static str),
+}
+
+/// Where to publish.
+#[derive(Debug)]
+pub(super) struct Address {
+    pub(super) url: String,
+    /// The two fields of OBS; RTMP only.
+    pub(super) server: String,
+    pub(super) stream_key: String,
+}
+
+impl Address {
+    /// Of a server that asks for nothing.
+    pub(super) fn open(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            server: String::new(),
+            stream_key: String::new(),
+        }
+    }
 }
 
 /// Which FFmpeg.
@@ -35,7 +59,7 @@ impl Ffmpeg {
             Self::Modern => Command::new(tool::modern_ffmpeg()?),
         };
         // The newer one checks certificates unless it is told not to.
-        command.env("SSL_CERT_FILE", lab.certificate());
+        command.env("SSL_CERT_FILE", &lab.tls().certificate);
         Ok(command)
     }
 
@@ -68,7 +92,7 @@ impl Publisher {
     pub(super) fn scheme(self) -> &'static str {
         match self {
             Self::FfmpegRtmp(_, scheme) | Self::FfmpegRtsp(_, scheme, _) => scheme,
-            Self::GstRtmp => "rtmp",
+            Self::FfmpegObs | Self::GstRtmp | Self::GstObs => "rtmp",
             Self::GstRtsp(_) => "rtsp",
         }
     }
@@ -79,8 +103,9 @@ impl Publisher {
         lab: &Lab,
         clip: Clip,
         file: &Path,
-        url: &str,
+        address: &Address,
     ) -> anyhow::Result<Process> {
+        let url = &*address.url;
         let sound = clip.gst_sound_parser();
         match self {
             Self::FfmpegRtmp(ffmpeg, _) => ffmpeg.copy(lab, file, &["-f", "flv", url]),
@@ -88,11 +113,26 @@ impl Publisher {
                 let output = ["-f", "rtsp", "-rtsp_transport", transport, url];
                 ffmpeg.copy(lab, file, &output)
             }
-            Self::GstRtmp => {
-                // FLV needs the decoding times, which Matroska does not have.
-                let picture = format!("{} ! h264timestamper", clip.gst_parser());
-                let sink = "flvmux name=m streamable=true ! rtmp2sink sync=true";
-                gst_copy(file, &picture, sound, &format!("{sink} location={url}"))
+            Self::FfmpegObs => {
+                let Address {
+                    server, stream_key, ..
+                } = address;
+                let key = ["-rtmp_app", "live", "-rtmp_playpath", stream_key];
+                let output = ["-rtmp_tcurl", server, "-f", "flv", server];
+                Ffmpeg::Debian.copy(lab, file, &[&key[..], &output].concat())
+            }
+            Self::GstRtmp => gst_flv(clip, file, &format!("rtmp2sink sync=true location={url}")),
+            Self::GstObs => {
+                // librtmp takes what follows the address as options.
+                let Address {
+                    server, stream_key, ..
+                } = address;
+                let location = format!("\"{server} playpath={stream_key} live=1\"");
+                gst_flv(
+                    clip,
+                    file,
+                    &format!("rtmpsink sync=true location={location}"),
+                )
             }
             Self::GstRtsp(transport) => {
                 let sink = format!("rtspclientsink name=m protocols={transport} location={url}");
@@ -100,6 +140,14 @@ impl Publisher {
             }
         }
     }
+}
+
+/// GStreamer that sends FLV into `sink`.
+fn gst_flv(clip: Clip, file: &Path, sink: &str) -> anyhow::Result<Process> {
+    // FLV needs the decoding times, which Matroska does not have.
+    let picture = format!("{} ! h264timestamper", clip.gst_parser());
+    let sink = format!("flvmux name=m streamable=true ! {sink}");
+    gst_copy(file, &picture, clip.gst_sound_parser(), &sink)
 }
 
 /// GStreamer that does the same; `sink` has an element `m` that takes both tracks.

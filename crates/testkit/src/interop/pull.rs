@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Clip, Lab,
     program::{free_port, not_as_root},
-    publish::{Ffmpeg, Publisher},
+    publish::{Address, Ffmpeg, Publisher},
 };
 use crate::{Camera, CameraOptions, Process, Signal, wait_until};
 
@@ -28,10 +28,19 @@ pub(super) enum Server {
     Perl,
     /// nginx with its RTMP module. FFmpeg publishes to it.
     NginxRtmp,
+    /// The same over TLS.
+    NginxRtmps,
     /// FFmpeg's own HTTP server, with FLV.
     FfmpegFlv,
+    /// The same with nginx before it, which speaks TLS.
+    NginxFlv,
     /// HLS that FFmpeg writes and nginx serves; the text is FFmpeg's `hls_segment_type`.
     NginxHls(&'static str),
+    /// The same over TLS.
+    NginxHlsTls(&'static str),
+    /// Another Headworks, with a token of its own; the text is the address to ask for. FFmpeg
+    /// publishes to it.
+    Headworks(&'static str),
     /// Nobody: the file lies beside Headworks.
     File,
 }
@@ -44,12 +53,16 @@ impl Server {
     pub(super) fn start(self, lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
         match self {
             Self::Gst(transport) => gst(clip, file, transport, None),
-            Self::GstTls => gst(clip, file, "tcp", Some(&lab.both_pem())),
+            Self::GstTls => gst(clip, file, "tcp", Some(&lab.tls().both)),
             Self::Vlc(transport) => vlc(file, transport),
             Self::Perl => perl_with(lab, clip, file),
-            Self::NginxRtmp => nginx_rtmp_with(lab, clip, file),
-            Self::FfmpegFlv => ffmpeg_flv(lab, file),
-            Self::NginxHls(kind) => nginx_hls(lab, file, kind),
+            Self::NginxRtmp => nginx_rtmp_with(lab, clip, file, false),
+            Self::NginxRtmps => nginx_rtmp_with(lab, clip, file, true),
+            Self::FfmpegFlv => ffmpeg_flv(lab, file, false),
+            Self::NginxFlv => ffmpeg_flv(lab, file, true),
+            Self::NginxHls(kind) => nginx_hls(lab, file, kind, false),
+            Self::NginxHlsTls(kind) => nginx_hls(lab, file, kind, true),
+            Self::Headworks(scheme) => headworks(lab, clip, file, scheme),
             Self::File => {
                 let name = file.file_name().and_then(|name| name.to_str());
                 Ok((json!({"type": "file", "path": name}), Vec::new()))
@@ -58,8 +71,16 @@ impl Server {
     }
 }
 
+/// The lab's certificate is its own authority, which nobody knows.
 fn pull(url: &str) -> Value {
-    json!({"type": "pull", "url": url})
+    let mut source = json!({"type": "pull", "url": url});
+    if ["rtsps:", "rtmps:", "https:"]
+        .iter()
+        .any(|tls| url.starts_with(tls))
+    {
+        source["tls_verify"] = json!(false);
+    }
+    source
 }
 
 fn listening(process: &Process, port: u16) -> anyhow::Result<()> {
@@ -83,9 +104,6 @@ fn gst(
     })?;
     let mut source = pull(&camera.url());
     source["transport"] = json!(transport);
-    if certificate.is_some() {
-        source["tls_verify"] = json!(false);
-    }
     Ok((source, vec![camera.into_process()]))
 }
 
@@ -130,7 +148,7 @@ pub(super) fn perl() -> anyhow::Result<Perl> {
 fn perl_with(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
     let server = perl()?;
     let publisher = Publisher::FfmpegRtsp(Ffmpeg::Debian, "rtsp", "udp");
-    let publisher = publisher.start(lab, clip, file, &server.publish)?;
+    let publisher = publisher.start(lab, clip, file, &Address::open(&server.publish))?;
     let mut source = pull(&server.play);
     source["transport"] = json!("udp");
     Ok((source, vec![publisher, server.process]))
@@ -138,6 +156,12 @@ fn perl_with(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
 
 /// Starts nginx with these parts of a configuration file, and waits until it listens on `port`.
 fn nginx(lab: &Lab, port: u16, configuration: &str) -> anyhow::Result<Process> {
+    let process = start_nginx(lab, configuration)?;
+    listening(&process, port)?;
+    Ok(process)
+}
+
+fn start_nginx(lab: &Lab, configuration: &str) -> anyhow::Result<Process> {
     let directory = lab.path(".nginx");
     fs::create_dir(&directory)?;
     let path = directory.display();
@@ -146,6 +170,7 @@ fn nginx(lab: &Lab, port: u16, configuration: &str) -> anyhow::Result<Process> {
         &file,
         format!(
             "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+            load_module /usr/lib/nginx/modules/ngx_stream_module.so;
             daemon off; master_process off; worker_processes 1;
             pid {path}/nginx.pid; error_log stderr info;
             events {{ worker_connections 64; }}
@@ -154,37 +179,89 @@ fn nginx(lab: &Lab, port: u16, configuration: &str) -> anyhow::Result<Process> {
     )?;
     let mut command = Command::new("nginx");
     command.arg("-p").arg(&directory).arg("-c").arg(&file);
-    let process = Process::spawn(command, Signal::Kill, |_, _| {})?;
-    listening(&process, port)?;
-    Ok(process)
+    Process::spawn(command, Signal::Kill, |_, _| {})
 }
 
-/// Starts nginx with RTMP, and says where a stream has its place.
-pub(super) fn nginx_rtmp(lab: &Lab) -> anyhow::Result<(String, Process)> {
-    let port = free_port()?;
+/// Where a stream has its place at nginx with RTMP.
+pub(super) struct NginxRtmp {
+    pub(super) url: String,
+    /// The same place, over TLS.
+    pub(super) tls_url: String,
+    process: Process,
+}
+
+/// Starts nginx with RTMP.
+pub(super) fn nginx_rtmp(lab: &Lab) -> anyhow::Result<NginxRtmp> {
+    let (port, encrypted) = (free_port()?, free_port()?);
     let application = "application live { live on; }";
-    let server = nginx(
+    let front = front(lab, encrypted, port);
+    let process = nginx(
         lab,
         port,
-        &format!("rtmp {{ server {{ listen 127.0.0.1:{port}; {application} }} }}"),
+        &format!("rtmp {{ server {{ listen 127.0.0.1:{port}; {application} }} }} {front}"),
     )?;
-    Ok((format!("rtmp://127.0.0.1:{port}/live/cam"), server))
+    let url = |scheme, port| format!("{scheme}://127.0.0.1:{port}/live/cam");
+    Ok(NginxRtmp {
+        url: url("rtmp", port),
+        tls_url: url("rtmps", encrypted),
+        process,
+    })
 }
 
-fn nginx_rtmp_with(lab: &Lab, clip: Clip, file: &Path) -> anyhow::Result<Served> {
-    let (url, server) = nginx_rtmp(lab)?;
-    let publisher = Publisher::FfmpegRtmp(Ffmpeg::Debian, "rtmp").start(lab, clip, file, &url)?;
-    Ok((pull(&url), vec![publisher, server]))
+/// What lets nginx speak TLS at a port and pass on what is in it to another.
+fn front(lab: &Lab, encrypted: u16, port: u16) -> String {
+    let certificate = certificate(lab);
+    format!(
+        "stream {{ server {{ listen 127.0.0.1:{encrypted} ssl; {certificate}
+        proxy_pass 127.0.0.1:{port}; }} }}"
+    )
 }
 
-fn ffmpeg_flv(lab: &Lab, file: &Path) -> anyhow::Result<Served> {
-    let url = format!("http://127.0.0.1:{}/live.flv", free_port()?);
+/// nginx's words for the lab's certificate.
+fn certificate(lab: &Lab) -> String {
+    let tls = lab.tls();
+    let (certificate, key) = (tls.certificate.display(), tls.key.display());
+    format!("ssl_certificate {certificate}; ssl_certificate_key {key};")
+}
+
+/// Starts nginx to speak TLS in front of what listens, or soon will, at `port`; gives its own port.
+pub(super) fn tls_front(lab: &Lab, port: u16) -> anyhow::Result<(u16, Process)> {
+    let encrypted = free_port()?;
+    // Not to be tried out: what is behind it takes one connection only.
+    let process = start_nginx(lab, &front(lab, encrypted, port))?;
+    Ok((encrypted, process))
+}
+
+fn nginx_rtmp_with(lab: &Lab, clip: Clip, file: &Path, tls: bool) -> anyhow::Result<Served> {
+    let server = nginx_rtmp(lab)?;
+    let address = Address::open(&server.url);
+    let publisher = Publisher::FfmpegRtmp(Ffmpeg::Debian, "rtmp");
+    let publisher = publisher.start(lab, clip, file, &address)?;
+    let url = if tls { &server.tls_url } else { &server.url };
+    Ok((pull(url), vec![publisher, server.process]))
+}
+
+fn ffmpeg_flv(lab: &Lab, file: &Path, tls: bool) -> anyhow::Result<Served> {
+    let port = free_port()?;
+    let url = format!("http://127.0.0.1:{port}/live.flv");
     let output = ["-f", "flv", "-listen", "1", &url];
     let process = Ffmpeg::Modern.copy(lab, file, &output)?;
-    Ok((pull(&url), vec![process]))
+    if !tls {
+        return Ok((pull(&url), vec![process]));
+    }
+    let (encrypted, front) = tls_front(lab, port)?;
+    let url = format!("https://127.0.0.1:{encrypted}/live.flv");
+    Ok((pull(&url), vec![process, front]))
 }
 
-fn nginx_hls(lab: &Lab, file: &Path, kind: &str) -> anyhow::Result<Served> {
+fn headworks(lab: &Lab, clip: Clip, file: &Path, scheme: &str) -> anyhow::Result<Served> {
+    let there = lab.there()?;
+    let published = lab.published_at(&there, Publisher::usual(clip), clip, file)?;
+    let url = there.play_url(&published.id, scheme)?;
+    Ok((pull(&url), published.peers))
+}
+
+fn nginx_hls(lab: &Lab, file: &Path, kind: &str, tls: bool) -> anyhow::Result<Served> {
     let root = lab.path(".hls");
     fs::create_dir(&root)?;
     let playlist = root.join("index.m3u8");
@@ -208,6 +285,10 @@ fn nginx_hls(lab: &Lab, file: &Path, kind: &str) -> anyhow::Result<Served> {
     )?;
     let port = free_port()?;
     let path = root.display();
+    let (scheme, ssl, certificate) = match tls {
+        true => ("https", "ssl", certificate(lab)),
+        false => ("http", "", String::new()),
+    };
     let server = nginx(
         lab,
         port,
@@ -215,11 +296,11 @@ fn nginx_hls(lab: &Lab, file: &Path, kind: &str) -> anyhow::Result<Served> {
             "http {{ access_log off; client_body_temp_path {path}/b; proxy_temp_path {path}/p;
             fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u; scgi_temp_path {path}/s;
             types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; video/mp4 mp4 m4s; }}
-            server {{ listen 127.0.0.1:{port}; root {path}; }} }}"
+            server {{ listen 127.0.0.1:{port} {ssl}; {certificate} root {path}; }} }}"
         ),
     )?;
     wait_until("a playlist", START, || playlist.exists().then_some(()))
         .with_context(|| writer.tail())?;
-    let url = format!("http://127.0.0.1:{port}/index.m3u8");
+    let url = format!("{scheme}://127.0.0.1:{port}/index.m3u8");
     Ok((pull(&url), vec![writer, server]))
 }

@@ -15,6 +15,9 @@ use crate::WebPlayer;
 const FFMPEG: &str = "FFmpeg 5.1";
 const FFMPEG_MODERN: &str = "FFmpeg 9";
 const GSTREAMER: &str = "GStreamer 1.22";
+const GSTREAMER_OBS: &str = "GStreamer 1.22, librtmp";
+const PLAYBIN: &str = "GStreamer 1.22, playbin";
+const HEADWORKS: &str = "another Headworks";
 const VLC: &str = "VLC 3";
 const PERL: &str = "rtsp-server-perl";
 const NGINX_RTMP: &str = "nginx-rtmp";
@@ -65,7 +68,19 @@ fn publish() -> Vec<Row> {
         let part = Part::Publish(Publisher::FfmpegRtsp(Debian, scheme, transport));
         row(FFMPEG, [scheme, transport], clip, part)
     };
+    let modern_rtmp = |scheme: &'static str, transport| {
+        let part = Part::Publish(Publisher::FfmpegRtmp(Modern, scheme));
+        row(FFMPEG_MODERN, [scheme, transport], Clip::H265_B, part)
+    };
+    let modern_rtsp = |scheme: &'static str, transport: &'static str, clip| {
+        let part = Part::Publish(Publisher::FfmpegRtsp(Modern, scheme, transport));
+        row(FFMPEG_MODERN, [scheme, transport], clip, part)
+    };
     let gst = |protocol, publisher, clip| row(GSTREAMER, protocol, clip, Part::Publish(publisher));
+    let obs = |peer, publisher| {
+        let part = Part::Publish(publisher);
+        row(peer, ["rtmp, server and key", "tcp"], Clip::H264_B, part)
+    };
     vec![
         rtmp("rtmp", "tcp", Clip::H264),
         rtmp("rtmp", "tcp", Clip::H264_B).quick(),
@@ -75,6 +90,10 @@ fn publish() -> Vec<Row> {
         modern(Clip::H264_B),
         modern(Clip::H265_B).quick(),
         modern(Clip::AV1_OPUS),
+        modern_rtmp("rtmps", "tls"),
+        modern_rtmp("rtmpt", "http"),
+        obs(FFMPEG, Publisher::FfmpegObs),
+        obs(GSTREAMER_OBS, Publisher::GstObs),
         rtsp("rtsp", "tcp", Clip::H264),
         rtsp("rtsp", "tcp", Clip::H264_B),
         rtsp("rtsp", "tcp", Clip::H264_G711).quick(),
@@ -83,6 +102,10 @@ fn publish() -> Vec<Row> {
         rtsp("rtsp", "udp", Clip::H264_B),
         rtsp("rtsp", "udp", Clip::H265_B),
         rtsp("rtsps", "tcp", Clip::H264_B),
+        modern_rtsp("rtsp", "tcp", Clip::H264_B),
+        modern_rtsp("rtsp", "tcp", Clip::H265_B),
+        modern_rtsp("rtsp", "udp", Clip::H265_B),
+        modern_rtsp("rtsps", "tcp", Clip::H265_B),
         gst(["rtmp", "tcp"], Publisher::GstRtmp, Clip::H264_B),
         gst(["rtsp", "tcp"], Publisher::GstRtsp("tcp"), Clip::H264_B),
         gst(["rtsp", "udp"], Publisher::GstRtsp("udp"), Clip::H264_B),
@@ -100,6 +123,10 @@ fn pull() -> Vec<Row> {
     let hls = |clip, kind: &'static str| {
         let part = Part::Serve(Server::NginxHls(kind));
         row("nginx, FFmpeg 9", ["hls", kind], clip, part)
+    };
+    let headworks = |protocol, clip, scheme: &'static str| {
+        let part = Part::Serve(Server::Headworks(scheme));
+        row(HEADWORKS, protocol, clip, part)
     };
     let file = |clip| row("a file", ["file", "file"], clip, Part::Serve(Server::File));
     let rtmp = ["rtmp", "tcp"];
@@ -139,6 +166,32 @@ fn pull() -> Vec<Row> {
             Clip::H265_B,
             Part::Serve(Server::FfmpegFlv),
         ),
+        row(
+            NGINX_RTMP,
+            ["rtmps", "tls"],
+            Clip::H264_B,
+            Part::Serve(Server::NginxRtmps),
+        ),
+        row(
+            "nginx, FFmpeg 9",
+            ["http-flv", "https"],
+            Clip::H264_B,
+            Part::Serve(Server::NginxFlv),
+        ),
+        row(
+            "nginx, FFmpeg 9",
+            ["hls", "https"],
+            Clip::H264_B,
+            Part::Serve(Server::NginxHlsTls("mpegts")),
+        ),
+        headworks(["rtmp", "tcp"], Clip::H264_B, "rtmp"),
+        headworks(["rtmp", "tcp"], Clip::H265_B, "rtmp"),
+        headworks(flv, Clip::H264_B, "flv"),
+        headworks(flv, Clip::H265_B, "flv"),
+        headworks(["hls", "http"], Clip::H264_B, "hls"),
+        headworks(["hls", "http"], Clip::H265_B, "hls"),
+        headworks(["rtsp", "tcp"], Clip::H264_B, "rtsp"),
+        headworks(["rtsp", "tcp"], Clip::H265_B, "rtsp"),
         hls(Clip::H264_B, "mpegts"),
         hls(Clip::H264_B, "fmp4"),
         hls(Clip::H265_B, "fmp4"),
@@ -195,6 +248,8 @@ fn play_others() -> Vec<Row> {
         let part = Part::Play(Viewer::Gst(source, scheme));
         row(GSTREAMER, protocol, clip, part)
     };
+    let playbin =
+        |protocol, clip, scheme| row(PLAYBIN, protocol, clip, Part::Play(Viewer::Playbin(scheme)));
     let vlc = |protocol, scheme| row(VLC, protocol, Clip::H264_B, Part::Play(Viewer::Vlc(scheme)));
     let web = |peer, protocol, clip, player, scheme| {
         let part = Part::Play(Viewer::Browser(player, scheme));
@@ -217,6 +272,12 @@ fn play_others() -> Vec<Row> {
         gst(http("mpeg-ts"), Clip::H264_B, GstSource::Http, "ts"),
         gst(http("mpeg-ts"), Clip::H265_B, GstSource::Http, "ts"),
         gst(http("hls"), Clip::H264_B, GstSource::Hls, "hls"),
+        playbin(["rtsp", "udp"], Clip::H264_B, "rtsp"),
+        playbin(["rtsp", "udp"], Clip::H265_B, "rtsp"),
+        playbin(["rtmp", "tcp"], Clip::H264_B, "rtmp"),
+        playbin(http("http-flv"), Clip::H264_B, "flv"),
+        playbin(http("hls"), Clip::H264_B, "hls"),
+        playbin(http("mpeg-ts"), Clip::H264_B, "ts"),
         vlc(["rtsp", "tcp"], "rtsp"),
         vlc(["rtmp", "tcp"], "rtmp"),
         vlc(http("http-flv"), "flv"),
@@ -241,9 +302,29 @@ fn play_others() -> Vec<Row> {
 fn push() -> Vec<Row> {
     let push = |peer, protocol, clip, target| row(peer, protocol, clip, Part::Push(target));
     let (rtmp, rtsp) = (["rtmp", "tcp"], ["rtsp", "tcp"]);
+    let (rtmps, rtsps) = (["rtmps", "tls"], ["rtsps", "tcp"]);
     vec![
         push(NGINX_RTMP, rtmp, Clip::H264, Target::NginxRtmp),
         push(NGINX_RTMP, rtmp, Clip::H264_B, Target::NginxRtmp),
+        push(NGINX_RTMP, rtmps, Clip::H264_B, Target::NginxRtmps),
+        push(
+            "nginx, FFmpeg 9",
+            rtmps,
+            Clip::H265_B,
+            Target::FfmpegRtmps(Modern),
+        ),
+        push(
+            "nginx, FFmpeg 5.1",
+            rtsps,
+            Clip::H264_B,
+            Target::FfmpegRtsps(Debian),
+        ),
+        push(
+            "nginx, FFmpeg 9",
+            rtsps,
+            Clip::H265_B,
+            Target::FfmpegRtsps(Modern),
+        ),
         push(FFMPEG, rtmp, Clip::H264_B, Target::FfmpegRtmp(Debian)),
         push(
             FFMPEG_MODERN,

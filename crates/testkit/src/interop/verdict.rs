@@ -1,6 +1,10 @@
 //! The bars, and what came of a row.
 
-use super::{Clip, Direction, Part, Row, Sound, clip::FPS, watch::Watched};
+use super::{
+    Clip, Direction, Part, Row, Sound,
+    clip::FPS,
+    watch::{ARRIVAL_GRID, GRID, Watched},
+};
 use crate::Facts;
 
 /// How far sound and picture may be from each other, in milliseconds.
@@ -82,6 +86,9 @@ impl Outcome {
         if clip.sound != Sound::None && facts.sound_bytes == 0 {
             failures.push("no sound".to_owned());
         }
+        if facts.holes > 0 {
+            failures.push(format!("{} holes in what it has buffered", facts.holes));
+        }
         // Not what a busy machine does to a browser, which goes on afterwards.
         let is_haste = |error: &&String| HASTE.iter().any(|begin| error.starts_with(begin));
         let mut errors = facts.errors.clone();
@@ -157,7 +164,7 @@ impl Row {
             failures.push(format!(
                 "composition times are lost: reordered {}, not even at {:.3?} s",
                 seen.is_reordered(),
-                seen.uneven()
+                seen.uneven(self.grid())
             ));
         }
         Outcome {
@@ -171,7 +178,14 @@ impl Row {
 
     fn has_composition(&self, seen: &Watched) -> bool {
         let decoded = matches!(self.part, Part::Play(viewer) if viewer.decodes());
-        seen.uneven().is_empty() && (decoded || seen.is_reordered())
+        seen.uneven(self.grid()).is_empty() && (decoded || seen.is_reordered())
+    }
+
+    fn grid(&self) -> f64 {
+        match self.part {
+            Part::Play(viewer) if viewer.goes_by_arrival() => ARRIVAL_GRID,
+            _ => GRID,
+        }
     }
 }
 

@@ -16,7 +16,9 @@ use anyhow::bail;
 use super::clip::FPS;
 use crate::{Process, Signal, process::lock};
 
-/// Luminance of a picture, 0 to 255, that is a flash.
+/// The brightest that a picture can be.
+const WHITE: f64 = 255.0;
+/// Luminance of a picture that is a flash.
 const FLASH: f64 = 200.0;
 /// Loudness of sound, in decibels, that is a beep.
 const BEEP: f64 = -20.0;
@@ -24,15 +26,21 @@ const BEEP: f64 = -20.0;
 const REACH: f64 = 0.5;
 /// How far a picture may be from the grid of its rate, in seconds: half of what FLV's clock of
 /// milliseconds rounds away on both sides, and some.
-const GRID: f64 = 0.003;
+pub(super) const GRID: f64 = 0.003;
+/// The same where a player moves its clock by the times of arrival, which it does in small steps. Lost
+/// composition times are whole pictures off.
+pub(super) const ARRIVAL_GRID: f64 = 0.015;
 /// How long tracks may need to find each other, in seconds. RTP's sender reports say how they relate
 /// (RFC 3550 §6.4.1), and may come after the first pictures, which then stand apart.
 const SETTLED: f64 = 1.0;
 /// What the judge writes its findings with. These complain about times that are not even, which is
 /// judged by itself.
 const OWN: [&str; 2] = ["[null @", "[framecrc @"];
+/// A decoder of H.265 that warns of every description newer than itself, also in a file, and then
+/// decodes the pictures.
+const GST_HABIT: &str = "gst_libde265_dec_set_format";
 /// To connect, to wait for a key frame, to find out the codecs.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 
 const PICTURE_FILTER: &str = "signalstats,metadata=print:key=lavfi.signalstats.YAVG";
 const SOUND_FILTER: &str = "aresample=48000,asetnsamples=n=480:p=0,\
@@ -122,13 +130,13 @@ impl Watched {
     }
 
     /// Where, after the first second, a decoded picture is not shown after the one before, or not on
-    /// the grid of the rate: the times of both in seconds.
+    /// the grid of the rate, give or take `grid`: the times of both. All in seconds.
     #[must_use]
-    pub fn uneven(&self) -> Vec<[f64; 2]> {
+    pub fn uneven(&self, grid: f64) -> Vec<[f64; 2]> {
         let step = 1.0 / f64::from(FPS);
         let wrong = |pair: &&[Level]| {
             let steps = (pair[1].at - pair[0].at) / step;
-            steps.round() < 1.0 || (steps - steps.round()).abs() * step > GRID
+            steps.round() < 1.0 || (steps - steps.round()).abs() * step > grid
         };
         let start = self.pictures.first().map_or(0.0, |picture| picture.at);
         let settled = |pair: &&[Level]| pair[0].at >= start + SETTLED;
@@ -140,6 +148,40 @@ impl Watched {
     #[must_use]
     pub fn is_reordered(&self) -> bool {
         self.order.windows(2).any(|pair| pair[1] < pair[0])
+    }
+
+    /// Takes a message of GStreamer, whose `videoanalyse` and `level` say the same of what they let
+    /// pass.
+    pub(super) fn take_gst(&mut self, line: &str) {
+        if line.contains(": GstVideoAnalyse,") {
+            let picture = gst_level(line, "luma-average=(double)");
+            self.pictures.extend(picture.map(|picture| Level {
+                level: picture.level * WHITE,
+                ..picture
+            }));
+        } else if line.contains("(element): level,") {
+            self.sounds.extend(gst_level(line, "rms=(GValueArray)< "));
+        } else if line.contains(" (error): ")
+            || line.contains(" (warning): ") && !line.contains(GST_HABIT)
+        {
+            self.errors.push(line.to_owned());
+        }
+    }
+
+    /// Lets go of the first seconds.
+    pub(super) fn forget(&mut self, seconds: f64) {
+        let Some(first) = self.pictures.first() else {
+            return;
+        };
+        let start = first.at + seconds;
+        self.pictures.retain(|picture| picture.at >= start);
+        self.sounds.retain(|sound| sound.at >= start);
+    }
+
+    /// How much of the pictures there is, in seconds.
+    pub(super) fn picture_seconds(&self) -> f64 {
+        let ends = self.pictures.first().zip(self.pictures.last());
+        ends.map_or(0.0, |(first, last)| last.at - first.at)
     }
 
     fn take(&mut self, line: &str) {
@@ -161,6 +203,19 @@ impl Watched {
             take_level(line, &mut self.sound_at, &mut self.sounds);
         }
     }
+}
+
+/// A level in a message of GStreamer: the name of the field, and how its value begins.
+fn gst_level(line: &str, field: &str) -> Option<Level> {
+    let value = |field: &str| {
+        let (_, rest) = line.split_once(field)?;
+        let end = rest.find([',', ';', ' ', '>'])?;
+        rest[..end].parse::<f64>().ok()
+    };
+    Some(Level {
+        at: value("running-time=(guint64)")? / 1e9,
+        level: value(field)?,
+    })
 }
 
 /// `… frame:0 pts:0 pts_time:0.04` and then `… lavfi.signalstats.YAVG=16.2`.
@@ -225,19 +280,22 @@ mod tests {
     #[test]
     fn lost_composition_times_are_seen() {
         let mut seen = watched(0.0);
-        assert_eq!(seen.uneven(), Vec::<[f64; 2]>::new());
+        assert_eq!(seen.uneven(GRID), Vec::<[f64; 2]>::new());
         seen.pictures[0].at -= 0.02;
-        assert!(seen.uneven().is_empty(), "tracks have to find each other");
+        assert!(
+            seen.uneven(GRID).is_empty(),
+            "tracks have to find each other"
+        );
         seen.pictures.remove(47);
         assert!(
-            seen.uneven().is_empty(),
+            seen.uneven(GRID).is_empty(),
             "a lost picture is not a wrong time"
         );
         seen.pictures.swap(43, 44);
-        assert!(!seen.uneven().is_empty());
+        assert!(!seen.uneven(GRID).is_empty());
         let mut seen = watched(0.0);
         seen.pictures[55].at += 0.01;
-        assert_eq!(seen.uneven().len(), 2);
+        assert_eq!(seen.uneven(GRID).len(), 2);
     }
 
     #[test]
@@ -267,6 +325,28 @@ mod tests {
         };
         assert_eq!(seen.pictures, [picture]);
         assert_eq!(seen.sounds.len(), 1);
+        assert_eq!(seen.errors.len(), 1);
+    }
+
+    #[test]
+    fn what_gstreamer_prints_is_understood() {
+        let mut seen = Watched::default();
+        for line in [
+            "Got message #465 from element \"videoanalyse0\" (element): GstVideoAnalyse, \
+             timestamp=(guint64)21000000, stream-time=(guint64)0, running-time=(guint64)40000000, \
+             duration=(guint64)40000000, luma-average=(double)0.4, luma-variance=(double)0.04;",
+            "Got message #417 from element \"level0\" (element): level, endtime=(guint64)10000000, \
+             timestamp=(guint64)0, stream-time=(guint64)0, running-time=(guint64)1500000000, \
+             duration=(guint64)10000000, rms=(GValueArray)< -9.5, -9.5 >, \
+             peak=(GValueArray)< -6, -6 >, decay=(GValueArray)< -6, -6 >;",
+            "Got message #27 from element \"level0\" (state-changed): GstMessageStateChanged;",
+            "Got message #30 from element \"d\" (warning): GstMessageWarning, gerror=(GError)NULL;",
+        ] {
+            seen.take_gst(line);
+        }
+        let level = |at, level| [Level { at, level }];
+        assert_eq!(seen.pictures, level(0.04, 102.0));
+        assert_eq!(seen.sounds, level(1.5, -9.5));
         assert_eq!(seen.errors.len(), 1);
     }
 }

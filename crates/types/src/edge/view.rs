@@ -20,7 +20,7 @@ const MAX_SESSIONS: usize = 100_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ViewPolicy {
-    /// The groups that the camera is in, from its own to the root.
+    /// The groups that the camera is in, from the top down to its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<CameraGroupId>,
     /// Watched only while the edge knows who may not watch any more.

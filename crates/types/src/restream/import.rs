@@ -73,6 +73,7 @@ impl RestreamImportItem {
             return None;
         };
         Some(CameraCreate {
+            group_id: None,
             name: name.clone(),
             external_id: self.external_id.clone(),
             labels: self.labels.clone(),

@@ -72,10 +72,8 @@ pub(super) fn run(options: &Options, binary: &Path) -> anyhow::Result<String> {
         off.push(without);
         cost.push(with - without);
     }
-    let holds = match median(&cost) {
-        Some(cost) if cost <= AT_MOST_PERCENT => "✓",
-        _ => "✗",
-    };
+    let holds = median(&cost).is_some_and(|cost| cost <= AT_MOST_PERCENT);
+    let holds = machine::mark(holds);
     Ok(format!(
         "{}\none {MEGABITS} Mbit/s camera (RTSP over TCP, H.264 and AAC), nobody watches, {} rounds of {} s\n\n\
          {:<28}{:^20}\n{:<28}{}\n{:<28}{}\n{:<28}{}  at most {AT_MOST_PERCENT:.2}  {holds}\n",

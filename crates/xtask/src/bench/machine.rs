@@ -35,3 +35,11 @@ fn said(program: &str, arguments: &[&str]) -> String {
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     )
 }
+
+/// What stands behind a demand that is met, or not.
+pub(super) fn mark(is_met: bool) -> &'static str {
+    if is_met { "✓" } else { NOT_MET }
+}
+
+/// Stands behind each demand that is not met.
+pub(super) const NOT_MET: &str = "✗";

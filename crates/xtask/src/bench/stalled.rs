@@ -35,6 +35,8 @@ struct Patient {
     viewer: Option<TcpStream>,
     /// Resident memory, bytes.
     samples: Vec<f64>,
+    /// How many viewers the edge counts.
+    watching: u64,
 }
 
 /// How many minutes.
@@ -81,7 +83,7 @@ pub(super) fn run(minutes: usize, binary: &Path) -> anyhow::Result<String> {
     text.push_str(&format!(
         "\none {MEGABITS} Mbit/s stream, one viewer that reads nothing, {minutes} minutes\n\n"
     ));
-    text.push_str(&table(&patients, minutes)?);
+    text.push_str(&table(&patients, minutes));
     Ok(text)
 }
 
@@ -106,11 +108,13 @@ impl Patient {
             protocol,
             viewer,
             samples: Vec::new(),
+            watching: 0,
         })
     }
 
     fn sample(&mut self) -> anyhow::Result<()> {
         self.samples.push(resident_bytes(self.edge.pid())? as f64);
+        self.watching = self.edge.viewers()?;
         if self.protocol == Some(Protocol::RtspTcp)
             && let Some(viewer) = &mut self.viewer
         {
@@ -132,7 +136,7 @@ impl Patient {
 }
 
 /// A column for each patient, a line for each minute.
-fn table(patients: &[Patient], minutes: usize) -> anyhow::Result<String> {
+fn table(patients: &[Patient], minutes: usize) -> String {
     let line = |first: &str, cell: &dyn Fn(&Patient) -> String| {
         let cells = patients
             .iter()
@@ -146,25 +150,19 @@ fn table(patients: &[Patient], minutes: usize) -> anyhow::Result<String> {
             sample.map_or("–".to_owned(), |bytes| format!("{:.1}", bytes / 1e6))
         }));
     }
-    let watching = patients
-        .iter()
-        .map(|patient| patient.edge.viewers())
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut watching = watching.iter().map(|viewers| format!("{viewers:>12}"));
-    text.push_str(&format!(
-        "{:<16}{}\n",
-        "viewers at last",
-        watching.by_ref().collect::<String>()
-    ));
+    text.push_str(&line("viewers at last", &|patient| {
+        patient.watching.to_string()
+    }));
     text.push_str(&line("growth", &|patient| {
         format!("{:+.1}", patient.growth() / 1e6)
     }));
     text.push_str(&line(
         &format!("at most {:.0} MB", AT_MOST_BYTES / 1e6),
         &|patient| {
-            let flat = patient.growth() <= AT_MOST_BYTES;
-            if flat { "✓" } else { "✗" }.to_owned()
+            // One that was closed shows nothing.
+            let watches = patient.watching == u64::from(patient.viewer.is_some());
+            machine::mark(watches && patient.growth() <= AT_MOST_BYTES).to_owned()
         },
     ));
-    Ok(text)
+    text
 }

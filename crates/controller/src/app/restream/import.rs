@@ -106,8 +106,8 @@ async fn plan(
     let access = camera_list_access(conn, &caller.sight()?, &all).await?;
     let managed: HashSet<CameraId> = access
         .into_iter()
-        .filter(|access| access.manages)
-        .map(|access| access.id.into())
+        .filter(|access| access.may(Action::CameraManage))
+        .map(|access| access.id)
         .collect();
     let there = There {
         existing: restream_find(conn, project, &all, &target.name).await?,

@@ -1,6 +1,8 @@
 //! Which sessions may not go on: judged for all at once.
 
-use headworks_types::SessionId;
+use std::net::IpAddr;
+
+use headworks_types::{PlaybackKeyId, SessionId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -38,36 +40,51 @@ pub(crate) async fn session_review(conn: &mut PgConnection, seconds: f64) -> sql
     Ok(result.rows_affected() == 1)
 }
 
-/// Sessions of those who may not watch the camera any more, and are not told yet.
-pub(crate) async fn session_list_unallowed(conn: &mut PgConnection) -> sqlx::Result<Vec<Refused>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT s.id, s.subject
+/// A session that goes on, as far as anybody was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) refused: Refused,
+    /// A user's or an API key's; `None` of a customer's key.
+    pub(crate) principal: Option<Uuid>,
+    pub(crate) camera: Uuid,
+    pub(crate) address: Option<IpAddr>,
+    /// Of a customer's key: true if the camera is within its bounds.
+    pub(crate) within_bounds: bool,
+}
+
+/// All sessions that nobody has ended yet.
+pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<Vec<Live>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.id, s.subject, s.principal_id, s.camera_id, host(s.address) AS "address!",
+                  k.id IS NOT NULL AS "within_bounds!"
            FROM viewer_session s
+           JOIN camera c ON c.id = s.camera_id
+           LEFT JOIN camera_group g ON g.id = c.group_id
+           LEFT JOIN playback_key k
+                ON k.id = s.principal_id AND k.revoked_at IS NULL AND k.project_id = c.project_id
+               AND ((k.bounds ->> 'whole_project')::boolean
+                    OR k.bounds -> 'camera_ids' ? ('cam_' || replace(c.id::text, '-', ''))
+                    OR k.bounds -> 'camera_group_ids' ?| ARRAY(
+                        SELECT 'cgrp_' || replace(id::text, '-', '') FROM unnest(g.path) AS p (id)
+                    ))
            WHERE NOT EXISTS (
                    SELECT FROM revocation r
                    WHERE r.kind = 'session' AND r.value = 'sess_' || replace(s.id::text, '-', '')
-               )
-             AND NOT EXISTS (
-                   SELECT FROM playback_key k
-                   WHERE s.subject LIKE 'pkey\_%' AND k.id = s.principal_id
-                     AND k.revoked_at IS NULL
-               )
-             AND NOT EXISTS (
-                   SELECT FROM "grant" g
-                   LEFT JOIN "user" u ON u.id = g.user_id
-                   LEFT JOIN api_key k ON k.id = g.api_key_id
-                   WHERE g.principal_id = s.principal_id
-                     AND 'camera.view_live' = ANY(g.actions)
-                     AND (g.on_cluster OR g.object_project_id = s.project_id
-                          OR g.camera_id = s.camera_id)
-                     AND COALESCE(u.enabled, k.revoked_at IS NULL
-                         AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))
                )"#
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    let live = rows.into_iter().map(|row| Live {
+        principal: (!row.subject.starts_with(PlaybackKeyId::PREFIX)).then_some(row.principal_id),
+        refused: Refused {
+            id: row.id.into(),
+            subject: row.subject,
+        },
+        camera: row.camera_id,
+        address: row.address.parse().ok(),
+        within_bounds: row.within_bounds,
+    });
+    Ok(live.collect())
 }
 
 /// The newest sessions beyond what their token or user may have at once.

@@ -9,6 +9,7 @@ use axum::{
 };
 use futures::{FutureExt as _, future::join_all};
 use headworks_bootstrap::{Clock, Tasks};
+use headworks_media::Tracks;
 use headworks_types::{CameraId, edge::SlotState};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -17,7 +18,10 @@ use super::*;
 use crate::{
     access::sign::Issuer,
     http::router,
-    hub::{self, Hub, Publisher, testing::tracks},
+    hub::{
+        self, Hub, Publisher,
+        testing::{aac, tracks, tracks_with_sound},
+    },
 };
 
 /// What 25 pictures a second make of parts of 250 ms: six each, eight and a bit in a segment of
@@ -43,11 +47,15 @@ impl World {
     }
 
     async fn with(config: hub::Config, pictures: i64) -> Self {
+        Self::of(tracks(), config, pictures).await
+    }
+
+    async fn of(tracks: Arc<Tracks>, config: hub::Config, pictures: i64) -> Self {
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let hub = Hub::new(config, clock.clone(), tasks.clone());
         let camera = CameraId::from(Uuid::from_u128(1));
         let mut publisher = hub.publish(camera);
-        publisher.start_session(tracks());
+        publisher.start_session(tracks);
         let issuer = Issuer::new("k");
         let state = PlaybackState::new(hub, issuer.access(clock.clone()));
         let mut world = Self {
@@ -324,6 +332,41 @@ async fn a_restart_of_the_source_answers_with_what_follows_it() {
         "{after}"
     );
     assert!(after.contains("part-2-0.m4s"), "{after}");
+}
+
+/// Browsers cannot take a track that comes later.
+#[tokio::test(start_paused = true)]
+async fn sound_has_its_place_before_there_is_any() {
+    let pictures = 50 + 2 * PICTURES + 1;
+    let mut world = World::of(tracks_with_sound(), hub::Config::default(), pictures).await;
+    let index = world.index("").await.text;
+    assert!(index.contains("mp4a.40.2"), "{index}");
+    let init = world.get("init-0.mp4").await.text;
+    assert!(init.contains("mp4a"), "the initialization section has it");
+    // Somebody else is told that there is none yet.
+    let start = world.publisher.stream().start().expect("has a picture");
+    assert_eq!(start.description.tracks_for(hub::Sound::Aac).audio, None);
+
+    world.publisher.set_aac(Some(aac()));
+    for packet in 0..100 {
+        let timestamp = 16_000 + packet * 160;
+        let own = hub::testing::sound(0).payload;
+        let stamp = world.publisher.audio(timestamp, 160, own);
+        let stamp = stamp.expect("is on the time line") * 6;
+        let aac = Bytes::from_static(b"not silent");
+        world.publisher.aac(stamp, aac);
+    }
+    world.play(100);
+    settle().await;
+    let playlist = world.get("media.m3u8").await.text;
+    assert!(!playlist.contains("DISCONTINUITY\n"), "{playlist}");
+    assert_eq!(playlist.matches("EXT-X-MAP").count(), 1, "{playlist}");
+    let heard = world.get("seg-1.m4s").await.text;
+    assert!(heard.contains("not silent"), "the sound is in it");
+    let before = world.get("seg-0.m4s").await.body;
+    let silence = [0x01, 0x18, 0x20, 0x07];
+    let has_silence = before.windows(4).any(|bytes| bytes == silence);
+    assert!(has_silence, "silence stands where there was no sound");
 }
 
 #[tokio::test(start_paused = true)]

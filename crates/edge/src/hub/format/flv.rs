@@ -45,11 +45,7 @@ pub(super) fn frame(entry: &Entry) -> Wire {
     };
     let size = body.header.len() + entry.frame.payload.len();
     let mut header = Vec::with_capacity(TAG_HEADER + body.header.len());
-    header.put_u8(body.kind.number());
-    header.put_uint(size as u64, 3);
-    header.put_uint(u64::from(body.time & 0xff_ffff), 3);
-    header.put_u8((body.time >> 24) as u8);
-    header.put_uint(0, 3);
+    flv::tag_header(&mut header, body.kind, body.time, size);
     header.extend_from_slice(&body.header);
     let trailer = (TAG_HEADER + size) as u32;
     Wire::framed(&header, &entry.frame.payload, &trailer.to_be_bytes())
@@ -58,7 +54,7 @@ pub(super) fn frame(entry: &Entry) -> Wire {
 /// What FLV and RTMP have in common of a frame.
 pub(super) struct Body {
     pub(super) kind: TagKind,
-    /// In milliseconds.
+    /// In milliseconds; wraps at 2³², as RTMP has it.
     pub(super) time: u32,
     /// What stands before the frame's payload.
     pub(super) header: Vec<u8>,
@@ -115,6 +111,7 @@ mod tests {
     fn tags_are_those_of_the_writer() {
         for frame in [
             testing::picture(0x0102_0304 * 90, true, 100),
+            testing::picture(0xf102_0304 * 90, true, 100),
             testing::picture(3600, false, 100_000),
             testing::sound(160),
         ] {

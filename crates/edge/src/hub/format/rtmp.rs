@@ -56,3 +56,26 @@ fn media_kind(tag: TagKind) -> MediaKind {
         TagKind::Script => MediaKind::Data,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headworks_media::Frame;
+
+    use crate::hub::testing;
+
+    /// The timestamp of the message (RTMP 1.0 §5.3.1.2), which is extended above 2²⁴.
+    fn time_of(frame: Frame) -> u32 {
+        let bytes = super::frame(&testing::entry(frame)).slices().concat();
+        assert_eq!(bytes[1..4], [0xff; 3]);
+        u32::from_be_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])
+    }
+
+    #[test]
+    fn time_has_all_of_its_32_bits() {
+        assert_eq!(time_of(testing::picture((1 << 31) * 90, true, 10)), 1 << 31);
+        assert_eq!(
+            time_of(testing::picture(((1 << 32) - 1) * 90, true, 10)),
+            u32::MAX
+        );
+    }
+}

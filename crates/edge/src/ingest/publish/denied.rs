@@ -10,6 +10,8 @@ pub(crate) enum Denied {
     WrongKey,
     #[error("this stream key is not valid for this camera here")]
     UnknownCamera,
+    #[error("this address names no camera; use the address that the API gives")]
+    NotACamera,
     #[error("this stream key has expired")]
     Expired,
     #[error("somebody else is publishing this camera")]
@@ -23,6 +25,7 @@ impl Denied {
             Self::NoKey => "no stream key",
             Self::WrongKey => "a wrong, revoked or foreign stream key",
             Self::UnknownCamera => "no such published camera on this edge",
+            Self::NotACamera => "the address names no camera",
             Self::Expired => "the stream key has expired",
             Self::Taken => "somebody else publishes, and the key does not take over",
         }

@@ -62,7 +62,7 @@ impl World {
             protocol: PublishProtocol::Rtmp,
             address: ([192, 0, 2, 1], 4000).into(),
         };
-        self.ingests.publish(camera(), &candidate).await
+        self.ingests.publish(Some(camera()), &candidate).await
     }
 
     fn status(&self) -> (SlotState, String) {

@@ -20,11 +20,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AAC_RATE, Made, Packet, length, marks::Marks, matroska};
+use super::{Made, Packet, length, marks::Marks, matroska};
 use crate::{
     backoff::{self, Backoff},
     ffmpeg::Ffmpeg,
-    hub::Stream,
+    hub::{AAC_RATE, Stream},
 };
 
 /// An FFmpeg that takes nothing for this long hangs …

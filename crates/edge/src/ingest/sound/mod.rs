@@ -15,11 +15,11 @@ use headworks_bootstrap::{Clock, Tasks};
 use headworks_media::{AudioClock, AudioParameters, opus, rescale};
 use tokio::sync::mpsc;
 
-use crate::{ffmpeg::Ffmpeg, hub::Publisher};
+use crate::{
+    ffmpeg::Ffmpeg,
+    hub::{AAC_RATE, Publisher},
+};
 use encoder::Encoder;
-
-/// Samples per second of the AAC, which every player takes, and ticks of its stamps.
-const AAC_RATE: u32 = 48_000;
 
 /// Samples of a packet of AAC.
 const FRAME: i64 = 1024;

@@ -9,14 +9,12 @@ use std::convert::Infallible;
 use headworks_media::flv::Reader;
 use headworks_types::Credentials;
 use reqwest::{Response, StatusCode, redirect};
-use tokio::{
-    sync::Semaphore,
-    time::{timeout, timeout_at},
-};
+use tokio::time::timeout_at;
 use url::Url;
 
 use super::rtmp::usable;
 use crate::ingest::{Config, Feed, Tags, failure::Failure};
+use crate::turns::Turns;
 
 /// More is a loop.
 const REDIRECTS: usize = 5;
@@ -24,7 +22,7 @@ const REDIRECTS: usize = 5;
 /// What a session needs to know.
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
-    pub(super) connects: &'a Semaphore,
+    pub(super) connects: &'a Turns,
     pub(super) url: &'a Url,
     pub(super) tls_verify: bool,
     pub(super) credentials: Option<&'a Credentials>,
@@ -33,16 +31,10 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Connects and gives `feed` what comes, until the session fails.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
-        let connected = {
-            let Ok(_turn) = self.connects.acquire().await else {
-                return Failure::Internal;
-            };
-            let limit = self.config.connect_timeout;
-            match timeout(limit, self.connect()).await {
-                Ok(connected) => connected,
-                Err(_) => Err(Failure::Timeout(limit)),
-            }
-        };
+        let limit = self.config.connect_timeout;
+        let attempt = self.connect();
+        let connected = self.connects.attempt(limit, attempt).await;
+        let connected = connected.unwrap_or(Err(Failure::Timeout(limit)));
         let mut answer = match connected {
             Ok(answer) => answer,
             Err(failure) => return failure,

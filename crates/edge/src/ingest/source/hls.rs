@@ -7,7 +7,6 @@
 mod demux;
 mod fetch;
 mod pace;
-mod playlist;
 
 use std::pin::pin;
 
@@ -15,12 +14,13 @@ use bytes::Bytes;
 use headworks_bootstrap::Clock;
 use headworks_media::Demuxed;
 use headworks_types::Credentials;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use url::Url;
 
 use crate::{
     ffmpeg::Ffmpeg,
     ingest::{Config, Feed, failure::Failure},
+    turns::Turns,
 };
 use fetch::Fetcher;
 
@@ -34,7 +34,7 @@ const FRAMES: usize = 256;
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) clock: &'a Clock,
-    pub(super) connects: &'a Semaphore,
+    pub(super) connects: &'a Turns,
     pub(super) ffmpeg: &'a Ffmpeg,
     pub(super) url: &'a Url,
     pub(super) tls_verify: bool,
@@ -67,14 +67,11 @@ impl Session<'_> {
             Ok(fetcher) => fetcher,
             Err(failure) => return failure,
         };
-        let media = {
-            let Ok(_turn) = self.connects.acquire().await else {
-                return Failure::Internal;
-            };
-            match fetcher.open(self.url).await {
-                Ok(media) => media,
-                Err(failure) => return failure,
-            }
+        // The playlist of variants, and that of one.
+        let attempt = self.connects.attempt(2 * limit, fetcher.open(self.url));
+        let media = match attempt.await.unwrap_or(Err(Failure::Timeout(limit))) {
+            Ok(media) => media,
+            Err(failure) => return failure,
         };
         feed.begin("HLS");
         let (pieces, fetched) = mpsc::channel(AHEAD);

@@ -13,7 +13,6 @@ use rand::RngExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::Semaphore,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::client::TlsStream;
@@ -24,6 +23,7 @@ use super::dial;
 use crate::{
     ingest::{Config, Feed, Tags, failure::Failure},
     socket::make_room,
+    turns::Turns,
 };
 
 /// A server that takes an answer no sooner is gone.
@@ -35,7 +35,7 @@ const CODECS: [&str; 3] = ["hvc1", "av01", "Opus"];
 /// What a session needs to know.
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
-    pub(super) connects: &'a Semaphore,
+    pub(super) connects: &'a Turns,
     pub(super) url: &'a url::Url,
     pub(super) tls_verify: bool,
     pub(super) credentials: Option<&'a Credentials>,
@@ -44,16 +44,10 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Connects and gives `feed` what comes, until the session fails.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
-        let connected = {
-            let Ok(_turn) = self.connects.acquire().await else {
-                return Failure::Internal;
-            };
-            let limit = self.config.connect_timeout;
-            match timeout(limit, self.connect(feed.clock())).await {
-                Ok(connected) => connected,
-                Err(_) => Err(Failure::Timeout(limit)),
-            }
-        };
+        let limit = self.config.connect_timeout;
+        let attempt = self.connect(feed.clock());
+        let connected = self.connects.attempt(limit, attempt).await;
+        let connected = connected.unwrap_or(Err(Failure::Timeout(limit)));
         match connected {
             Ok(playing) => receive(playing, feed).await,
             Err(failure) => failure,
@@ -268,7 +262,7 @@ mod tests {
             password: Secret::new("p&ss"),
         };
         let config = Config::default();
-        let connects = Semaphore::new(1);
+        let connects = Turns::new(1);
         for (url, name) in [
             (
                 "rtmp://h/live/cam",

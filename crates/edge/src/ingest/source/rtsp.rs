@@ -21,9 +21,8 @@ use headworks_rtsp::{
 };
 use headworks_types::{Credentials, Transport};
 use tokio::{
-    sync::Semaphore,
     task::yield_now,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use url::Url;
 
@@ -32,6 +31,7 @@ use crate::ingest::{
     failure::Failure,
     rtp::{Chosen, Reception, Unusable},
 };
+use crate::turns::Turns;
 use connection::Connection;
 use datagrams::Datagrams;
 
@@ -45,7 +45,7 @@ const MAX_EARLY: usize = 512;
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) clock: &'a Clock,
-    pub(super) connects: &'a Semaphore,
+    pub(super) connects: &'a Turns,
     pub(super) url: &'a Url,
     pub(super) transport: Transport,
     pub(super) tls_verify: bool,
@@ -87,17 +87,11 @@ enum Step {
 impl Session<'_> {
     /// Connects and gives `feed` what comes, until the session fails.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
-        let connected = {
-            let Ok(_turn) = self.connects.acquire().await else {
-                return Failure::Internal;
-            };
-            let limit = self.config.connect_timeout;
-            // TLS needs much room, and only here.
-            match timeout(limit, Box::pin(self.connect())).await {
-                Ok(connected) => connected,
-                Err(_) => Err(Failure::Timeout(limit)),
-            }
-        };
+        let limit = self.config.connect_timeout;
+        // TLS needs much room, and only here.
+        let attempt = Box::pin(self.connect());
+        let connected = self.connects.attempt(limit, attempt).await;
+        let connected = connected.unwrap_or(Err(Failure::Timeout(limit)));
         match connected {
             Ok(playing) => self.receive(playing, feed).await,
             Err(failure) => failure,

@@ -1,13 +1,12 @@
 //! Clients that do not go on, in virtual time.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::PublishProtocol;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
-    sync::Semaphore,
     time::Instant,
 };
 use tokio_util::either::Either;
@@ -18,7 +17,7 @@ use crate::{
     ingest::{self, Ingests},
     rtmp::Rtmp,
     socket::Incoming,
-    visitors::Visitors,
+    visitors::{Place, Visitors},
 };
 
 struct Edge {
@@ -51,11 +50,10 @@ impl Edge {
     /// A client of the edge.
     fn connect(&self) -> UnixStream {
         let (client, socket) = UnixStream::pair().expect("a pair");
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned();
         let incoming = Incoming {
             socket: Either::Right(socket),
             address: ([192, 0, 2, 1], 4000).into(),
-            place: place.expect("a place").into(),
+            place: Place::of_another(),
         };
         let rtmp = self.rtmp.clone();
         self.tasks.spawn("client", async move {
@@ -104,6 +102,13 @@ async fn a_session_that_nobody_asks_for_is_forgotten() {
     let answer = read(&mut web).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     let id = edge.rtmp.tunnels.ids().pop().expect("one is open");
+    // Whoever is no client of RTMP keeps the place until the session is forgotten.
+    let garbage = format!("POST /send/{id}/0 HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n\x09");
+    web.write_all(garbage.as_bytes()).await.expect("writes");
+    read(&mut web).await;
+    web.write_all(request).await.expect("writes");
+    let answer = read(&mut web).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     let started = edge.now();
     while !edge.rtmp.tunnels.ids().is_empty() {
         tokio::time::sleep(Duration::from_secs(1)).await;

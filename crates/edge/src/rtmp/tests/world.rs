@@ -76,15 +76,9 @@ impl World {
         };
         let (listener, http) = listen();
         let state = PlaybackState::new(hub.clone(), access.clone());
-        http::serve(listener, http::router(state), &tasks);
-        let served = Rtmp::new(
-            hub,
-            ingests.clone(),
-            access,
-            Visitors::new(connections_per_address),
-            clock,
-            tasks.clone(),
-        );
+        let visitors = Visitors::new(connections_per_address);
+        http::serve(listener, http::router(state), visitors.clone(), &tasks);
+        let served = Rtmp::new(hub, ingests.clone(), access, visitors, clock, tasks.clone());
         let (listener, rtmp) = listen();
         served.serve(listener, None);
         let (listener, rtmps) = listen();

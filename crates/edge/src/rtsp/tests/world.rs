@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 pub(super) use crate::testing::{AAC, H264, KEY, LIMIT, all, camera, last_words};
 use crate::{
-    access::sign::Issuer,
+    access::sign::{self, Issuer},
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
     rtsp::{Datagrams, Rtsp},
@@ -159,6 +159,16 @@ impl World {
 
     pub(super) fn token(&self) -> String {
         self.issuer.token(camera(), Clock::system().now())
+    }
+
+    /// As [`Self::play_url`], for no more than so many seconds.
+    pub(super) fn brief_url(&self, seconds: i64) -> String {
+        let now = Clock::system().now();
+        let mut claims = sign::claims(camera(), now);
+        claims.exp = now.timestamp() + seconds;
+        claims.sxp = claims.exp;
+        let token = self.issuer.sign(&self.issuer.header(), &claims);
+        self.url("rtsp", &format!("?token={token}"))
     }
 
     pub(super) fn stop(self) {

@@ -428,4 +428,41 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_clock_that_stands_still_does_not_fill_the_memory(
+        steps in prop::collection::vec((0_i64..2, 0_usize..2000, 0_u8..3, any::<bool>()), 500..3000),
+        parts: bool,
+    ) {
+        let limits = Limits { pictures: 50, segment: 20_000, window: 60_000 };
+        let config = if parts { low_latency() } else { config() };
+        let config = Config { limits, ..config };
+        let mut segmenter = Segmenter::new(config, tracks(30), 0).expect("starts");
+        let mut dts = 10 * SECOND;
+        let mut sequence = 0;
+        for (after, length, sound, key) in steps {
+            dts += after;
+            segmenter.push(Frame { payload: vec![1; length].into(), ..picture(dts, key) });
+            for _ in 0..sound {
+                let dts = 10 * 48_000;
+                let track = TrackKind::Audio;
+                segmenter.push(Frame { track, dts, pts: dts, ..picture(0, true) });
+            }
+            prop_assert!(segmenter.frames.pictures() <= limits.pictures);
+            prop_assert!(segmenter.frames.bytes() < limits.segment + 2000);
+            let Some(window) = segmenter.window() else { continue };
+            // A picture, its sound and what is written around them may come on top.
+            let most = limits.segment + 2000 + 20_000;
+            let kept: u64 = window.segments.iter().map(|segment| segment.length()).sum();
+            prop_assert!(kept <= limits.window.max(most), "{kept}");
+            for segment in window.segments.iter().map(AsRef::as_ref).chain(&window.open) {
+                prop_assert!(segment.length() <= most, "{}", segment.length());
+                prop_assert!(segment.pictures as usize <= limits.pictures);
+            }
+            let next = segmenter.position().sequence;
+            prop_assert!(next >= sequence);
+            sequence = next;
+        }
+        prop_assert!(sequence > 5, "segments are cut: {sequence}");
+    }
 }

@@ -119,6 +119,44 @@ fn a_broken_parameter_set_changes_nothing() {
     assert_eq!(track.parameters(), Some(&video));
 }
 
+#[test]
+fn a_parameter_set_that_no_record_holds_is_refused() {
+    for (format, headers) in [
+        (NalFormat::H264, &[[0x67, 0], [0x68, 0]][..]),
+        (NalFormat::H265, &[[0x40, 1], [0x42, 1], [0x44, 1]]),
+    ] {
+        for header in headers {
+            let mut track = NalTrack::new(format);
+            let mut set = header.to_vec();
+            set.resize(MAX_SET, 0);
+            assert_eq!(track.picture([&set[..]].into_iter()), Ok(None));
+            set.push(0);
+            let error = track.picture([&set[..]].into_iter()).expect_err("refused");
+            let text = error.to_string();
+            assert!(
+                text.ends_with("S of 65536 bytes: more than 65535 bytes"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_first_parameter_set_is_not_read_again_for_each_further_one() {
+    // 65,000 zeros, which nobody may count for each of the others.
+    let mut first = vec![0x68];
+    first.resize(65_000, 0);
+    let further = [0x68, 0x4b];
+    let nals = std::iter::once(&first[..]).chain(std::iter::repeat_n(&further[..], 100_000));
+    let mut track = NalTrack::new(NalFormat::H264);
+    let picture = track
+        .picture(nals)
+        .expect("parses")
+        .expect("the others stay");
+    assert_eq!(picture.payload.len(), 6 * 100_000);
+    assert_eq!(track.sets.pps_id, None, "it has no number");
+}
+
 proptest! {
     #[test]
     fn garbage_never_panics(bytes: Vec<u8>, size in 1_usize..5) {

@@ -13,11 +13,11 @@ use crate::{
     opus, rescale,
 };
 
-/// The largest PES packet that is taken: a key frame of 8K at the highest quality has less.
-const MAX_PACKET: usize = 15 << 20;
-
 /// What becomes of the PES packets of a stream.
 pub(super) trait Content {
+    /// The largest packet that is taken, bytes.
+    const MAX_PACKET: usize;
+
     /// A whole packet; false if it was of no use.
     fn packet(&mut self, packet: pes::Packet<'_>, random_access: bool, output: &mut Output)
     -> bool;
@@ -76,7 +76,7 @@ impl<C: Content> Pids<C> {
             return;
         }
         self.packet.extend_from_slice(cell.payload);
-        if self.packet.len() > MAX_PACKET {
+        if self.packet.len() > C::MAX_PACKET {
             self.lose(output);
         } else if pes::length(&self.packet).is_some_and(|length| self.packet.len() >= length) {
             self.complete(output);
@@ -160,6 +160,9 @@ impl Picture {
 }
 
 impl Content for Picture {
+    /// A key frame of 8K at the highest quality has less.
+    const MAX_PACKET: usize = 15 << 20;
+
     fn packet(
         &mut self,
         packet: pes::Packet<'_>,
@@ -272,6 +275,10 @@ impl Sound {
 }
 
 impl Content for Sound {
+    /// Only pictures may have packets of unsaid length, which are longer than 16 bits can say
+    /// (ISO/IEC 13818-1 §2.4.3.7). Each of the smallest frames costs ten times its bytes here.
+    const MAX_PACKET: usize = 128 << 10;
+
     fn packet(&mut self, packet: pes::Packet<'_>, _: bool, output: &mut Output) -> bool {
         let pts = packet.pts.map(|pts| self.clock.unwrap(pts));
         match self.format {

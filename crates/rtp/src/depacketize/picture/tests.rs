@@ -16,14 +16,14 @@ struct Track {
 impl Track {
     fn h264() -> Self {
         Self {
-            pictures: Pictures::new(Syntax::H264, Some(testing::h264()), 90_000),
+            pictures: Pictures::new(NalFormat::H264, Some(&testing::h264()), 90_000),
             out: Outputs::new(),
         }
     }
 
     fn h265() -> Self {
         Self {
-            pictures: Pictures::new(Syntax::H265, Some(testing::h265()), 90_000),
+            pictures: Pictures::new(NalFormat::H265, Some(&testing::h265()), 90_000),
             out: Outputs::new(),
         }
     }
@@ -126,6 +126,29 @@ fn parameters_that_change() {
     let bad = |output: &Output| matches!(output, Output::BadParameters(_));
     let bad: Vec<_> = track.out.iter().map(bad).collect();
     assert_eq!(bad, [true, false, false]);
+}
+
+#[test]
+fn a_set_replaces_only_the_one_of_its_number() {
+    let mut track = Track::h264();
+    let [sps, pps] = parameter_sets_of_h264();
+    // pic_parameter_set_id 1, without 0 beside it.
+    let second = [0x68, 0x5b, 0x77];
+    track.push(0, false, &second);
+    track.push(0, true, IDR);
+    assert_eq!(track.out.len(), 1, "the parameters do not change");
+    assert_eq!(track.units(), [[&second, IDR]]);
+    // Number 0, changed.
+    let other = [&pps[..], &[0x55]].concat();
+    track.push(1, false, &second);
+    track.push(1, false, &other);
+    track.push(1, true, IDR);
+    let Some(Output::Parameters(parameters)) = track.out.pop_front() else {
+        panic!("{:?}", track.out);
+    };
+    let pps = other.into();
+    assert_eq!(*parameters.codec(), VideoCodec::H264 { sps, pps });
+    assert_eq!(track.units(), [[&second, IDR]]);
 }
 
 #[test]

@@ -6,13 +6,17 @@ use super::{
     },
     Options, Run,
 };
-use crate::bench::statistics::{median, percentile};
+use crate::bench::{
+    machine,
+    statistics::{median, percentile},
+};
 
 /// One demand.
 struct Bar {
     megabits: u32,
     what: String,
-    value: f64,
+    /// None where every window failed: then the demand is not met.
+    value: Option<f64>,
     at_most: f64,
     unit: &'static str,
 }
@@ -28,19 +32,16 @@ pub(super) fn of(options: &Options, runs: &[Run]) -> String {
         "Mbit/s", "bar", "measured", "at most"
     );
     for bar in bars {
-        let holds = if bar.value <= bar.at_most {
-            "✓"
-        } else {
-            "✗"
-        };
-        let (value, at_most) = (format!("{:.2}", bar.value), format!("{:.2}", bar.at_most));
+        let is_met = bar.value.is_some_and(|value| value <= bar.at_most);
         let unit = bar.unit;
+        let value = bar.value.map(|value| format!("{value:.2}{unit}"));
         text.push_str(&format!(
-            "{:<8}{:<48}{:>12}{:>12}  {holds}\n",
+            "{:<8}{:<48}{:>12}{:>12}  {}\n",
             bar.megabits,
             bar.what,
-            value + unit,
-            at_most + unit,
+            value.as_deref().unwrap_or("none"),
+            format!("{:.2}{unit}", bar.at_most),
+            machine::mark(is_met),
         ));
     }
     text
@@ -52,23 +53,21 @@ fn bars(options: &Options, run: &Run) -> Vec<Bar> {
         let (Some(results), Some(measure)) = (run.of(contender), run.of(to)) else {
             continue;
         };
-        if let Some(value) = median(&results.ratios(measure)) {
-            let what = format!("CPU of {} / {}", contender.name(), to.name());
-            bars.push(run.bar(what, value, at_most, " ×"));
-        }
+        let what = format!("CPU of {} / {}", contender.name(), to.name());
+        let value = median(&results.ratios(measure));
+        bars.push(run.bar(what, value, at_most, " ×"));
     }
     for contender in [Rtmp, Flv, RtspTcp, RtspUdp] {
         let Some(results) = run.of(contender) else {
             continue;
         };
-        if let Some(value) = percentile(&results.joins(), 99) {
-            let what = format!("first key frame over {}, p99", contender.name());
-            bars.push(run.bar(what, value, 100.0, " ms"));
-        }
-        if options.viewers <= 200
-            && let Some(value) = percentile(&results.delays(), 99)
-        {
+        let what = format!("first key frame over {}, p99", contender.name());
+        let value = percentile(&results.joins(), 99);
+        bars.push(run.bar(what, value, 100.0, " ms"));
+        // Demanded of 200 viewers.
+        if options.viewers <= 200 {
             let what = format!("added latency over {}, p99", contender.name());
+            let value = percentile(&results.delays(), 99);
             bars.push(run.bar(what, value, 20.0, " ms"));
         }
     }
@@ -91,7 +90,7 @@ fn ratios(megabits: u32) -> impl Iterator<Item = (Contender, Contender, f64)> {
 }
 
 impl Run {
-    fn bar(&self, what: String, value: f64, at_most: f64, unit: &'static str) -> Bar {
+    fn bar(&self, what: String, value: Option<f64>, at_most: f64, unit: &'static str) -> Bar {
         Bar {
             megabits: self.megabits,
             what,

@@ -11,8 +11,9 @@ pub(super) fn of(options: &Options, run: &Run) -> String {
         run.megabits, options.viewers,
     );
     text.push_str(&format!(
-        "{:<20}{:^20}{:^20}{:^20}{:>9}{:>16}{:>16}\n",
+        "{:<20}{:>7}{:^20}{:^20}{:^20}{:>9}{:>16}{:>16}\n",
         "server",
+        "rounds",
         "CPU s / viewer-Gbit",
         "to the bare loop",
         "to nginx-rtmp",
@@ -21,7 +22,8 @@ pub(super) fn of(options: &Options, run: &Run) -> String {
         "latency"
     ));
     text.push_str(&format!(
-        "{:<20}{:^20}{:^20}{:^20}{:>9}{:>16}{:>16}\n",
+        "{:<20}{:>7}{:^20}{:^20}{:^20}{:>9}{:>16}{:>16}\n",
+        "",
         "",
         "median low–high",
         "median low–high",
@@ -45,8 +47,9 @@ fn row(options: &Options, run: &Run, results: &Results) -> String {
     };
     let memory = percentile(&results.memory(options.viewers), 50);
     format!(
-        "{:<20}{}{}{}{:>9}{:>16}{:>16}\n",
+        "{:<20}{:>7}{}{}{}{:>9}{:>16}{:>16}\n",
         label(contender),
+        format!("{}/{}", results.costs().len(), results.windows.len()),
         spread(&results.costs(), 3),
         ratio(Some(bare_of(contender))),
         ratio(nginx_of(contender)),

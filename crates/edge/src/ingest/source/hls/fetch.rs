@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use headworks_bootstrap::Clock;
+use headworks_hls::source::{self, Media, Part, Playlist, Segment};
 use headworks_types::Credentials;
 use reqwest::{Client, StatusCode, header, redirect};
 use tokio::{
@@ -12,10 +13,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{
-    Piece,
-    playlist::{self, Media, Part, Playlist, Segment},
-};
+use super::Piece;
 use crate::ingest::failure::Failure;
 
 /// What is longer is not fetched, bytes.
@@ -167,7 +165,7 @@ impl<'a> Fetcher<'a> {
             range: None,
         };
         let (url, bytes) = self.get(&part, MAX_PLAYLIST).await?;
-        let playlist = playlist::parse(&url, &bytes)?;
+        let playlist = source::parse(&url, &bytes)?;
         Ok((url, playlist))
     }
 

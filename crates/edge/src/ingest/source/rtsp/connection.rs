@@ -67,9 +67,12 @@ impl Connection {
         } else {
             Either::Left(tcp)
         };
+        let is_there = url.host() == session.url.host();
+        let login = session.credentials.filter(|_| is_there);
         let config = client::Config {
             url: url.clone(),
-            login: session.credentials.map(|known| Login {
+            // A login goes to no other host than the one that it was given for.
+            login: login.map(|known| Login {
                 username: known.username.clone(),
                 password: known.password.expose().to_owned(),
             }),
