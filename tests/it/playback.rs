@@ -15,6 +15,8 @@ fn user(api: &Api, camera: CameraId) -> (User, Grant) {
         name: "alice".to_owned(),
         external_id: None,
         labels: Default::default(),
+        email: None,
+        password: None,
         max_sessions: None,
     }));
     let grant = api.call(api.client.grant_create(&GrantCreate::allow(

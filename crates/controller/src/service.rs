@@ -34,6 +34,7 @@ impl Service {
             .as_ref()
             .context("controller.master_key is missing")?;
         let keys = Keys::new(master).context("controller.master_key")?;
+        let auth = app::auth::SignInDesk::new(&config)?;
         let clock = Clock::system();
         let pool = database::open(&config, &clock).await?;
         // Before the database is set up: the admin key must not be lost to an address in use.
@@ -47,6 +48,7 @@ impl Service {
             tasks: tasks.clone(),
             ids: Ids::new(clock.clone()),
             edges: app::edge::Edges::default(),
+            auth,
             clock,
         };
         let admin_key = app::bootstrap::set_up(&state).await?;

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     access::{Access, TicketKey},
-    agent::{Agent, Bound, Status},
+    agent::{Agent, Bound, Refused, Status},
     ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
     hub::Hub,
@@ -275,12 +275,13 @@ async fn readyz(State(health): State<Health>) -> Response {
         let status = health.status.borrow();
         (status.ready, status.refused)
     };
-    if refused {
-        unavailable("the node was removed from the cluster")
-    } else if ready {
-        "ok\n".into_response()
-    } else {
-        unavailable("no controller has said yet what to do")
+    match refused {
+        Some(Refused::Removed) => unavailable("the node was removed from the cluster"),
+        Some(Refused::Doubled) => {
+            unavailable("another process that was started later has the identity of this node")
+        }
+        None if ready => "ok\n".into_response(),
+        None => unavailable("no controller has said yet what to do"),
     }
 }
 

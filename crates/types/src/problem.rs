@@ -72,6 +72,8 @@ codes! {
     Invalid = 422, "The request is not valid";
     /// No credential, or one that is not known, expired or revoked.
     Unauthenticated = 401, "A valid credential is needed";
+    /// The password is right, but somebody else has chosen it: sign in with a `new_password`.
+    PasswordChangeRequired = 403, "A new password must be chosen";
     /// The credential is good but does not allow this.
     Forbidden = 403, "Not allowed";
     /// No such thing, or the caller may not know of it.
@@ -90,6 +92,8 @@ codes! {
     IdempotencyKeyReused = 422, "The idempotency key belongs to another request";
     /// As many watch as may at once: with this token, this camera, or on this edge.
     SessionLimit = 429, "Too many watch at once";
+    /// Too many attempts; `Retry-After` says when the next one is taken.
+    TooManyRequests = 429, "Too many requests";
     /// The camera is not on this edge.
     Misdirected = 421, "The camera is on another node";
     /// The camera gives no picture now; `detail` says why.

@@ -3,9 +3,9 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use headworks_types::{
-    Action, CameraId, EventKind, GrantObject, PLAYBACK_AUDIENCE, PlaybackCamera, PlaybackClaims,
-    PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls, ProjectId, Secret,
-    UserId, edge::RevocationKind,
+    Action, CameraId, EventKind, GrantObject, PLAYBACK_AUDIENCE, PLAYBACK_TYP, PlaybackCamera,
+    PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
+    ProjectId, Secret, UserId, edge::RevocationKind,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -49,7 +49,7 @@ pub(crate) async fn playback_token_issue(
     let project = authorize(conn, caller, &subject, &ask).await?;
     let issued = revocation_issue_time(conn, &subject).await?;
     let claims = claims(subject, issued, ask);
-    let token = sign(conn, &state.keys, &claims).await?;
+    let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
     let at = |seconds: i64| issued + TimeDelta::seconds(seconds - claims.iat);
     let answer = PlaybackToken {
         token_id: claims.jti.clone().unwrap_or_default(),

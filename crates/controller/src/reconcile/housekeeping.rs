@@ -6,7 +6,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{event::event_sweep, join_token::join_token_sweep, revocation::revocation_sweep},
+    app::auth::throttle::FORGET_SECONDS,
+    db::{
+        event::event_sweep, join_token::join_token_sweep, oidc::oidc_state_sweep,
+        revocation::revocation_sweep, sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
+    },
     state::State,
 };
 
@@ -15,6 +19,8 @@ const PERIOD: Duration = Duration::from_secs(600);
 const EVENT_DAYS: i32 = 90;
 /// How long join tokens are kept that work no more.
 const JOIN_TOKEN_DAYS: i32 = 1;
+/// How long sign-ins are kept that have expired.
+const SIGN_IN_DAYS: i32 = 1;
 /// How many rows one statement deletes, so that it never holds anything up.
 const BATCH: i64 = 10_000;
 
@@ -23,6 +29,8 @@ const BATCH: i64 = 10_000;
 pub(crate) struct Status {
     pub(crate) events: u64,
     pub(crate) join_tokens: u64,
+    /// Sign-ins, and what was counted and remembered on the way to them.
+    pub(crate) sign_ins: u64,
 }
 
 /// Keeps house until the controller stops.
@@ -32,11 +40,18 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
             Ok(Status {
                 events: 0,
                 join_tokens: 0,
+                sign_ins: 0,
             }) => {}
             Ok(Status {
                 events,
                 join_tokens,
-            }) => tracing::info!(events, join_tokens, "removed old events and join tokens"),
+                sign_ins,
+            }) => tracing::info!(
+                events,
+                join_tokens,
+                sign_ins,
+                "removed old events, join tokens and sign-ins"
+            ),
             Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
         }
         tokio::select! {
@@ -58,8 +73,19 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
         }
     }
     revocation_sweep(&mut conn).await?;
+    let mut sign_ins = 0;
+    loop {
+        let swept = sign_in_sweep(&mut conn, SIGN_IN_DAYS, BATCH).await?
+            + throttle_sweep(&mut conn, FORGET_SECONDS, BATCH).await?
+            + oidc_state_sweep(&mut conn, BATCH).await?;
+        sign_ins += swept;
+        if swept < BATCH.unsigned_abs() {
+            break;
+        }
+    }
     Ok(Status {
         events,
         join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,
+        sign_ins,
     })
 }

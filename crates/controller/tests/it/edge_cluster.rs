@@ -267,6 +267,8 @@ impl Watch {
             match self.next().await.expect("a message") {
                 WatchMessage::Delta { upsert, remove, .. }
                     if upsert.is_empty() && remove.is_empty() => {}
+                // Something was revoked.
+                WatchMessage::Bundle(_) => {}
                 message => return message,
             }
         }

@@ -2,6 +2,10 @@
 
 mod access;
 mod api_key;
+mod auth;
+mod auth_attack;
+mod auth_oidc;
+mod auth_throttle;
 mod bulk;
 mod camera;
 mod edge;
@@ -25,3 +29,4 @@ mod session;
 mod start;
 mod stream_key;
 mod user;
+mod user_group;

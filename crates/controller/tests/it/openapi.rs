@@ -19,7 +19,27 @@ use crate::{
 };
 
 /// Operations that need no credential.
-const PUBLIC: &[&str] = &["jwks_view"];
+const PUBLIC: &[&str] = &[
+    "auth_oidc_begin",
+    "auth_oidc_complete",
+    "auth_oidc_list",
+    "auth_refresh",
+    "auth_sign_in",
+    "jwks_view",
+];
+
+/// Operations that need a credential and no right.
+const ANYBODY: &[&str] = &["auth_view"];
+
+/// Operations about a provider that is configured; `auth_oidc.rs` tests who does well with them.
+const CONFIGURED: &[&str] = &["user_link", "user_unlink"];
+
+/// Operations for people who have signed in; keys are refused. `auth.rs` tests them.
+const PEOPLE: &[&str] = &[
+    "auth_change_password",
+    "auth_sign_out",
+    "auth_sign_out_everywhere",
+];
 
 /// Operations that act in the caller's own project: a stranger's key does well with them, and finds
 /// nothing of ours.
@@ -37,6 +57,8 @@ const OWN: &[&str] = &[
     "restream_list",
     "session_list",
     "user_create",
+    "user_group_create",
+    "user_group_list",
     "user_list",
 ];
 
@@ -107,6 +129,15 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("stream_key_rotate", &[CAMERA]),
     ("user_create", &[USER]),
     ("user_delete", &[USER]),
+    ("user_group_create", &[USER]),
+    ("user_group_delete", &[USER]),
+    ("user_group_list", &[USER]),
+    ("user_group_list_of_user", &[USER]),
+    ("user_group_member_add", &[USER]),
+    ("user_group_member_list", &[USER]),
+    ("user_group_member_remove", &[USER]),
+    ("user_group_update", &[USER]),
+    ("user_group_view", &[USER]),
     ("user_list", &[USER]),
     ("user_revoke_sessions", &[USER]),
     ("user_update", &[USER]),
@@ -209,7 +240,35 @@ impl World {
         let edge = api.with_key(node["key"].as_str());
         let reported = edge.post("/edge/v1/sessions", report).await.expect(200);
         assert_eq!(reported["taken"], true);
+        let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
+        let members = format!("/v1/user_groups/{group}/members");
+        made(&members, json!({"user_id": user})).await;
+        let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
         let bodies = BTreeMap::from([
+            ("auth_change_password", passwords),
+            (
+                "auth_oidc_begin",
+                json!({"redirect_uri": "https://app.example.com/"}),
+            ),
+            ("auth_oidc_complete", json!({"state": "x", "code": "x"})),
+            ("auth_refresh", json!({"refresh_token": "x"})),
+            (
+                "auth_sign_in",
+                json!({"email": "ann@example.com", "password": "correct horse"}),
+            ),
+            ("auth_sign_out", json!({})),
+            ("auth_sign_out_everywhere", json!({})),
+            (
+                "user_link",
+                json!({"provider": "nowhere", "subject": "ann"}),
+            ),
+            (
+                "user_unlink",
+                json!({"provider": "nowhere", "subject": "ann"}),
+            ),
+            ("user_group_create", json!({"name": "x"})),
+            ("user_group_member_add", json!({"user_id": user})),
+            ("user_group_update", json!({"name": "x"})),
             (
                 "api_key_create",
                 json!({"name": "x", "project_id": project}),
@@ -258,6 +317,8 @@ impl World {
             ("project_id", project),
             ("camera_id", gate),
             ("user_id", user),
+            ("user_group_id", group),
+            ("provider", "nowhere".to_owned()),
             ("api_key_id", text(&key["api_key"]["id"])),
             ("stream_key_id", text(&stream_key["stream_key"]["id"])),
             ("restream_id", text(&restream["id"])),
@@ -306,11 +367,21 @@ async fn every_operation_is_guarded(pool: PgPool) {
         let id = operation.id.as_str();
         if PUBLIC.contains(&id) {
             let answer = world.request(&controller.anonymous(), operation).await;
-            assert_eq!(answer.status, 200, "{id}");
+            // Who sends what is not good gets nothing by being allowed to.
+            let good = if operation.method == Method::GET {
+                answer.status == 200
+            } else {
+                [401, 404].contains(&answer.status.as_u16())
+            };
+            assert!(good, "{id}: {}", answer.text);
             continue;
         }
         let refused = world.request(&controller.anonymous(), operation).await;
         refused.problem(ProblemCode::Unauthenticated);
+        if ANYBODY.contains(&id) {
+            world.request(&powerless, operation).await.expect(200);
+            continue;
+        }
         let refused = world.request(&powerless, operation).await;
         assert!(
             [403, 404].contains(&refused.status.as_u16()),
@@ -339,6 +410,7 @@ async fn every_operation_is_guarded(pool: PgPool) {
         "grant",
         "join_token",
         "restream",
+        "user_group",
     ] {
         let id = &world.ids[&*format!("{noun}_id")];
         let list = controller.admin.all(&format!("/v1/{noun}s"), 50).await;
@@ -386,7 +458,7 @@ fn the_needs_of_every_operation_are_listed() {
     let operations = operations(&document());
     let all: BTreeSet<_> = operations.iter().map(|o| o.id.as_str()).collect();
     let mut listed: BTreeSet<_> = NEEDS.iter().map(|(id, _)| *id).collect();
-    listed.extend(PUBLIC);
+    listed.extend([PUBLIC, ANYBODY, CONFIGURED, PEOPLE].concat());
     assert_eq!(listed, all, "add a line to NEEDS for each new operation");
 }
 
@@ -443,6 +515,8 @@ fn operations_follow_the_noun_rule() {
         let nouns = operation.path.split(['/', ':']).any(|part| {
             part.strip_suffix('s')
                 .is_some_and(|noun| operation.id.starts_with(noun))
+                // Each caller has one.
+                || (part == "auth" && operation.id.starts_with("auth_"))
         });
         assert!(
             nouns || PUBLIC.contains(&&*operation.id),

@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use headworks_client::Client;
 use headworks_types::{
     Action, Camera, CameraGroupId, CameraId, GrantCreate, GrantObject, Principal, ProblemCode,
-    ProjectId, Session, SessionId, User, UserCreate, UserId, UserUpdate, ViewProtocol,
+    ProjectId, Session, SessionId, User, UserId, UserUpdate, ViewProtocol,
     edge::{Bundle, Revocation, RevocationKind, SessionOpened, SessionReport, SessionSent},
 };
 use serde_json::json;
@@ -90,12 +90,8 @@ impl World {
     }
 
     async fn user(&self, name: &str, max_sessions: Option<u32>) -> User {
-        let user = UserCreate {
-            name: name.to_owned(),
-            external_id: None,
-            labels: Default::default(),
-            max_sessions,
-        };
+        let user = json!({"name": name, "max_sessions": max_sessions});
+        let user = serde_json::from_value(user).expect("parses");
         self.cluster
             .admin
             .user_create(&user)

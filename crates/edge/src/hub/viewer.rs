@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -20,6 +19,7 @@ use super::{
     wire::Vectors,
 };
 use crate::{
+    jumps::Jumps,
     session::{Over, Session},
     visitors::Place,
 };
@@ -30,9 +30,6 @@ const MAX_FRAMES: u64 = 32;
 /// The most payload of one batch in datagrams: who starts gets the buffered GOP in portions that
 /// socket buffers take.
 const MAX_BURST: usize = 128 << 10;
-
-/// More jumps than allowed count only within this time.
-const JUMP_MEMORY: Duration = Duration::from_secs(60);
 
 /// A viewer to be served.
 pub(crate) struct NewViewer {
@@ -121,9 +118,8 @@ pub(super) struct Viewer {
     mode: Mode,
     /// Its socket took no more; wait until it does.
     pub(super) blocked: bool,
-    jumps: u32,
+    jumps: Jumps,
     last_progress: Instant,
-    last_jump: Option<Instant>,
     watch_until: Instant,
     session: Option<Session>,
     control: Option<Control>,
@@ -141,9 +137,8 @@ impl Viewer {
             at: Position::default(),
             mode: Mode::NeedsKey,
             blocked: false,
-            jumps: 0,
+            jumps: Jumps::default(),
             last_progress: now,
-            last_jump: None,
             watch_until: new.watch_until,
             session: new.session,
             control: new.control,
@@ -208,7 +203,7 @@ impl Viewer {
             self.at.next = ring.newest_key().unwrap_or(ring.next());
         }
         if is_behind || self.mode == Mode::Lost {
-            if self.count_jump(now) > limit {
+            if self.jumps.too_many(now, limit) {
                 return None;
             }
             self.mode = Mode::NeedsKey;
@@ -238,19 +233,9 @@ impl Viewer {
         Some(self.at)
     }
 
-    /// The jumps within the last minute, with this one.
-    fn count_jump(&mut self, now: Instant) -> u32 {
-        if self.last_jump.is_none_or(|last| now - last > JUMP_MEMORY) {
-            self.jumps = 0;
-        }
-        self.last_jump = Some(now);
-        self.jumps += 1;
-        self.jumps
-    }
-
     /// When it last had to jump.
     pub(super) fn last_jump(&self) -> Option<Instant> {
-        self.last_jump
+        self.jumps.last()
     }
 
     /// Writes a batch that begins where it stands, as far as its socket takes it in one call.
