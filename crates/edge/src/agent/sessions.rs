@@ -142,7 +142,7 @@ impl SessionLoop {
 
     /// Everybody who watches. A removed node tells nobody.
     fn list(&self) -> Vec<Session> {
-        if self.status.borrow().refused {
+        if self.status.borrow().refused.is_some() {
             return Vec::new();
         }
         self.sessions.list()
