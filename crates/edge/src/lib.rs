@@ -21,6 +21,7 @@ mod rtmp;
 mod rtsp;
 mod secrets;
 mod service;
+mod session;
 mod socket;
 #[cfg(test)]
 mod testing;

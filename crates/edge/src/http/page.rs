@@ -2,12 +2,16 @@
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use headworks_types::ProblemCode;
+use headworks_types::{ProblemCode, ViewProtocol};
 
-use super::{PlaybackState, problem::Refusal, request};
+use super::{
+    PlaybackState,
+    problem::Refusal,
+    request::{self, Asker},
+};
 
 const PAGE: &str = include_str!("watch.html");
 const SCRIPT: &str = include_str!("watch.js");
@@ -17,17 +21,19 @@ const STYLE: &str = include_str!("watch.css");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'";
 
-/// `/live/{camera_id}/watch?token=…`. The page holds no secret but the
-/// camera's name in its title: a browser whose token is refused gets it too, without the name, with the status of the refusal, and its script says in words what is wrong.
+/// `/live/{camera_id}/watch?token=…`. The page holds no secret but the camera's name in its title: a
+/// browser whose token is refused gets it too, without the name, with the status of the refusal, and
+/// its script says in words what is wrong.
 pub(super) async fn watch(
     State(state): State<PlaybackState>,
     Path(camera): Path<String>,
-    uri: Uri,
+    asker: Asker,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
-    let (status, page) = match request::open(&state, camera, &uri, &headers) {
-        Ok(_) => {
+    let checked = asker.check(&state, camera, ViewProtocol::Hls);
+    let (status, page) = match checked.map_err(Refusal::from) {
+        Ok(()) => {
             let name = state.hub.stream(camera).map(|stream| stream.name());
             (StatusCode::OK, titled(&name.unwrap_or_default()))
         }

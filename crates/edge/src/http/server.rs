@@ -14,7 +14,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::takeover::{Socket, Takeover};
+use super::{
+    request::Peer,
+    takeover::{Socket, Takeover},
+};
 use crate::visitors::{Place, Visitors};
 
 /// Connections at once, viewers included; more wait in the kernel's queue.
@@ -50,10 +53,15 @@ pub(crate) fn serve(listener: TcpListener, router: Router, visitors: Visitors, t
 
 /// Serves one connection until it ends or a handler takes its socket.
 async fn drive(socket: TcpStream, place: Place, router: Router, stop: CancellationToken) {
+    let Ok(peer) = socket.peer_addr() else {
+        return;
+    };
+    let peer = Peer(peer.ip().to_canonical());
     let takeover = Takeover::default();
     let offered = takeover.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(offered.clone());
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request.map(Body::new))
     });
     let mut connection = http1::Builder::new()

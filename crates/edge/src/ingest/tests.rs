@@ -56,7 +56,7 @@ impl World {
         let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
         let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub, issuer.access(clock.clone()), clock);
+        let state = PlaybackState::new(hub, issuer.access(clock.clone()));
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .expect("binds");

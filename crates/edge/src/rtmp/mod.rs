@@ -121,7 +121,7 @@ impl Rtmp {
                         return connection.close(&closed).await;
                     }
                 }
-                Event::Play(wish) => match play::admit(self, &wish.target).await {
+                Event::Play(wish) => match play::admit(self, &connection, &wish.target).await {
                     Ok(admitted) => return play::run(self, connection, admitted).await,
                     Err(refusal) => connection.refuse(&refusal),
                 },

@@ -42,9 +42,9 @@ pub(crate) async fn run(command: Noun<TokenVerb>) -> Result<(), Failure> {
     } = command.verb;
     let request = PlaybackTokenCreate {
         user_id: user,
-        camera_ids: camera,
         expires_in_seconds: expires,
         watch_seconds: watch,
+        ..PlaybackTokenCreate::for_cameras(camera)
     };
     let token = client.playback_token_issue(&request).await?;
     if command.api.json {

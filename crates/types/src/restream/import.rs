@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{Restream, RestreamAudio, RestreamCreate, RestreamSigning, RestreamVideo, yes};
 use crate::{
     CameraCreate, CameraId, CameraSource, Credentials, Labels, Placement, Problem, PullFormat,
-    Secret, StartMode, Transport, Validate, Violations,
+    Secret, StartMode, Transport, Validate, Viewing, Violations,
 };
 
 /// Cameras, and where all of them go.
@@ -93,6 +93,7 @@ impl RestreamImportItem {
             enabled: true,
             start: StartMode::Always,
             placement: Placement::default(),
+            viewing: Viewing::default(),
         })
     }
 }

@@ -75,7 +75,7 @@ impl World {
             (listener, port)
         };
         let (listener, http) = listen();
-        let state = PlaybackState::new(hub.clone(), access.clone(), clock.clone());
+        let state = PlaybackState::new(hub.clone(), access.clone());
         let visitors = Visitors::new(connections_per_address, clock.clone());
         http::serve(listener, http::router(state), visitors.clone(), &tasks);
         let served = Rtmp::new(hub, ingests.clone(), access, visitors, clock, tasks.clone());
