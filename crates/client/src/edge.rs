@@ -1,6 +1,9 @@
-//! What edges ask controllers: joining, saying what they are, renewing the lease.
+//! What edges ask controllers: joining, saying what they are, renewing the lease, who
+//! watches.
 
-use headworks_types::edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec};
+use headworks_types::edge::{
+    JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, SessionReceipt, SessionReport,
+};
 use reqwest::Method;
 
 use crate::{Call, Client};
@@ -19,5 +22,10 @@ impl Client {
     /// `POST /edge/v1/lease:renew`
     pub fn lease_renew(&self, renewal: &LeaseRenewal) -> Call<LeaseGrant> {
         Call::new(self, Method::POST, &["edge", "v1", "lease:renew"]).body(renewal)
+    }
+
+    /// `POST /edge/v1/sessions`
+    pub fn session_report(&self, report: &SessionReport) -> Call<SessionReceipt> {
+        Call::new(self, Method::POST, &["edge", "v1", "sessions"]).body(report)
     }
 }

@@ -75,6 +75,17 @@ impl Service {
         self.admin_key.clone()
     }
 
+    /// Makes one more key that may do everything, for whoever has lost the first one.
+    ///
+    /// # Errors
+    ///
+    /// If the database is away.
+    pub async fn new_admin_key(&self) -> anyhow::Result<Secret> {
+        app::bootstrap::admin_key(&self.state)
+            .await
+            .context("make an admin key")
+    }
+
     /// A join token that works for a short time, for an edge of the same process.
     ///
     /// # Errors

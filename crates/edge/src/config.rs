@@ -68,6 +68,9 @@ pub struct Config {
     /// Connections that one address may have at a listener's protocol.
     #[serde(default = "connections_per_address")]
     pub connections_per_address: usize,
+    /// Viewers at once, by all protocols.
+    #[serde(default = "max_viewers")]
+    pub max_viewers: usize,
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
@@ -202,6 +205,10 @@ fn connections_per_address() -> usize {
     2000
 }
 
+fn max_viewers() -> usize {
+    20_000
+}
+
 /// `off` is none. Other keys are left away for that, but this one has a default.
 fn address_or_off<'de, D>(deserializer: D) -> Result<Option<SocketAddr>, D::Error>
 where
@@ -237,6 +244,7 @@ pub(crate) fn testing() -> Config {
         rtsps_listen: None,
         rtsps_advertise: None,
         connections_per_address: connections_per_address(),
+        max_viewers: max_viewers(),
         pull: ingest::Config::default(),
         restream: restream::Config::default(),
         hub: hub::Config::default(),

@@ -14,11 +14,14 @@ mod hub;
 mod ingest;
 mod jumps;
 mod metrics;
+mod per_address;
+mod printable;
 mod restream;
 mod rtmp;
 mod rtsp;
 mod secrets;
 mod service;
+mod session;
 mod socket;
 #[cfg(test)]
 mod testing;

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -16,9 +17,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use headworks_bootstrap::{Clock, Tasks, bind};
+use headworks_bootstrap::{Clock, Tasks, bind, limit};
 use headworks_types::{Problem, ProblemCode};
-use tokio::{net::TcpListener, sync::watch::Receiver};
+use tokio::{net::TcpListener, sync::watch::Receiver, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
@@ -30,12 +32,16 @@ use crate::{
     ingest::{self, Ingests},
     metrics::{self, Metrics},
     restream::Restreams,
-    rtmp::Rtmp,
-    rtsp::{Datagrams, Rtsp},
+    rtmp::{self, Rtmp},
+    rtsp::{self, Datagrams, Rtsp},
+    session::Sessions,
     tls::Acceptor,
     visitors::Visitors,
     work::Work,
 };
+
+/// How often sessions are reviewed.
+const REVIEW: Duration = Duration::from_secs(1);
 
 /// A running edge. It stops with its tasks.
 #[derive(Debug)]
@@ -68,6 +74,14 @@ impl Listeners {
         })
     }
 
+    /// How many connections they take at once.
+    fn places(&self) -> usize {
+        let secure = |listener: &Option<TcpListener>| usize::from(listener.is_some());
+        http::MAX_CONNECTIONS
+            + rtmp::MAX_CONNECTIONS * (1 + secure(&self.rtmps))
+            + rtsp::MAX_CONNECTIONS * (1 + secure(&self.rtsps))
+    }
+
     /// Where each of them really listens.
     fn bound(&self) -> std::io::Result<Bound> {
         let address = |listener: &Option<TcpListener>| {
@@ -96,6 +110,7 @@ impl Service {
         let data = config.data.clone().context("edge.data is missing")?;
         let lock = open_data(&data)?;
         let listeners = Listeners::bind(&config).await?;
+        limit::check_open_files(listeners.places());
         let bound = listeners
             .bound()
             .context("find out where the edge listens")?;
@@ -105,7 +120,10 @@ impl Service {
         };
         let tls = Acceptor::load(&config.tls, 2 * config.hub.viewer_stall, tasks.clone())?;
 
-        let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
+        let sessions = Sessions::new(config.max_viewers, clock.clone());
+        sessions.remember(data.join("ended.json"))?;
+        let ticket_key = TicketKey::load(&data.join("ticket.key"))?;
+        let access = Access::new(ticket_key, sessions, clock.clone());
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
         let ingests = Ingests::new(
             ingest::Config {
@@ -116,7 +134,7 @@ impl Service {
             clock.clone(),
             tasks.clone(),
         );
-        let visitors = Visitors::new(config.connections_per_address);
+        let visitors = Visitors::new(config.connections_per_address, clock.clone());
         let rtmp = Rtmp::new(
             hub.clone(),
             ingests.clone(),
@@ -152,11 +170,12 @@ impl Service {
             clock.clone(),
         )?;
 
+        tasks.spawn("session review", review(access.clone(), tasks.token()));
         let health = Health {
             status: agent.status(),
             metrics: Arc::new(Metrics::new(&hub, pushed, work, &access, agent.status())),
         };
-        let playback = PlaybackState::new(hub, access, clock);
+        let playback = PlaybackState::new(hub, access);
         let router = http::router(playback).merge(health_routes(health));
         http::serve(listeners.http, router, visitors, &tasks);
         rtmp.serve(listeners.rtmp, None);
@@ -167,7 +186,7 @@ impl Service {
         if let (Some(listener), Some(tls)) = (listeners.rtsps, tls) {
             rtsp.serve(listener, Some(tls));
         }
-        tracing::info!(?bound, "the edge listens");
+        bound.log();
 
         agent.start(&tasks).await?;
         Ok(Self { bound, _lock: lock })
@@ -202,6 +221,17 @@ impl Service {
     pub fn rtsps_addr(&self) -> Option<SocketAddr> {
         self.bound.rtsps
     }
+}
+
+/// Ends sessions that may not go on because time has passed.
+async fn review(access: Access, stop: CancellationToken) {
+    let forever = async {
+        loop {
+            sleep(REVIEW).await;
+            access.review();
+        }
+    };
+    stop.run_until_cancelled(forever).await;
 }
 
 /// Makes the directory, and keeps other edges out of it for as long as the file is open.

@@ -2,11 +2,14 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use headworks_bootstrap::Clock;
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::per_address::{PerAddress, network};
 
 /// Counts connections by the address that they come from. Clones count together.
 #[derive(Clone)]
@@ -16,6 +19,7 @@ struct Inner {
     limit: usize,
     /// Has only addresses with connections, so that it is no longer than there are connections.
     visits: Mutex<HashMap<IpAddr, usize>>,
+    refused: PerAddress,
 }
 
 /// One connection, counted until it is dropped.
@@ -30,15 +34,29 @@ pub(crate) struct Place {
 }
 
 impl Visitors {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             limit,
             visits: Mutex::default(),
+            refused: PerAddress::new(clock),
         }))
     }
 
-    /// One more from `address`; `None` if it has as many as it may.
+    /// One more from `address`; `None` if it has as many as it may, which is logged.
     pub(crate) fn enter(&self, address: IpAddr) -> Option<Visit> {
+        let visit = self.try_enter(address);
+        if visit.is_none()
+            && let Some(times) = self.0.refused.count(address)
+        {
+            tracing::warn!(
+                %address, times, limit = self.0.limit,
+                "connections refused: their address has as many as edge.connections_per_address allows"
+            );
+        }
+        visit
+    }
+
+    fn try_enter(&self, address: IpAddr) -> Option<Visit> {
         let from = network(address);
         let mut visits = self.visits();
         let count = visits.get(&from).copied().unwrap_or_default();
@@ -83,24 +101,13 @@ impl Place {
     }
 }
 
-/// Whoever has one IPv6 address has the 2^64 beside it (RFC 4291 §2.5.4).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let prefix = v6.to_bits() & (u128::MAX << 64);
-            Ipv6Addr::from_bits(prefix).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_address_has_its_own_count_and_leaves_nothing_behind() {
-        let visitors = Visitors::new(2);
+        let visitors = Visitors::new(2, Clock::system());
         let enter = |text: &str| visitors.enter(text.parse().expect("an address"));
         let first = enter("192.0.2.1").expect("there is room");
         let second = enter("::ffff:192.0.2.1").expect("there is room");

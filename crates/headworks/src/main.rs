@@ -33,7 +33,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    match arguments.command {
+    let command = arguments.into_command().ok_or_else(|| {
+        Failure::user(
+            "this command uses no API: --api, --key, --key-file and --json before it mean nothing",
+        )
+    })?;
+    match command {
         Command::Openapi(arguments) => openapi(&arguments),
         command => tokio::runtime::Builder::new_multi_thread()
             .enable_all()

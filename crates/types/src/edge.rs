@@ -4,6 +4,8 @@
 //! ([`LeaseRenewal`]), which carries what it observes, and watches what it should do
 //! ([`WatchMessage`]). Controllers never call an edge.
 
+mod view;
+
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -16,6 +18,11 @@ use crate::{
     Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, NodeId, NodeLoad, OnConflict,
     ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
     RestreamVideo, Secret, StartMode, StreamKeyId, Track, Transport, Validate, Violations,
+};
+
+pub use view::{
+    PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
+    SessionSent, ViewPolicy,
 };
 
 /// How an edge describes itself when it joins and whenever it starts.
@@ -176,6 +183,9 @@ pub struct DesiredSlot {
     pub project_id: ProjectId,
     /// The camera's name, for logs.
     pub camera_name: String,
+    /// What to know of the camera when somebody wants to watch it.
+    #[serde(skip_serializing_if = "ViewPolicy::is_empty", default)]
+    pub view: ViewPolicy,
     /// What to do.
     pub work: Work,
 }
@@ -277,6 +287,9 @@ pub enum WatchMessage {
     Bookmark {
         /// The node's revision now.
         revision: i64,
+        /// How long ago the controller has last read what the bundle has, in seconds.
+        #[serde(default)]
+        bundle_age: u64,
     },
 }
 
@@ -285,6 +298,12 @@ pub enum WatchMessage {
 pub struct Bundle {
     /// The keys that playback tokens may be signed with.
     pub jwks: Jwks,
+    /// Customers' keys that playback tokens may be signed with too.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub playback_keys: Vec<PlaybackKeyRule>,
+    /// What does not count any more: all that has not expired.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub revocations: Vec<Revocation>,
 }
 
 /// Renews the node's lease and says what it observes.

@@ -20,19 +20,24 @@ mod network;
 mod node;
 mod page;
 mod playback;
+mod playback_key;
 mod problem;
 mod project;
+mod public_key;
 mod publish;
 mod restream;
 mod role;
 mod schedule;
 mod secret;
+mod session;
+mod shown_url;
 mod source;
 mod stream;
 mod stream_key;
 mod user;
 mod user_group;
 mod validate;
+mod viewing;
 
 pub use access::{AccessExplanation, AccessGrant};
 pub use action::Action;
@@ -61,10 +66,12 @@ pub use node::{
 pub use page::{Page, PageQuery};
 pub use playback::{
     PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera, PlaybackClaims,
-    PlaybackToken, PlaybackTokenCreate, PlaybackUrls,
+    PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
 };
+pub use playback_key::{PlaybackBounds, PlaybackKey, PlaybackKeyCreate};
 pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
+pub use public_key::{PublicKey, PublicKeyKind};
 pub use publish::{PublishProtocol, PublishUrls, Publisher, RefusedPublisher, RtmpPublish};
 pub use restream::{
     AlibabaVariant, Placeholders, Restream, RestreamAudio, RestreamCreate, RestreamImport,
@@ -75,6 +82,8 @@ pub use restream::{
 pub use role::{BuiltInRole, Role, RoleCreate, RoleRef, RoleUpdate};
 pub use schedule::{Schedule, TimeOfDay, Weekday, WeeklyWindow};
 pub use secret::Secret;
+pub use session::{Session, ViewProtocol};
+pub use shown_url::ShownUrl;
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
@@ -83,3 +92,4 @@ pub use user_group::{
     UserGroup, UserGroupCreate, UserGroupMember, UserGroupMemberAdd, UserGroupUpdate,
 };
 pub use validate::{Validate, Violations};
+pub use viewing::Viewing;

@@ -9,10 +9,11 @@ use headworks_types::{
     CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource,
     CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId,
     NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict, PasswordChange, Placement,
-    PlaybackTokenCreate, Principal, ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate,
-    RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret,
-    SignIn, StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate,
-    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
+    PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal,
+    ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
+    RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
+    StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate, UserGroupId,
+    UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{JoinRequest, LeaseRenewal, NodeSpec},
 };
 use serde_json::Value;
@@ -154,6 +155,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        viewing: Default::default(),
     };
     let bulk = CameraBulkCreate {
         items: vec![],
@@ -164,11 +166,10 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         expires_at: None,
         on_conflict: OnConflict::Takeover,
     };
-    let playback = PlaybackTokenCreate {
-        user_id: None,
-        camera_ids: vec![id],
-        expires_in_seconds: 1,
-        watch_seconds: 1,
+    let playback = PlaybackTokenCreate::for_cameras(vec![id]);
+    let revoke = PlaybackTokenRevoke {
+        token_id: "x".to_owned(),
+        project_id: None,
     };
     call!(names, client.camera_list());
     call!(names, client.camera_create(&camera));
@@ -184,7 +185,19 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
     );
     call!(names, client.stream_key_revoke(key));
     call!(names, client.playback_token_issue(&playback));
+    call!(names, client.playback_token_revoke(&revoke));
     call!(names, client.jwks_view());
+    let key = PlaybackKeyId::from(ID);
+    let json = serde_json::json!({"name": "x", "pem": "x", "bounds": {"whole_project": true}});
+    let new: PlaybackKeyCreate = serde_json::from_value(json).expect("parses");
+    call!(names, client.playback_key_list());
+    call!(names, client.playback_key_create(&new));
+    call!(names, client.playback_key_view(key));
+    call!(names, client.playback_key_revoke(key));
+    call!(names, client.session_list());
+    call!(names, client.session_view(SessionId::from(ID)));
+    call!(names, client.session_end(SessionId::from(ID)));
+    call!(names, client.user_revoke_sessions(UserId::from(ID)));
 }
 
 async fn restreams(client: &Client, names: &mut Vec<&'static str>) {
@@ -234,6 +247,7 @@ async fn people(client: &Client, names: &mut Vec<&'static str>) {
         name: "x".to_owned(),
         external_id: None,
         labels: Labels::default(),
+        max_sessions: None,
         email: None,
         password: None,
     };

@@ -100,6 +100,11 @@ impl Reach {
         Self(Some(vec![caller.project_id.uuid()]))
     }
 
+    /// Every project, for what the controller does by itself.
+    pub(crate) fn everywhere() -> Self {
+        Self(None)
+    }
+
     /// One project, in which something was found already.
     pub(crate) fn of(project: ProjectId) -> Self {
         Self(Some(vec![project.uuid()]))

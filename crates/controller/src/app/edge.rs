@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use headworks_types::{
     EventKind, NodeId,
-    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
+    edge::{Bundle, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
 };
+use sqlx::PgConnection;
 
 pub(crate) use feed::Feeds;
 pub(crate) use renewal::{Renewals, Waiting};
 pub(crate) use sign_in::NodeCaller;
 
-use super::{Error, Result};
+use super::{Error, Result, signing_key};
 use crate::{
     credential::{self, Kind},
     db::{
@@ -23,6 +24,8 @@ use crate::{
         event::{NewEvent, event_insert},
         join_token::join_token_present,
         node::{node_insert, node_rekey, node_update, node_vacant},
+        playback_key::playback_key_rules,
+        revocation::revocation_list,
     },
     state::State,
 };
@@ -35,6 +38,15 @@ pub(crate) struct Edges {
     /// What is announced to watches.
     pub(crate) feeds: Feeds,
     keys: sign_in::KnownKeys,
+}
+
+/// What every edge has to know.
+pub(crate) async fn bundle(conn: &mut PgConnection) -> sqlx::Result<Bundle> {
+    Ok(Bundle {
+        jwks: signing_key::jwks(conn).await?,
+        playback_keys: playback_key_rules(conn).await?,
+        revocations: revocation_list(conn).await?,
+    })
 }
 
 /// Takes a node into the cluster: a new one, or, where an edge has lost its data, the one of its

@@ -9,13 +9,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use headworks_types::{
     Action, Camera, CameraGroupId, CameraId, CameraSource, CameraStatus, Labels, Placement,
-    ProjectId, PublishUrls, StartMode,
+    ProjectId, PublishUrls, StartMode, Viewing,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, slot::playback_list, slot::status_list, to_json};
+use super::{
+    ensure_one_row, from_json,
+    slot::playback_list,
+    slot::status_list,
+    to_json,
+    viewing::{viewing_list, viewing_put},
+};
 use crate::app::{Sight, Versioned, access::Actions};
 
 struct Row {
@@ -73,6 +79,8 @@ pub(crate) struct NewCamera {
     pub(crate) enabled: bool,
     pub(crate) start: StartMode,
     pub(crate) placement: Placement,
+    /// Has a table of its own.
+    pub(crate) viewing: Viewing,
 }
 
 /// The cameras that the caller may see, with their status.
@@ -442,8 +450,10 @@ pub(crate) async fn camera_insert(
         &placements,
         &groups as &[Option<Uuid>]
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let viewing: Vec<_> = cameras.iter().map(|c| (c.id, c.viewing)).collect();
+    viewing_put(conn, &viewing).await?;
     Ok(inserted.into_iter().map(Into::into).collect())
 }
 
@@ -474,9 +484,10 @@ pub(crate) async fn camera_update(
         credentials.flatten(),
         camera.group_id.map(CameraGroupId::uuid)
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    ensure_one_row(&result)
+    ensure_one_row(&result)?;
+    viewing_put(conn, &[(camera.id, camera.viewing)]).await
 }
 
 /// Deletes the camera with its slots, stream keys and grants.
@@ -542,6 +553,10 @@ async fn with_status(
         Some(row.into_camera(status))
     });
     let mut cameras = cameras.collect::<sqlx::Result<Vec<_>>>()?;
+    let mut viewing = viewing_list(conn, &ids).await?;
+    for camera in &mut cameras {
+        camera.thing.viewing = viewing.remove(&camera.thing.id).unwrap_or_default();
+    }
     with_publish_urls(conn, &mut cameras).await?;
     Ok(cameras)
 }
@@ -585,6 +600,7 @@ impl Row {
             enabled: self.enabled,
             start: from_json(Value::String(self.start))?,
             placement: from_json(self.placement)?,
+            viewing: Viewing::default(),
             status,
             publish_urls: None,
             created_at: self.created_at,

@@ -20,11 +20,13 @@ mod health;
 mod join_token;
 mod node;
 mod page;
+mod playback_key;
 mod playback_token;
 mod project;
 mod restream;
 mod role;
 mod server;
+mod session;
 mod spec;
 mod stream_key;
 mod user;
@@ -61,6 +63,7 @@ fn api() -> OpenApiRouter<State> {
             user::user_update,
             user::user_delete
         ))
+        .routes(routes!(session::user_revoke_sessions))
         .routes(routes!(user::user_link))
         .routes(routes!(user::user_unlink))
         .routes(routes!(user_group::user_group_list_of_user))
@@ -135,7 +138,17 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(restream::restream_stop))
         .routes(routes!(restream::restream_restart))
         .routes(routes!(playback_token::playback_token_issue))
+        .routes(routes!(playback_token::playback_token_revoke))
         .routes(routes!(playback_token::jwks_view))
+        .routes(routes!(
+            playback_key::playback_key_list,
+            playback_key::playback_key_create
+        ))
+        .routes(routes!(playback_key::playback_key_view))
+        .routes(routes!(playback_key::playback_key_revoke))
+        .routes(routes!(session::session_list))
+        .routes(routes!(session::session_view))
+        .routes(routes!(session::session_end))
         .routes(routes!(event::event_list))
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_view))

@@ -26,9 +26,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// answered.
 pub(crate) fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
     let stop = tasks.token();
-    headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
-        drive(socket, place, router.clone(), stop.clone())
-    });
+    headworks_bootstrap::accept(
+        "controller",
+        listener,
+        MAX_CONNECTIONS,
+        tasks,
+        move |socket, place| drive(socket, place, router.clone(), stop.clone()),
+    );
 }
 
 async fn drive(

@@ -9,7 +9,7 @@ use crate::{
     app::auth::throttle::FORGET_SECONDS,
     db::{
         event::event_sweep, join_token::join_token_sweep, oidc::oidc_state_sweep,
-        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
+        revocation::revocation_sweep, sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
     },
     state::State,
 };
@@ -72,6 +72,7 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             break;
         }
     }
+    revocation_sweep(&mut conn).await?;
     let mut sign_ins = 0;
     loop {
         let swept = sign_in_sweep(&mut conn, SIGN_IN_DAYS, BATCH).await?

@@ -9,6 +9,7 @@ mod housekeeping;
 pub(crate) mod node_death;
 mod planner;
 mod renewal;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub(crate) fn spawn(state: &State, tasks: &Tasks) {
         "housekeeping",
         housekeeping::run(state.clone(), tasks.token()),
     );
+    tasks.spawn("sessions", session::run(state.clone(), tasks.token()));
     tasks.spawn("feed", feed::run(state.clone(), tasks.token()));
     if let Some(queue) = state.edges.renewals.outlet() {
         tasks.spawn(

@@ -14,7 +14,7 @@ use headworks_client::Client;
 use headworks_controller::{Config, Service};
 use headworks_types::{
     Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLoad, Secret,
-    edge::{JoinRequest, LeaseGrant, LeaseRenewal, NodeSpec, SlotReport, WatchMessage},
+    edge::{Bundle, JoinRequest, LeaseGrant, LeaseRenewal, NodeSpec, SlotReport, WatchMessage},
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -251,12 +251,24 @@ impl Watch {
         self.next().await.expect("a message")
     }
 
+    /// The next bundle that is as wanted.
+    pub(crate) async fn bundle(&mut self, wanted: impl Fn(&Bundle) -> bool) -> Bundle {
+        loop {
+            match self.next().await.expect("a message") {
+                WatchMessage::Bundle(bundle) if wanted(&bundle) => return bundle,
+                _ => {}
+            }
+        }
+    }
+
     /// The next delta that says something.
     pub(crate) async fn delta(&mut self) -> WatchMessage {
         loop {
             match self.next().await.expect("a message") {
                 WatchMessage::Delta { upsert, remove, .. }
                     if upsert.is_empty() && remove.is_empty() => {}
+                // Something was revoked.
+                WatchMessage::Bundle(_) => {}
                 message => return message,
             }
         }

@@ -234,6 +234,11 @@ pub(crate) fn camera(name: &str) -> Value {
     json!({"name": name, "source": {"type": "pull", "url": "rtsp://10.0.0.1/stream"}})
 }
 
+/// A camera that is published to us, to be created.
+pub(crate) fn published(name: &str) -> Value {
+    json!({"name": name, "source": {"type": "publish"}})
+}
+
 /// The text in a JSON value.
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().expect("is a text").to_owned()

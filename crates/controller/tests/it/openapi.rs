@@ -13,8 +13,10 @@ use sqlx::PgPool;
 use crate::{
     edge_cluster,
     harness::{
-        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project, text,
+        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project,
+        published, text,
     },
+    session,
 };
 
 /// Operations that need no credential.
@@ -51,11 +53,14 @@ const OWN: &[&str] = &[
     "camera_list",
     "event_list",
     "grant_list",
+    "playback_key_create",
+    "playback_key_list",
     "project_list",
     "restream_import",
     "restream_list",
     "role_create",
     "role_list",
+    "session_list",
     "user_create",
     "user_group_create",
     "user_group_list",
@@ -74,6 +79,7 @@ const PROJECT: &Need = &Need::Project(&["project.manage"]);
 const SEE: &Need = &Need::Project(&["camera.view_live", "camera.manage"]);
 const USER: &Need = &Need::Project(&["user.manage"]);
 const WATCH: &Need = &Need::Project(&["camera.view_live"]);
+const VIEWERS: &Need = &Need::Project(&["camera.manage", "user.manage"]);
 const NODE: &Need = &Need::Cluster("node.manage");
 const PROJECTS: &Need = &Need::Cluster("project.manage");
 
@@ -105,7 +111,12 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("join_token_revoke", &[NODE]),
     ("node_list", &[NODE]),
     ("node_view", &[NODE]),
+    ("playback_key_create", &[PROJECT, WATCH]),
+    ("playback_key_list", &[PROJECT]),
+    ("playback_key_revoke", &[PROJECT]),
+    ("playback_key_view", &[PROJECT]),
     ("playback_token_issue", &[WATCH]),
+    ("playback_token_revoke", &[USER]),
     ("project_create", &[PROJECTS]),
     ("project_list", &[ANYTHING]),
     ("project_update", &[PROJECT]),
@@ -125,6 +136,9 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("role_list", &[USER]),
     ("role_update", &[USER]),
     ("role_view", &[USER]),
+    ("session_end", &[VIEWERS]),
+    ("session_list", &[VIEWERS]),
+    ("session_view", &[VIEWERS]),
     ("stream_key_create", &[CAMERA]),
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
@@ -141,6 +155,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("user_group_update", &[USER]),
     ("user_group_view", &[USER]),
     ("user_list", &[USER]),
+    ("user_revoke_sessions", &[USER]),
     ("user_update", &[USER]),
     ("user_view", &[USER]),
 ];
@@ -242,7 +257,7 @@ impl World {
         let api = &controller.admin;
         let made = async |path: &str, body: Value| api.post(path, body).await.expect(201);
         let project = controller.default_project().await;
-        let gate = text(&made("/v1/cameras", camera("gate")).await["id"]);
+        let gate = text(&made("/v1/cameras", published("gate")).await["id"]);
         let user = text(&made("/v1/users", json!({"name": "Ann"})).await["id"]);
         let key = made("/v1/api_keys", json!({"name": "ci"})).await;
         let keys = format!("/v1/cameras/{gate}/stream_keys");
@@ -264,6 +279,15 @@ impl World {
         let name = format!("guard of {}", &gate[4..]);
         let role = json!({"name": name, "actions": ["camera.ptz"]});
         let role = made("/v1/roles", role).await;
+        let customer = made("/v1/playback_keys", playback_key()).await;
+        let gate_id = gate.parse().expect("an id");
+        let mut session = session::opened(1, gate_id, &user);
+        session.id = uuid::Uuid::now_v7().into();
+        let report = json!({"instance": gate_id.uuid(), "sequence": 1, "complete": true,
+                            "opened": [session]});
+        let edge = api.with_key(node["key"].as_str());
+        let reported = edge.post("/edge/v1/sessions", report).await.expect(200);
+        assert_eq!(reported["taken"], true);
         let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
         let members = format!("/v1/user_groups/{group}/members");
         made(&members, json!({"user_id": user})).await;
@@ -289,6 +313,14 @@ impl World {
             ("join_token_create", json!({"name": "x"})),
             ("join_token_revoke", json!({})),
             ("playback_token_issue", json!({"camera_ids": [gate]})),
+            ("playback_key_create", playback_key()),
+            ("playback_key_revoke", json!({})),
+            (
+                "playback_token_revoke",
+                json!({"token_id": "x", "project_id": project}),
+            ),
+            ("session_end", json!({})),
+            ("user_revoke_sessions", json!({})),
             ("project_create", json!({"name": "new"})),
             ("project_update", json!({"name": "x"})),
             (
@@ -329,6 +361,8 @@ impl World {
             ("grant_id", text(&granted["id"])),
             ("join_token_id", text(&join_token["join_token"]["id"])),
             ("node_id", text(&node["node_id"])),
+            ("playback_key_id", text(&customer["id"])),
+            ("session_id", session.id.to_string()),
         ]);
         Self { ids, bodies }
     }
@@ -348,6 +382,13 @@ impl World {
         assert_eq!(body.is_some(), needs_body, "{}: add a body", operation.id);
         api.send(operation.method.clone(), &path, body, &[]).await
     }
+}
+
+/// A customer's key to be.
+fn playback_key() -> Value {
+    let x = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
+    json!({"name": "x", "jwk": {"kty": "OKP", "crv": "Ed25519", "x": x},
+           "bounds": {"whole_project": true}})
 }
 
 fn document() -> Value {

@@ -13,6 +13,7 @@ mod identity;
 mod join;
 mod lease;
 mod load;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -29,11 +30,12 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{Config, access::Access, work::Work};
+use crate::{Config, access::Access, session::Sessions, work::Work};
 
 pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
+use sessions::SessionLoop;
 use watch::WatchLoop;
 
 /// How the agent is doing; the lease reports it, and readiness is read from it.
@@ -70,6 +72,7 @@ pub(crate) struct Agent {
     status: Arc<Sender<Status>>,
     watch: WatchLoop,
     work: Work,
+    sessions: Sessions,
     clock: Clock,
 }
 
@@ -88,6 +91,7 @@ impl Agent {
             .clone()
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
+        let sessions = access.sessions().clone();
         let watch = WatchLoop::load(
             data.join("state.json"),
             work.clone(),
@@ -103,6 +107,7 @@ impl Agent {
             status,
             watch,
             work,
+            sessions,
             clock,
         })
     }
@@ -137,7 +142,17 @@ impl Agent {
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
         let client = self.client.clone().with_credential(identity.key);
         self.watch.connect(client.clone());
+        let sessions = SessionLoop::new(
+            client.clone(),
+            self.sessions,
+            Arc::clone(&self.status),
+            self.clock.clone(),
+        );
         let lease = LeaseLoop::new(client, self.status, self.work, self.clock);
-        tokio::join!(lease.run(&token), self.watch.run(&token));
+        tokio::join!(
+            lease.run(&token),
+            self.watch.run(&token),
+            sessions.run(&token)
+        );
     }
 }

@@ -6,14 +6,17 @@ mod strict;
 use std::{path::Path, time::Duration};
 
 use headworks_types::{
-    CameraId, CameraSource, ProblemCode, ProjectId, Secret, StartMode,
+    CameraId, CameraSource, ProblemCode, ProjectId, Secret, StartMode, ViewProtocol,
     edge::{self, DesiredSlot, IngestWork, Role, SlotKey, WatchMessage},
 };
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{apply::Slots, *};
-use crate::{access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams};
+use crate::{
+    access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams,
+    session::testing::client,
+};
 use controller::Controller;
 
 /// Work for camera `camera`: on demand, so that nothing is connected to.
@@ -27,6 +30,7 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
         epoch,
         project_id: ProjectId::from(Uuid::nil()),
         camera_name: format!("camera {camera}"),
+        view: edge::ViewPolicy::default(),
         work: edge::Work::Ingest(IngestWork {
             source: CameraSource::pull("rtsp://127.0.0.1:1/".parse().expect("parses")),
             credentials: None,
@@ -114,6 +118,13 @@ impl Edge {
         let status = agent.status();
         soon(agent.start(tasks)).await.expect("starts");
         (status, work)
+    }
+}
+
+fn bookmark(revision: i64) -> WatchMessage {
+    WatchMessage::Bookmark {
+        revision,
+        bundle_age: 0,
     }
 }
 
@@ -240,6 +251,7 @@ async fn works_without_a_controller() {
     let issuer = Issuer::new("2026-11");
     let bundle = edge::Bundle {
         jwks: issuer.jwks(),
+        ..edge::Bundle::default()
     };
     controller.first(vec![
         WatchMessage::Bundle(bundle),
@@ -261,7 +273,8 @@ async fn works_without_a_controller() {
     let camera = slot(1, 1).key.camera_id;
     let token = issuer.token(camera, Clock::system().now());
     let view = headworks_types::Action::CameraViewLive;
-    assert!(access.open(Some(&token), camera, view).is_ok());
+    let opened = access.open(Some(&token), camera, view, &client(ViewProtocol::Flv));
+    assert!(opened.is_ok());
     stop(&tasks).await;
 }
 
@@ -346,12 +359,12 @@ async fn a_broken_watch_goes_on_where_it_was() {
         .await
         .expect("lives");
     // A bookmark from after a change that we never got makes it connect again …
-    controller.say(WatchMessage::Bookmark { revision: 9 }).await;
+    controller.say(bookmark(9)).await;
     soon(watched.wait_for(|watched| watched.len() == 3))
         .await
         .expect("lives");
     // … and one from before what we have makes it ask for everything.
-    controller.say(WatchMessage::Bookmark { revision: 2 }).await;
+    controller.say(bookmark(2)).await;
     soon(watched.wait_for(|watched| *watched == [0, 4, 4, 0]))
         .await
         .expect("lives");

@@ -1,4 +1,5 @@
-//! Drives connections.
+//! Drives connections. What is no HTTP, or has too long a head, is answered by hyper with a bare status
+//! (400, 414, 431); everything behind that has a problem as its body.
 
 use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
@@ -13,11 +14,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::takeover::{Socket, Takeover};
+use super::{
+    request::Peer,
+    takeover::{Socket, Takeover},
+};
 use crate::visitors::{Place, Visitors};
 
 /// Connections at once, viewers included; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 20_000;
+pub(crate) const MAX_CONNECTIONS: usize = 20_000;
 
 /// For a request's head, and between requests of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,28 +32,36 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// Serves `router` on `listener` until `tasks` stops.
 pub(crate) fn serve(listener: TcpListener, router: Router, visitors: Visitors, tasks: &Tasks) {
     let stop = tasks.token();
-    headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
-        let (router, visitors, stop) = (router.clone(), visitors.clone(), stop.clone());
-        async move {
-            let Ok(address) = socket.peer_addr() else {
-                return;
-            };
-            match visitors.enter(address.ip()) {
-                Some(visit) => drive(socket, Place::new(place, visit), router, stop).await,
-                None => {
-                    tracing::debug!(%address, "connection refused: its address has too many");
+    headworks_bootstrap::accept(
+        "http",
+        listener,
+        MAX_CONNECTIONS,
+        tasks,
+        move |socket, place| {
+            let (router, visitors, stop) = (router.clone(), visitors.clone(), stop.clone());
+            async move {
+                let Ok(address) = socket.peer_addr() else {
+                    return;
+                };
+                if let Some(visit) = visitors.enter(address.ip()) {
+                    drive(socket, Place::new(place, visit), router, stop).await;
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Serves one connection until it ends or a handler takes its socket.
 async fn drive(socket: TcpStream, place: Place, router: Router, stop: CancellationToken) {
+    let Ok(peer) = socket.peer_addr() else {
+        return;
+    };
+    let peer = Peer(peer.ip().to_canonical());
     let takeover = Takeover::default();
     let offered = takeover.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(offered.clone());
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request.map(Body::new))
     });
     let mut connection = http1::Builder::new()
@@ -94,7 +106,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let router = Router::new().fallback(async || "ok");
-        serve(listener, router, Visitors::new(1), &tasks);
+        serve(
+            listener,
+            router,
+            Visitors::new(1, headworks_bootstrap::Clock::system()),
+            &tasks,
+        );
         let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
         let mut first = TcpStream::connect(address).await.expect("connects");
         first.write_all(request).await.expect("writes");

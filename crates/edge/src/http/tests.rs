@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use headworks_bootstrap::Tasks;
+use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::{CameraId, edge::SlotState};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -42,12 +42,17 @@ impl World {
         let mut publisher = hub.publish(camera);
         publisher.start_session(tracks());
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub.clone(), issuer.access(clock.clone()), clock.clone());
+        let state = PlaybackState::new(hub.clone(), issuer.access(clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("binds");
         let address = listener.local_addr().expect("bound");
-        serve(listener, router(state), Visitors::new(100), &tasks);
+        serve(
+            listener,
+            router(state),
+            Visitors::new(100, Clock::system()),
+            &tasks,
+        );
         Self {
             address,
             publisher,

@@ -33,7 +33,7 @@ pub(crate) enum Failure {
     NotFlv,
     #[error("{0}")]
     Url(String),
-    #[error("{0} from camera: {1}")]
+    #[error("{status} from camera: {reason}", status = .0, reason = reason(*.0, .1))]
     Status(u16, String),
     #[error("camera has no video track")]
     NoVideoTrack,
@@ -51,6 +51,14 @@ pub(crate) enum Failure {
     Because(String),
     #[error("an internal error; the log says more")]
     Internal,
+}
+
+/// A redirect is only seen if it was not followed.
+fn reason(status: u16, words: &str) -> &str {
+    match status {
+        300..400 => "it redirects too often, or to an address that is not followed",
+        _ => words,
+    }
 }
 
 impl Failure {
@@ -92,6 +100,13 @@ mod tests {
         assert_eq!(words(113).as_deref(), Some("no route to host"));
         assert_eq!(words(104).as_deref(), Some("camera closed the connection"));
         assert_eq!(words(22), None);
+    }
+
+    #[test]
+    fn a_redirect_is_told_as_what_it_is() {
+        let words = |status, reason: &str| Failure::Status(status, reason.to_owned()).to_string();
+        assert_eq!(words(500, "Oops"), "500 from camera: Oops");
+        assert!(words(302, "Found").starts_with("302 from camera: it redirects too often"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(crate) use tags::Tags;
 use crate::{
     ffmpeg::Ffmpeg,
     hub::{Hub, Stream},
+    per_address::PerAddress,
     turns::Turns,
 };
 use publish::Seat;
@@ -59,6 +60,8 @@ struct Inner {
     connects: Arc<Turns>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
     ffmpeg: Ffmpeg,
+    /// Publishers that were turned away, for the log.
+    refused: PerAddress,
 }
 
 /// What a worker has to do.
@@ -91,6 +94,7 @@ impl Drop for Slot {
 impl Ingests {
     /// Without work.
     pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
+        let refused = PerAddress::new(clock.clone());
         Self(Arc::new(Inner {
             connects: Arc::new(Turns::new(config.connects)),
             ffmpeg: Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
@@ -99,6 +103,7 @@ impl Ingests {
             clock,
             tasks,
             slots: Mutex::default(),
+            refused,
         }))
     }
 
@@ -173,10 +178,14 @@ impl Ingests {
                 camera.id = camera, protocol, %address, key.id = %publication.key(),
                 "publisher accepted"
             ),
-            Err(denied) => tracing::warn!(
-                camera.id = camera, protocol, %address, reason = denied.reason(),
-                "publisher refused"
-            ),
+            Err(denied) => {
+                if let Some(times) = self.0.refused.count(address.ip()) {
+                    tracing::warn!(
+                        camera.id = camera, protocol, %address, reason = denied.reason(), times,
+                        "publisher refused"
+                    );
+                }
+            }
         }
         outcome
     }

@@ -50,7 +50,7 @@ impl Worker {
                 backoff.reset();
                 continue;
             }
-            if job.work.start == StartMode::OnDemand && feed.stream().viewers() == 0 {
+            if job.work.start == StartMode::OnDemand && !feed.stream().is_wanted() {
                 self.wait_for_demand(&feed, &job).await;
                 backoff.reset();
                 continue;

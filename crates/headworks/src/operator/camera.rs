@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use headworks_types::{
     Camera, CameraCreate, CameraGroupId, CameraId, CameraSource, CameraUpdate, Credentials,
-    Placement, PullFormat, StartMode, Transport,
+    Placement, PullFormat, StartMode, Transport, Viewing,
 };
 use url::Url;
 
@@ -163,6 +163,7 @@ impl Create {
                 site: self.site,
                 ..Placement::default()
             },
+            viewing: Viewing::default(),
         })
     }
 }

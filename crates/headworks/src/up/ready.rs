@@ -14,7 +14,7 @@ use crate::{failure::Failure, output};
 #[derive(Debug, Serialize)]
 pub(crate) struct Ready {
     pub(crate) api: String,
-    /// At the first start only.
+    /// Only if this start has made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin_key: Option<Secret>,
     pub(crate) http: String,

@@ -2,7 +2,7 @@
 
 use headworks_types::{
     CameraSource, NodeId, ProjectId, StartMode,
-    edge::{Role, SlotKey, StreamKeyDigest},
+    edge::{Role, SlotKey, StreamKeyDigest, ViewPolicy},
 };
 use sqlx::PgConnection;
 
@@ -11,6 +11,7 @@ use crate::db::{
     from_json,
     restream::{DesiredRestream, restream_desired},
     stream_key::stream_key_digests,
+    viewing::view_policy_list,
 };
 
 /// A slot of a node, with its camera. Epoch, version and stream keys together tell whether it has
@@ -26,6 +27,7 @@ pub(crate) struct Desired {
     /// Sealed.
     pub(crate) credentials: Option<Vec<u8>>,
     pub(crate) start: StartMode,
+    pub(crate) view: ViewPolicy,
     /// Of a published camera.
     pub(crate) stream_keys: Vec<StreamKeyDigest>,
     /// Of a restream.
@@ -60,6 +62,7 @@ pub(crate) async fn desired_list(
             source: from_json(row.source)?,
             credentials: row.credentials,
             start: from_json(row.start.into())?,
+            view: ViewPolicy::default(),
             stream_keys: Vec::new(),
             restream: None,
         })
@@ -80,6 +83,13 @@ pub(crate) async fn desired_list(
                 slot.stream_keys.clone_from(keys);
             }
         }
+    }
+    let mut policies = view_policy_list(conn, node).await?;
+    for slot in slots
+        .iter_mut()
+        .filter(|slot| slot.key.role == Role::Ingest)
+    {
+        slot.view = policies.remove(&slot.key.camera_id).unwrap_or_default();
     }
     let mut restreams = restream_desired(conn, node).await?;
     for slot in &mut slots {

@@ -9,7 +9,10 @@ use axum::{
 };
 use headworks_types::{
     ProblemCode,
-    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
+    edge::{
+        JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, SessionReceipt,
+        SessionReport,
+    },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -23,18 +26,19 @@ use crate::{
     state::State,
 };
 
-/// A renewal reports every slot of the node, and there may be thousands.
-const RENEWAL_BODY_LIMIT: usize = 32 << 20;
+/// Every slot of a node, or every viewer, is reported at once, and there may be thousands.
+const REPORT_BODY_LIMIT: usize = 32 << 20;
 
 /// Every route of it.
 pub(crate) fn router() -> OpenApiRouter<State> {
-    let renewal = OpenApiRouter::new()
+    let large = OpenApiRouter::new()
         .routes(routes!(lease_renew))
-        .layer(DefaultBodyLimit::max(RENEWAL_BODY_LIMIT));
+        .routes(routes!(session_report))
+        .layer(DefaultBodyLimit::max(REPORT_BODY_LIMIT));
     OpenApiRouter::new()
         .routes(routes!(node_join))
         .routes(routes!(node_announce))
-        .merge(renewal)
+        .merge(large)
         .routes(routes!(watch::watch))
 }
 
@@ -100,4 +104,22 @@ pub(crate) async fn lease_renew(
     extract::Json(renewal): extract::Json<LeaseRenewal>,
 ) -> Result<Json<LeaseGrant>> {
     Ok(Json(app::edge::lease_renew(&state, node, renewal).await?))
+}
+
+/// Say who watches
+///
+/// What has changed since the report before, or everything: a report that is not complete is taken
+/// only behind the one before it.
+#[utoipa::path(
+    post, path = "/edge/v1/sessions", operation_id = "session_report", tag = "edge",
+    request_body = SessionReport,
+    responses((status = 200, description = "Whether it was taken.", body = SessionReceipt))
+)]
+pub(crate) async fn session_report(
+    state: State,
+    NodeCaller(node): NodeCaller,
+    extract::Json(report): extract::Json<SessionReport>,
+) -> Result<Json<SessionReceipt>> {
+    let receipt = app::session::session_report(&state, node, &report).await?;
+    Ok(Json(receipt))
 }

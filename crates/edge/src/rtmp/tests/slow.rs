@@ -40,7 +40,7 @@ impl Edge {
             hub,
             ingests,
             Issuer::new("k").access(clock.clone()),
-            Visitors::new(1),
+            Visitors::new(1, clock.clone()),
             clock.clone(),
             tasks.clone(),
         );

@@ -75,8 +75,8 @@ impl World {
             (listener, port)
         };
         let (listener, http) = listen();
-        let state = PlaybackState::new(hub.clone(), access.clone(), clock.clone());
-        let visitors = Visitors::new(connections_per_address);
+        let state = PlaybackState::new(hub.clone(), access.clone());
+        let visitors = Visitors::new(connections_per_address, clock.clone());
         http::serve(listener, http::router(state), visitors.clone(), &tasks);
         let served = Rtmp::new(hub, ingests.clone(), access, visitors, clock, tasks.clone());
         let (listener, rtmp) = listen();

@@ -63,7 +63,7 @@ impl World {
             hub,
             ingests.clone(),
             access,
-            Visitors::new(2000),
+            Visitors::new(2000, clock.clone()),
             Some(datagrams.expect("binds")),
             clock,
             tasks.clone(),
@@ -166,7 +166,7 @@ impl World {
         let now = Clock::system().now();
         let mut claims = sign::claims(camera(), now);
         claims.exp = now.timestamp() + seconds;
-        claims.sxp = claims.exp;
+        claims.sxp = Some(claims.exp);
         let token = self.issuer.sign(&self.issuer.header(), &claims);
         self.url("rtsp", &format!("?token={token}"))
     }
