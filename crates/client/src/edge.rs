@@ -1,6 +1,8 @@
 //! What edges ask controllers: joining, saying what they are, renewing the lease.
 
-use headworks_types::edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec};
+use headworks_types::edge::{
+    AuditDelivery, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec,
+};
 use reqwest::Method;
 
 use crate::{Call, Client};
@@ -14,6 +16,11 @@ impl Client {
     /// `PUT /edge/v1/node`
     pub fn node_announce(&self, node: &NodeSpec) -> Call<()> {
         Call::new(self, Method::PUT, &["edge", "v1", "node"]).body(node)
+    }
+
+    /// `POST /edge/v1/audit`
+    pub fn audit_deliver(&self, delivery: &AuditDelivery) -> Call<()> {
+        Call::new(self, Method::POST, &["edge", "v1", "audit"]).body(delivery)
     }
 
     /// `POST /edge/v1/lease:renew`

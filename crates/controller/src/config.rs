@@ -39,6 +39,9 @@ pub struct Config {
     /// After what silence a node's work goes to others.
     #[serde(with = "humantime_serde")]
     pub lease_dead: Duration,
+    /// How long the audit log keeps its records.
+    #[serde(with = "humantime_serde")]
+    pub audit_retention: Duration,
 }
 
 impl Config {
@@ -73,6 +76,10 @@ impl Config {
         check(
             self.request_timeout >= Duration::from_secs(1),
             "request_timeout: must be at least 1s",
+        );
+        check(
+            self.audit_retention >= Duration::from_secs(3600),
+            "audit_retention: must be at least 1h",
         );
         check(
             self.lease_renew >= Duration::from_millis(50),

@@ -47,6 +47,7 @@ impl Service {
             tasks: tasks.clone(),
             ids: Ids::new(clock.clone()),
             edges: app::edge::Edges::default(),
+            refusals: app::audit::Refusals::default(),
             clock,
         };
         let admin_key = app::bootstrap::set_up(&state).await?;

@@ -11,7 +11,11 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use crate::{Config, app::edge::Edges, keys::Keys};
+use crate::{
+    Config,
+    app::{audit::Refusals, edge::Edges},
+    keys::Keys,
+};
 
 /// Shared parts. Clones are cheap.
 #[derive(Clone)]
@@ -24,6 +28,7 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) edges: Edges,
+    pub(crate) refusals: Refusals,
 }
 
 /// Tells the loops of this process that there is something to do. Only a hint: each loop also has

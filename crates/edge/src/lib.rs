@@ -6,6 +6,7 @@
 
 mod access;
 mod agent;
+mod audit;
 mod backoff;
 mod config;
 mod ffmpeg;
@@ -13,6 +14,7 @@ mod http;
 mod hub;
 mod ingest;
 mod metrics;
+mod outbound;
 mod restream;
 mod rtmp;
 mod rtsp;

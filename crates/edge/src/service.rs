@@ -24,12 +24,14 @@ use crate::{
     Config,
     access::{Access, TicketKey},
     agent::{Agent, Bound, Status},
+    audit::{self, Audit},
     ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
     hub::Hub,
     ingest::{self, Ingests},
     metrics::{self, Metrics},
-    restream::Restreams,
+    outbound::Outbound,
+    restream::{self, Restreams},
     rtmp::Rtmp,
     rtsp::{Datagrams, Rtsp},
     tls::Acceptor,
@@ -106,13 +108,19 @@ impl Service {
         let tls = Acceptor::load(&config.tls, 2 * config.hub.viewer_stall, tasks.clone())?;
 
         let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
+        let (audit, outlet) = Audit::new(clock.clone());
+        let store = audit::Store::open(&data, &config.audit)?;
+        tasks.spawn("audit", audit::keep(outlet, store.clone(), tasks.token()));
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
+        let outbound = Outbound::new(config.outbound.clone());
         let ingests = Ingests::new(
             ingest::Config {
                 ffmpeg: config.ffmpeg.clone(),
+                outbound: outbound.clone(),
                 ..config.pull.clone()
             },
             hub.clone(),
+            audit.clone(),
             clock.clone(),
             tasks.clone(),
         );
@@ -135,7 +143,10 @@ impl Service {
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            config.restream.clone(),
+            restream::Config {
+                outbound,
+                ..config.restream.clone()
+            },
             hub.clone(),
             Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             clock.clone(),
@@ -150,7 +161,8 @@ impl Service {
             work.clone(),
             access.clone(),
             clock.clone(),
-        )?;
+        )?
+        .with_audit(audit, store);
 
         let health = Health {
             status: agent.status(),

@@ -7,6 +7,7 @@
 mod access;
 mod action;
 mod api_key;
+mod audit;
 mod camera;
 mod camera_group;
 pub mod edge;
@@ -35,6 +36,7 @@ mod validate;
 pub use access::{AccessExplanation, AccessGrant};
 pub use action::Action;
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+pub use audit::{AuditRecord, AuditResult};
 pub use camera::{
     Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraState,
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,

@@ -84,6 +84,8 @@ codes! {
     PreconditionFailed = 412, "Changed in the meantime";
     /// The request body is too large.
     TooLarge = 413, "The request is too large";
+    /// Too many requests, or too many failed sign-ins; `Retry-After` says when to ask again.
+    RateLimited = 429, "Too many requests";
     /// The body is not `application/json`.
     UnsupportedMediaType = 415, "The body must be application/json";
     /// This `Idempotency-Key` was used with another request.

@@ -24,7 +24,7 @@ use utoipa::{
 
 use super::error::Refusal;
 use crate::{
-    app::{Caller, Expected, Once, Origin},
+    app::{Caller, Expected, Once, Origin, audit::identified},
     pointer::pointer,
     state::State,
 };
@@ -45,7 +45,9 @@ impl FromRequestParts<State> for Caller {
             .get::<Origin>()
             .cloned()
             .ok_or_else(|| Refusal::new(ProblemCode::Internal, "the request has no origin"))?;
-        Ok(Self::sign_in(state, origin, key).await?)
+        let caller = Self::sign_in(state, origin, key).await?;
+        identified(&caller);
+        Ok(caller)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{event::event_sweep, join_token::join_token_sweep},
+    db::{audit::audit_sweep, event::event_sweep, join_token::join_token_sweep},
     state::State,
 };
 
@@ -19,24 +20,19 @@ const JOIN_TOKEN_DAYS: i32 = 1;
 const BATCH: i64 = 10_000;
 
 /// What a turn did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) events: u64,
     pub(crate) join_tokens: u64,
+    pub(crate) audit: u64,
 }
 
 /// Keeps house until the controller stops.
 pub(super) async fn run(state: State, stop: CancellationToken) {
     loop {
         match turn(&state).await {
-            Ok(Status {
-                events: 0,
-                join_tokens: 0,
-            }) => {}
-            Ok(Status {
-                events,
-                join_tokens,
-            }) => tracing::info!(events, join_tokens, "removed old events and join tokens"),
+            Ok(status) if status == Status::default() => {}
+            Ok(status) => tracing::info!(?status, "removed what is old"),
             Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
         }
         tokio::select! {
@@ -57,8 +53,20 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             break;
         }
     }
+    let mut audit = 0;
+    if let Ok(kept) = TimeDelta::from_std(state.config.audit_retention) {
+        let until = state.clock.now() - kept;
+        loop {
+            let swept = audit_sweep(&mut conn, until, BATCH).await?;
+            audit += swept;
+            if swept < BATCH.unsigned_abs() {
+                break;
+            }
+        }
+    }
     Ok(Status {
         events,
+        audit,
         join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,
     })
 }

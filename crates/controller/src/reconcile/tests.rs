@@ -12,7 +12,7 @@ use super::{
     planner::{self, Role, Status},
 };
 use crate::{
-    app::edge::Edges,
+    app::{audit::Refusals, edge::Edges},
     db::{
         fixture::{
             account, camera, holder, node, project, renew, renewal, silence,
@@ -40,6 +40,7 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
         "lease_renew": leases[0],
         "lease_suspect": leases[1],
         "lease_dead": leases[2],
+        "audit_retention": "400days",
     });
     let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
     let master = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
@@ -52,6 +53,7 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
         ids: Ids::new(clock.clone()),
         clock,
         edges: Edges::default(),
+        refusals: Refusals::default(),
     }
 }
 
@@ -459,6 +461,7 @@ async fn old_events_are_removed(pool: PgPool) {
     }
     let status = housekeeping::turn(&state).await.expect("keeps house");
     let wanted = housekeeping::Status {
+        audit: 0,
         events: 1,
         join_tokens: 0,
     };

@@ -54,6 +54,7 @@ pub(crate) fn config(pool: &PgPool) -> Config {
         lease_renew: Duration::from_secs(2),
         lease_suspect: Duration::from_secs(6),
         lease_dead: Duration::from_secs(10),
+        audit_retention: Duration::from_secs(3600),
     }
 }
 
@@ -145,6 +146,7 @@ pub(crate) const ALL_ON_PROJECT: &[&str] = &[
     "camera.manage",
     "user.manage",
     "project.manage",
+    "audit.read",
 ];
 
 /// A grant's object.

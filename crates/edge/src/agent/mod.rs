@@ -28,7 +28,12 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{Config, access::Access, work::Work};
+use crate::{
+    Config,
+    access::Access,
+    audit::{Audit, Store, deliver},
+    work::Work,
+};
 
 pub(crate) use identity::Bound;
 use identity::Identity;
@@ -61,6 +66,8 @@ pub(crate) struct Agent {
     watch: WatchLoop,
     work: Work,
     clock: Clock,
+    /// What is to be told to the audit log, and where it is kept.
+    audit: Option<(Audit, Store)>,
 }
 
 impl Agent {
@@ -94,7 +101,14 @@ impl Agent {
             watch,
             work,
             clock,
+            audit: None,
         })
+    }
+
+    /// Delivers to the audit log what is kept for it.
+    pub(crate) fn with_audit(mut self, audit: Audit, store: Store) -> Self {
+        self.audit = Some((audit, store));
+        self
     }
 
     /// For readiness and metrics.
@@ -127,7 +141,13 @@ impl Agent {
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
         let client = self.client.clone().with_credential(identity.key);
         self.watch.connect(client.clone());
-        let lease = LeaseLoop::new(client, self.status, self.work, self.clock);
-        tokio::join!(lease.run(&token), self.watch.run(&token));
+        let audit = self.audit.take();
+        let deliver = async {
+            if let Some((audit, store)) = audit {
+                deliver(audit, store, client.clone(), &token).await;
+            }
+        };
+        let lease = LeaseLoop::new(client.clone(), self.status, self.work, self.clock);
+        tokio::join!(lease.run(&token), self.watch.run(&token), deliver);
     }
 }

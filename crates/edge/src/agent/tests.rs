@@ -32,6 +32,7 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
             credentials: None,
             start: StartMode::OnDemand,
             stream_keys: Vec::new(),
+            outbound_allow: Vec::new(),
         }),
     }
 }
@@ -87,6 +88,7 @@ impl Edge {
         let ingests = Ingests::new(
             crate::ingest::Config::default(),
             hub.clone(),
+            Audit::new(clock.clone()).0,
             clock.clone(),
             tasks.clone(),
         );

@@ -9,7 +9,7 @@ use axum::{
 };
 use headworks_types::{
     ProblemCode,
-    edge::{JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
+    edge::{AuditDelivery, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -19,7 +19,11 @@ use super::{
     extract,
 };
 use crate::{
-    app::{self, edge::NodeCaller},
+    app::{
+        self,
+        audit::{edge_audit_deliver, identified_node},
+        edge::NodeCaller,
+    },
     state::State,
 };
 
@@ -35,6 +39,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(node_join))
         .routes(routes!(node_announce))
         .merge(renewal)
+        .routes(routes!(audit_deliver))
         .routes(routes!(watch::watch))
 }
 
@@ -49,7 +54,9 @@ impl FromRequestParts<State> for NodeCaller {
                 "send the node key as `Authorization: Bearer hwnk_…`",
             )
         })?;
-        Ok(Self::sign_in(state, key).await?)
+        let caller = Self::sign_in(state, key).await?;
+        identified_node(caller.0);
+        Ok(caller)
     }
 }
 
@@ -100,4 +107,22 @@ pub(crate) async fn lease_renew(
     extract::Json(renewal): extract::Json<LeaseRenewal>,
 ) -> Result<Json<LeaseGrant>> {
     Ok(Json(app::edge::lease_renew(&state, node, renewal).await?))
+}
+
+/// Deliver records for the audit log
+///
+/// Sessions, publishers and refusals that the edge has kept on its disk, oldest first. What is sent
+/// again is stored once.
+#[utoipa::path(
+    post, path = "/edge/v1/audit", operation_id = "audit_deliver", tag = "edge",
+    request_body = AuditDelivery,
+    responses((status = 204, description = "They are stored."))
+)]
+pub(crate) async fn audit_deliver(
+    state: State,
+    NodeCaller(node): NodeCaller,
+    extract::Json(delivery): extract::Json<AuditDelivery>,
+) -> Result<StatusCode> {
+    edge_audit_deliver(&state, node, &delivery).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -22,6 +22,7 @@ use url::form_urlencoded;
 use super::dial;
 use crate::{
     ingest::{Config, Feed, Tags, failure::Failure},
+    outbound::Gate,
     socket::make_room,
     turns::Turns,
 };
@@ -36,6 +37,7 @@ const CODECS: [&str; 3] = ["hvc1", "av01", "Opus"];
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) connects: &'a Turns,
+    pub(super) gate: &'a Gate,
     pub(super) url: &'a url::Url,
     pub(super) tls_verify: bool,
     pub(super) credentials: Option<&'a Credentials>,
@@ -58,7 +60,7 @@ impl Session<'_> {
         let url = self
             .url()
             .map_err(|error| Failure::Url(error.to_string()))?;
-        let socket = dial::tcp(&url.host, url.port).await?;
+        let socket = dial::tcp(self.gate, &url.host, url.port).await?;
         let socket = match url.scheme {
             Scheme::Rtmp => Either::Left(socket),
             Scheme::Rtmps => Either::Right(Box::new(
@@ -254,6 +256,7 @@ mod tests {
     use headworks_types::Secret;
 
     use super::*;
+    use crate::outbound;
 
     #[test]
     fn a_login_goes_into_the_query() {
@@ -276,6 +279,7 @@ mod tests {
             let session = Session {
                 config: &config,
                 connects: &connects,
+                gate: &outbound::testing().gate(&[]),
                 url: &url.parse().expect("a URL"),
                 tls_verify: true,
                 credentials: Some(&login),
