@@ -1,11 +1,23 @@
 //! The parts as processes of their own: one controller, several edges.
 
-use std::path::Path;
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
 
-use headworks_testkit::{Headworks, Launch, Player, Postgres, wait_until};
-use headworks_types::{CameraState, JoinTokenCreate, NodeState};
+use headworks_testkit::{Headworks, Launch, Player, Postgres, RtmpServer, Signal, wait_until};
+use headworks_types::{CameraState, JoinTokenCreate, NodeState, RestreamState};
 
-use crate::scene::{Api, SOON, camera, directory};
+use crate::{
+    restream::to,
+    scene::{Api, SOON, camera, directory},
+};
 
 /// A controller with short leases, on a database of its own.
 struct Cluster {
@@ -25,7 +37,7 @@ impl Cluster {
             .env("HEADWORKS__CONTROLLER__MASTER_KEY", MASTER_KEY)
             .env("HEADWORKS__CONTROLLER__LEASE_RENEW", "200ms")
             .env("HEADWORKS__CONTROLLER__LEASE_SUSPECT", "1s")
-            .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "2s");
+            .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "7s");
         let launch = launch.env("HEADWORKS__TELEMETRY__FORMAT", "json");
         let controller = Headworks::run(&["controller".into()], &launch).expect("runs");
         let (address, key) = wait_until("the controller listens", SOON, || {
@@ -146,4 +158,118 @@ fn a_join_token_that_is_wrong_is_refused_in_words() {
     let status = edge.wait(SOON).expect("ends");
     assert_eq!(status.code(), Some(1));
     assert!(edge.log().contains("join token"), "{}", edge.log());
+}
+
+/// Stands before a target and counts what each connection brings.
+struct Tap {
+    connections: Arc<Mutex<Vec<Arc<Tapped>>>>,
+    url: String,
+}
+
+struct Tapped {
+    bytes: AtomicU64,
+    is_open: AtomicBool,
+    /// The target's end.
+    target: TcpStream,
+}
+
+impl Tap {
+    fn before(target: &RtmpServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("is bound");
+        let mut url: url::Url = target.url("live", "gate").parse().expect("is a URL");
+        let port = url.port().expect("has one");
+        url.set_port(Some(address.port())).expect("has a host");
+        let connections = Arc::<Mutex<Vec<Arc<Tapped>>>>::default();
+        let all = Arc::clone(&connections);
+        thread::spawn(move || {
+            for pusher in listener.incoming().map_while(Result::ok) {
+                let mut all = all.lock().expect("not poisoned");
+                // The target lets only one in; the one before may still send, to us.
+                for before in all.iter() {
+                    let _ = before.target.shutdown(Shutdown::Both);
+                }
+                all.push(Tapped::open(pusher, port));
+            }
+        });
+        Self {
+            connections,
+            url: url.to_string(),
+        }
+    }
+
+    fn connection(&self, number: usize) -> Option<Arc<Tapped>> {
+        let all = self.connections.lock().expect("not poisoned");
+        all.get(number).cloned()
+    }
+}
+
+impl Tapped {
+    fn open(mut pusher: TcpStream, port: u16) -> Arc<Self> {
+        let target = TcpStream::connect(("127.0.0.1", port)).expect("listens");
+        let mut answers = target.try_clone().expect("clones");
+        let mut back = pusher.try_clone().expect("clones");
+        let tapped = Arc::new(Self {
+            bytes: AtomicU64::new(0),
+            is_open: AtomicBool::new(true),
+            target,
+        });
+        thread::spawn(move || std::io::copy(&mut answers, &mut back));
+        let counted = Arc::clone(&tapped);
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(count @ 1..) = pusher.read(&mut buffer) {
+                counted.bytes.fetch_add(count as u64, Ordering::SeqCst);
+                let _ = (&counted.target).write_all(&buffer[..count]);
+            }
+            counted.is_open.store(false, Ordering::SeqCst);
+        });
+        tapped
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::SeqCst)
+    }
+
+    fn wait_for_bytes(&self, what: &str, count: u64) {
+        wait_until(what, SOON, || (self.bytes() >= count).then_some(())).expect(what);
+    }
+}
+
+/// A frozen edge does not know that another one pushes by now: when it thaws, not a byte may come.
+#[test]
+fn two_edges_never_push_at_once() {
+    let camera = camera();
+    let target = RtmpServer::start().expect("starts");
+    let tap = Tap::before(&target);
+    let cluster = Cluster::start();
+    let mut edges = ["edge-1", "edge-2"].map(|name| (name, cluster.edge(name)));
+    cluster.wait_until_ready(2);
+    let id = cluster.api.add_live(&camera);
+    let push = cluster.api.push(id, &to(&tap.url));
+    let before = cluster.api.wait_for_push(push, RestreamState::Live).status;
+    let holder = before.node_name.expect("is placed");
+    let frozen = tap.connection(0).expect("is there");
+    frozen.wait_for_bytes("the first edge pushes", 10_000);
+
+    let mut found = edges.iter_mut().filter(|(name, _)| *name == holder);
+    let (_, holding) = found.next().expect("it is one of them");
+    holding.signal(Signal::Stop);
+    let other = wait_until("the other edge connects", SOON, || tap.connection(1)).expect("does");
+    let then = frozen.bytes();
+    other.wait_for_bytes("the other edge pushes", 10_000);
+    holding.signal(Signal::Continue);
+
+    wait_until("the first edge is cut off", SOON, || {
+        (!frozen.is_open.load(Ordering::SeqCst)).then_some(())
+    })
+    .expect("is");
+    assert_eq!(frozen.bytes(), then, "not one byte more");
+    cluster.wait_until_ready(2);
+    other.wait_for_bytes("the other edge goes on", other.bytes() + 100_000);
+    assert!(other.is_open.load(Ordering::SeqCst));
+    assert!(tap.connection(2).is_none(), "the first edge leaves it be");
+    let after = cluster.api.wait_for_push(push, RestreamState::Live).status;
+    assert_ne!(after.node_name.as_ref(), Some(&holder));
+    assert_eq!(after.epoch, before.epoch + 1);
 }

@@ -114,14 +114,14 @@ fn an_outage_longer_than_a_lease_kills_no_node() {
         .launch()
         .env("HEADWORKS__CONTROLLER__LEASE_RENEW", "100ms")
         .env("HEADWORKS__CONTROLLER__LEASE_SUSPECT", "300ms")
-        .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "500ms");
+        .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "7s");
     let up = Scene::launch(launch);
     let id = up.api.add_live(&camera);
     let mut viewer = Player::start(up.api.urls(id).flv.as_str()).expect("starts");
     viewer.wait_for_pictures(5, SOON).expect("plays");
     database.cut();
-    // Two seconds by the camera's clock: several leases long.
-    viewer.wait_for_pictures(30, SOON).expect("plays on");
+    // Nine seconds by the camera's clock: longer than a lease.
+    viewer.wait_for_pictures(135, SOON).expect("plays on");
     database.restore();
     let api = Api::new(
         up.headworks.api(),

@@ -14,13 +14,13 @@ use serde_json::json;
 use crate::scene::{Api, SOON, Scene, camera, camera_with};
 
 impl Api {
-    fn push(&self, camera: CameraId, restream: &RestreamCreate) -> RestreamId {
+    pub(crate) fn push(&self, camera: CameraId, restream: &RestreamCreate) -> RestreamId {
         let create = self.client.restream_create(camera, restream);
         self.call(create).id
     }
 
     /// Waits until the restream's record is as wanted, and returns it.
-    fn wait_for_restream(
+    pub(crate) fn wait_for_restream(
         &self,
         id: RestreamId,
         what: &str,
@@ -34,14 +34,14 @@ impl Api {
         found.unwrap_or_else(|error| panic!("{error}; it was {last:#?}"))
     }
 
-    fn wait_for_push(&self, id: RestreamId, state: RestreamState) -> Restream {
+    pub(crate) fn wait_for_push(&self, id: RestreamId, state: RestreamState) -> Restream {
         self.wait_for_restream(id, &format!("the restream is {state:?}"), |restream| {
             restream.status.state == state
         })
     }
 }
 
-fn to(url: &str) -> RestreamCreate {
+pub(crate) fn to(url: &str) -> RestreamCreate {
     let url = json!({"name": "target", "url": url});
     serde_json::from_value(url).expect("is a restream")
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// Tells the time. Clones of a manual clock move together.
@@ -62,6 +63,17 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::monotonic`], but goes on while the machine is suspended. Timers stand still
+    /// meanwhile, so that whoever waits for such a time has to look again and again.
+    #[must_use]
+    pub fn boottime(&self) -> Instant {
+        let suspended = match &self.0 {
+            Source::System => suspended(),
+            Source::Manual { .. } => Duration::ZERO,
+        };
+        self.monotonic() + suspended
+    }
+
     /// Moves a manual clock forward.
     ///
     /// # Panics
@@ -72,6 +84,17 @@ impl Clock {
             Source::Manual { passed, .. } => *lock(passed) += by,
         }
     }
+}
+
+/// How long the machine has been suspended since it started. A process that is stopped between the
+/// two clocks makes it shorter, never longer: it is then as if it had looked before.
+fn suspended() -> Duration {
+    let all = since_boot(ClockId::Boottime);
+    all.saturating_sub(since_boot(ClockId::Monotonic))
+}
+
+fn since_boot(clock: ClockId) -> Duration {
+    clock_gettime(clock).try_into().unwrap_or_default()
 }
 
 fn lock(passed: &Mutex<Duration>) -> std::sync::MutexGuard<'_, Duration> {
@@ -91,5 +114,22 @@ mod tests {
         clock.advance(Duration::from_secs(60));
         assert_eq!(other.now().timestamp(), 60);
         assert_eq!(other.monotonic() - before, Duration::from_secs(60));
+        assert_eq!(other.boottime(), other.monotonic());
+    }
+
+    /// How long it was suspended nobody can test; that it does not go backwards, and follows the
+    /// time of tests, one can.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_since_the_start_goes_with_the_other() {
+        let clock = Clock::system();
+        let (before, start) = (clock.monotonic(), clock.boottime());
+        assert!(start >= before);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let passed = clock.boottime() - start;
+        let wanted = Duration::from_secs(60);
+        assert!(
+            passed.abs_diff(wanted) < Duration::from_secs(1),
+            "{passed:?}"
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! What each program does first: config, telemetry, private files, limits, signals, task tracking, accepting
-//! connections, clock.
+//! and counting connections, clock.
 //!
 //! Nothing here knows of cameras. Main functions call [`config::load`], [`telemetry::init`] and
 //! [`signal::Signals::listen`] in this order, make one [`Clock`] and one [`Tasks`], and hand them down.
@@ -13,8 +13,10 @@ pub mod limit;
 pub mod signal;
 mod tasks;
 pub mod telemetry;
+pub mod visitors;
 
 pub use accept::accept;
 pub use bind::bind;
 pub use clock::Clock;
 pub use tasks::Tasks;
+pub use visitors::Visitors;

@@ -150,6 +150,7 @@ pub trait Named {}
 impl Named for headworks_types::Camera {}
 impl Named for headworks_types::Restream {}
 impl Named for headworks_types::User {}
+impl Named for headworks_types::UserGroup {}
 
 impl<T: Named> Call<Page<T>> {
     /// Only what carries these labels: `site=lyon,floor=2`.

@@ -9,6 +9,7 @@
 //! credential goes to no other host than the one that was named.
 
 mod api_key;
+mod auth;
 mod call;
 mod camera;
 mod edge;
@@ -22,6 +23,7 @@ mod project;
 mod restream;
 mod stream_key;
 mod user;
+mod user_group;
 mod watch;
 
 use std::time::Duration;
@@ -72,7 +74,7 @@ impl Client {
         })
     }
 
-    /// Signs in with this API key or node key.
+    /// Sends this API key, access token or node key with every call.
     #[must_use]
     pub fn with_credential(mut self, credential: Secret) -> Self {
         self.credential = Some(credential);
@@ -117,6 +119,11 @@ impl Client {
     }
 
     fn post<T>(&self, path: &[&str], body: &impl Serialize) -> Call<T, Create> {
+        Call::new(self, Method::POST, path).body(body)
+    }
+
+    /// A POST that takes no idempotency key.
+    fn ask<T>(&self, path: &[&str], body: &impl Serialize) -> Call<T> {
         Call::new(self, Method::POST, path).body(body)
     }
 

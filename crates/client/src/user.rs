@@ -1,6 +1,6 @@
 //! Users.
 
-use headworks_types::{Page, User, UserCreate, UserId, UserUpdate};
+use headworks_types::{OidcIdentity, Page, User, UserCreate, UserId, UserUpdate};
 
 use crate::{Call, Change, Client, Create};
 
@@ -28,5 +28,15 @@ impl Client {
     /// `DELETE /v1/users/{user_id}`
     pub fn user_delete(&self, id: UserId) -> Call<(), Change> {
         self.delete(&["v1", "users", &id.to_string()])
+    }
+
+    /// `POST /v1/users/{user_id}:link`
+    pub fn user_link(&self, id: UserId, identity: &OidcIdentity) -> Call<User, Create> {
+        self.post(&["v1", "users", &format!("{id}:link")], identity)
+    }
+
+    /// `POST /v1/users/{user_id}:unlink`
+    pub fn user_unlink(&self, id: UserId, identity: &OidcIdentity) -> Call<User, Create> {
+        self.post(&["v1", "users", &format!("{id}:unlink")], identity)
     }
 }

@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     StreamKey,
     JoinToken,
     NodeKey,
+    RefreshToken,
 }
 
 impl Kind {
@@ -34,6 +35,7 @@ impl Kind {
             Self::StreamKey => "hwsk",
             Self::JoinToken => "hwjt",
             Self::NodeKey => "hwnk",
+            Self::RefreshToken => "hwrt",
         }
     }
 }
@@ -53,19 +55,12 @@ pub(crate) struct Presented<'a> {
     kind: Kind,
     /// What the row is found by.
     pub(crate) lookup: &'a str,
-    secret: &'a str,
+    pub(crate) secret: &'a str,
 }
 
 /// Makes a credential from the operating system's randomness.
 pub(crate) fn generate(keys: &Keys, kind: Kind) -> NewCredential {
-    // No underscore can come out of the lookup, so that the parts split in one way only.
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut bytes = [0; LOOKUP];
-    random(&mut bytes);
-    let lookup: String = bytes
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
-        .collect();
+    let lookup = lookup();
     let mut bytes = [0; 32];
     random(&mut bytes);
     let secret = URL_SAFE_NO_PAD.encode(bytes);
@@ -74,6 +69,18 @@ pub(crate) fn generate(keys: &Keys, kind: Kind) -> NewCredential {
         secret: Secret::new(format!("{}_{lookup}_{secret}", kind.prefix())),
         lookup,
     }
+}
+
+/// A new lookup part.
+pub(crate) fn lookup() -> String {
+    // No underscore can come out of it, so that the parts split in one way only.
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut bytes = [0; LOOKUP];
+    random(&mut bytes);
+    bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+        .collect()
 }
 
 /// Takes a credential of this kind apart.

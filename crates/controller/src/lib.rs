@@ -11,11 +11,12 @@ mod database;
 mod db;
 mod http;
 mod keys;
+mod password;
 mod pointer;
 mod reconcile;
 mod service;
 mod state;
 
-pub use config::Config;
-pub use http::{edge_openapi, openapi};
+pub use config::{Config, OidcConfig};
+pub use http::{RateLimitConfig, edge_openapi, openapi};
 pub use service::Service;

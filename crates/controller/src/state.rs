@@ -13,7 +13,8 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::{
     Config,
-    app::{audit::Refusals, edge::Edges},
+    app::{audit::Refusals, auth::SignInDesk, edge::Edges},
+    http::Limits,
     keys::Keys,
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct State {
     pub(crate) ids: Ids,
     pub(crate) edges: Edges,
     pub(crate) refusals: Refusals,
+    pub(crate) limits: Limits,
+    pub(crate) auth: SignInDesk,
 }
 
 /// Tells the loops of this process that there is something to do. Only a hint: each loop also has

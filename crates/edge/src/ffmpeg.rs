@@ -24,11 +24,15 @@ use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::oneshot,
     time::timeout,
 };
 
 /// How long a child that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long its last words may take to arrive once it has ended. A grandchild may hold the pipe.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Lines that are kept to explain an end.
 const LAST_WORDS: usize = 8;
@@ -68,6 +72,8 @@ pub(crate) struct Ffmpeg {
 pub(crate) struct Child {
     process: tokio::process::Child,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    /// Ends when it has said everything.
+    silent: oneshot::Receiver<()>,
     /// What it reads.
     pub(crate) input: Option<ChildStdin>,
     /// What it writes.
@@ -125,13 +131,18 @@ impl Ffmpeg {
         let output = process.stdout.take().ok_or_else(pipe)?;
         let errors = process.stderr.take().ok_or_else(pipe)?;
         let last_words = Arc::<Mutex<VecDeque<String>>>::default();
+        let (speaks, silent) = oneshot::channel::<()>();
         let log = read_log(what, errors, Arc::clone(&last_words));
-        self.tasks.spawn("ffmpeg log", log);
+        self.tasks.spawn("ffmpeg log", async move {
+            log.await;
+            drop(speaks);
+        });
         Ok(Child {
             input: process.stdin.take(),
             output,
             process,
             last_words,
+            silent,
         })
     }
 }
@@ -149,6 +160,8 @@ impl Child {
                 None
             }
         };
+        // What it says comes by another way than its end. Either is the end of that.
+        let _ = timeout(LAST_WORDS_WITHIN, &mut self.silent).await;
         words(status, &lock(&self.last_words))
     }
 }

@@ -13,11 +13,13 @@ mod ffmpeg;
 mod http;
 mod hub;
 mod ingest;
+mod jumps;
 mod metrics;
 mod outbound;
 mod restream;
 mod rtmp;
 mod rtsp;
+mod secrets;
 mod service;
 mod socket;
 #[cfg(test)]
@@ -25,8 +27,9 @@ mod testing;
 mod tls;
 mod turns;
 mod udp;
-mod visitors;
 mod work;
+
+use headworks_bootstrap::visitors;
 
 pub use config::Config;
 pub use service::Service;

@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, sync::watch::Receiver};
 use crate::{
     Config,
     access::{Access, TicketKey},
-    agent::{Agent, Bound, Status},
+    agent::{Agent, Bound, Refused, Status},
     audit::{self, Audit},
     ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
@@ -266,12 +266,13 @@ async fn readyz(State(health): State<Health>) -> Response {
         let status = health.status.borrow();
         (status.ready, status.refused)
     };
-    if refused {
-        unavailable("the node was removed from the cluster")
-    } else if ready {
-        "ok\n".into_response()
-    } else {
-        unavailable("no controller has said yet what to do")
+    match refused {
+        Some(Refused::Removed) => unavailable("the node was removed from the cluster"),
+        Some(Refused::Doubled) => {
+            unavailable("another process that was started later has the identity of this node")
+        }
+        None if ready => "ok\n".into_response(),
+        None => unavailable("no controller has said yet what to do"),
     }
 }
 

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
     Noun, api_key::ApiKeyVerb, camera::CameraVerb, grant::GrantVerb, join_token::JoinTokenVerb,
-    node::NodeVerb, restream::RestreamVerb, stream_key::StreamKeyVerb, token::TokenVerb,
-    user::UserVerb,
+    node::NodeVerb, restream::RestreamVerb, sign_in::SignInArguments, stream_key::StreamKeyVerb,
+    token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Restream(Noun<RestreamVerb>),
     /// Users: the people who watch
     User(Noun<UserVerb>),
+    /// User groups: people who may do the same
+    UserGroup(Noun<UserGroupVerb>),
+    /// Sign in with email and password: prints tokens, keeps nothing
+    SignIn(SignInArguments),
     /// API keys: how programs and operators sign in
     ApiKey(Noun<ApiKeyVerb>),
     /// Grants: who may do what

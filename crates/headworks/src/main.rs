@@ -52,6 +52,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::StreamKey(command) => operator::stream_key::run(command).await,
         Command::Restream(command) => Box::pin(operator::restream::run(command)).await,
         Command::User(command) => operator::user::run(command).await,
+        Command::UserGroup(command) => operator::user_group::run(command).await,
+        Command::SignIn(arguments) => operator::sign_in::run(arguments).await,
         Command::ApiKey(command) => operator::api_key::run(command).await,
         Command::Grant(command) => operator::grant::run(command).await,
         Command::Token(command) => operator::token::run(command).await,

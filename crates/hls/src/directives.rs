@@ -103,7 +103,12 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_never_panics(parts in prop::collection::vec(
-            prop_oneof!["_HLS_msn=[0-9]{0,25}&", "_HLS_part=\\PC{0,4}&", "_HLS_skip=\\PC{0,4}&", "\\PC{0,20}"],
+            prop_oneof![
+                "_HLS_msn=[0-9]{0,25}&",
+                "_HLS_part=\\PC{0,4}&",
+                "_HLS_skip=\\PC{0,4}&",
+                "\\PC{0,20}",
+            ],
             0..8,
         )) {
             let query = parts.concat();

@@ -95,7 +95,8 @@ impl Media {
     /// The number that the next segment will get.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.segments.last().map_or(0, |segment| segment.number + 1)
+        let last = self.segments.last();
+        last.map_or(0, |segment| segment.number.saturating_add(1))
     }
 }
 
@@ -286,6 +287,8 @@ mod tests {
         let over = media(&format!("{body}#EXT-X-ENDLIST\n")).expect("reads");
         assert_eq!(over.start(), 7);
         assert_eq!(media("").expect("reads").end(), 0);
+        let last = format!("#EXT-X-MEDIA-SEQUENCE:{}\n{body}", u64::MAX);
+        assert_eq!(media(&last).expect("reads").end(), u64::MAX);
     }
 
     #[test]

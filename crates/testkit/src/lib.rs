@@ -6,6 +6,7 @@
 //!   decode. An output is judged by these, never by our own parsers alone.
 //! * [`Browser`]: Chromium with a player of web pages.
 //! * [`RtmpServer`] (nginx), [`RtspRecorder`] (GStreamer): somebody else's servers, to push to.
+//! * [`OidcProvider`]: somebody else's OpenID provider, to sign in with.
 //! * [`Headworks`]: the built binary as a process.
 //! * [`interop`]: the table of real peers, in both directions.
 //! * [`http`]: a minimal client, for what a typed one would not send.
@@ -22,6 +23,7 @@ mod headworks;
 pub mod http;
 pub mod interop;
 pub mod judge;
+mod oidc_provider;
 mod player;
 mod process;
 mod recorder;
@@ -33,6 +35,7 @@ pub use camera::{Audio, Camera, CameraOptions, Login, Scheme, Video};
 pub use deadline::{Deadline, Stopwatch, wait_until};
 pub use headworks::{Headworks, Launch, binary};
 pub use headworks_postgres::{Options as PostgresOptions, Server as Postgres};
+pub use oidc_provider::OidcProvider;
 pub use player::{Player, Seen, TrackSeen};
 pub use process::{Interrupt, Process, Signal, Stream};
 pub use recorder::RtspRecorder;

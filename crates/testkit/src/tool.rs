@@ -51,11 +51,20 @@ pub fn modern_ffmpeg() -> anyhow::Result<PathBuf> {
 
 /// Where npm has installed what plays in browsers.
 pub fn web_players() -> anyhow::Result<PathBuf> {
-    let directory = directory().join("browser");
+    node_packages("browser")
+}
+
+/// Where npm has installed an OpenID provider.
+pub fn oidc_provider() -> anyhow::Result<PathBuf> {
+    node_packages("oidc")
+}
+
+fn node_packages(name: &str) -> anyhow::Result<PathBuf> {
+    let directory = directory().join(name);
     let modules = directory.join("node_modules");
     if !modules.exists() {
         anyhow::bail!(
-            "no players in {}; `cargo xtask setup` installs them",
+            "nothing in {}; `cargo xtask setup` installs it",
             modules.display()
         );
     }

@@ -133,7 +133,8 @@ pub enum Fencing {
     /// revision as applied, and says goodbye, only after the work that had to stop has stopped.
     ///
     /// The controller gives the work to another node when the old one has applied a revision that
-    /// takes it away, has said goodbye, or [`STRICT_MARGIN`] after its lease has run out.
+    /// takes it away, has said goodbye, or [`STRICT_MARGIN`] after its lease has run out. When a
+    /// newer process takes a node over, all of that waits as long for the older one.
     Strict,
 }
 
@@ -299,7 +300,8 @@ pub struct Bundle {
 /// Renews the node's lease and says what it observes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LeaseRenewal {
-    /// Drawn at random when the edge process starts.
+    /// Drawn when the edge process starts, of version 7: of two the higher one is newer. As long as
+    /// the newer one lives, older ones are refused.
     pub instance: Uuid,
     /// The revision that is applied; 0 before the first.
     pub revision: i64,
@@ -414,5 +416,9 @@ pub struct LeaseGrant {
     /// When the lease runs out otherwise, in milliseconds from now.
     pub expires_in_ms: u32,
     /// The node's revision now; higher than what was reported means that the watch lags.
+    /// [`NO_REVISION`] while a process that was the node before may still do strict work.
     pub revision: i64,
 }
+
+/// Matches no revision, so that nothing strict starts.
+pub const NO_REVISION: i64 = -1;

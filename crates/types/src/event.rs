@@ -63,6 +63,33 @@ pub enum EventKind {
     /// A user was deleted.
     #[serde(rename = "user.deleted")]
     UserDeleted,
+    /// A user signed in.
+    #[serde(rename = "user.signed_in")]
+    UserSignedIn,
+    /// A user signed out.
+    #[serde(rename = "user.signed_out")]
+    UserSignedOut,
+    /// A user chose a new password.
+    #[serde(rename = "user.password_changed")]
+    UserPasswordChanged,
+    /// A refresh token was used twice: one of the two who had it has stolen it.
+    #[serde(rename = "refresh_token.reused")]
+    RefreshTokenReused,
+    /// A user group was created.
+    #[serde(rename = "user_group.created")]
+    UserGroupCreated,
+    /// A user group was changed.
+    #[serde(rename = "user_group.updated")]
+    UserGroupUpdated,
+    /// A user group was deleted.
+    #[serde(rename = "user_group.deleted")]
+    UserGroupDeleted,
+    /// A user became a member of a group.
+    #[serde(rename = "user_group.member_added")]
+    UserGroupMemberAdded,
+    /// A user is no member of a group any more.
+    #[serde(rename = "user_group.member_removed")]
+    UserGroupMemberRemoved,
     /// An API key was created.
     #[serde(rename = "api_key.created")]
     ApiKeyCreated,
@@ -129,4 +156,7 @@ pub enum EventKind {
     /// A node that was dead is back.
     #[serde(rename = "node.returned")]
     NodeReturned,
+    /// Two processes run with the identity of one node; the older one is refused.
+    #[serde(rename = "node.duplicated")]
+    NodeDuplicated,
 }

@@ -127,6 +127,11 @@ id!(
     "ugrp"
 );
 id!(
+    /// Names one time that a user has signed in.
+    SignInId,
+    "sin"
+);
+id!(
     /// Names an API key. Not secret; the key itself starts with `hwak_`.
     ApiKeyId,
     "key"

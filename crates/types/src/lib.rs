@@ -8,6 +8,7 @@ mod access;
 mod action;
 mod api_key;
 mod audit;
+mod auth;
 mod camera;
 mod camera_group;
 pub mod edge;
@@ -31,12 +32,17 @@ mod source;
 mod stream;
 mod stream_key;
 mod user;
+mod user_group;
 mod validate;
 
 pub use access::{AccessExplanation, AccessGrant};
 pub use action::Action;
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use audit::{AuditRecord, AuditResult};
+pub use auth::{
+    Auth, AuthRefresh, AuthRights, OidcBegin, OidcBegun, OidcComplete, OidcIdentity, OidcProvider,
+    PasswordChange, SignIn, SignedIn,
+};
 pub use camera::{
     Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraCreate, CameraState,
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
@@ -46,7 +52,7 @@ pub use event::{Event, EventKind};
 pub use grant::{Effect, Grant, GrantConditions, GrantCreate, GrantObject, Principal};
 pub use id::{
     ApiKeyId, CameraGroupId, CameraId, GrantId, IdError, JoinTokenId, NodeId, PlaybackKeyId,
-    ProjectId, RestreamId, RoleId, SessionId, StreamKeyId, UserGroupId, UserId,
+    ProjectId, RestreamId, RoleId, SessionId, SignInId, StreamKeyId, UserGroupId, UserId,
 };
 pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
@@ -75,4 +81,7 @@ pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
 pub use user::{User, UserCreate, UserUpdate};
+pub use user_group::{
+    UserGroup, UserGroupCreate, UserGroupMember, UserGroupMemberAdd, UserGroupUpdate,
+};
 pub use validate::{Validate, Violations};

@@ -72,6 +72,8 @@ codes! {
     Invalid = 422, "The request is not valid";
     /// No credential, or one that is not known, expired or revoked.
     Unauthenticated = 401, "A valid credential is needed";
+    /// The password is right, but somebody else has chosen it: sign in with a `new_password`.
+    PasswordChangeRequired = 403, "A new password must be chosen";
     /// The credential is good but does not allow this.
     Forbidden = 403, "Not allowed";
     /// No such thing, or the caller may not know of it.
@@ -84,12 +86,12 @@ codes! {
     PreconditionFailed = 412, "Changed in the meantime";
     /// The request body is too large.
     TooLarge = 413, "The request is too large";
-    /// Too many requests, or too many failed sign-ins; `Retry-After` says when to ask again.
-    RateLimited = 429, "Too many requests";
     /// The body is not `application/json`.
     UnsupportedMediaType = 415, "The body must be application/json";
     /// This `Idempotency-Key` was used with another request.
     IdempotencyKeyReused = 422, "The idempotency key belongs to another request";
+    /// Too many attempts; `Retry-After` says when the next one is taken.
+    TooManyRequests = 429, "Too many requests";
     /// The camera is not on this edge.
     Misdirected = 421, "The camera is on another node";
     /// The camera gives no picture now; `detail` says why.

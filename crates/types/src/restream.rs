@@ -18,7 +18,9 @@ pub use signing::{AlibabaVariant, RestreamSigning, SigningKeySlot, TencentHash, 
 
 use crate::{
     CameraId, Credentials, Labels, NodeId, ProjectId, RestreamId, Secret, Transport, Validate,
-    Violations, camera::nullable,
+    Violations,
+    camera::nullable,
+    source::{names_no_stream, server_validate, transport_validate},
 };
 
 /// One push of a camera to one target.
@@ -248,9 +250,7 @@ impl Validate for RestreamCreate {
         found.within("labels", |found| self.labels.validate(found));
         check_url(&self.url, found);
         let is_rtsp = matches!(self.url.scheme(), "rtsp" | "rtsps");
-        if self.transport == Transport::Udp && !is_rtsp {
-            found.report("transport", "only RTSP can be sent over udp");
-        }
+        transport_validate(self.url.scheme(), self.transport, found);
         if let Some(credentials) = &self.credentials {
             found.within("credentials", |found| credentials.validate(found));
             if !is_rtsp {
@@ -264,9 +264,16 @@ impl Validate for RestreamCreate {
             check_part("stream_key", key, found);
         }
         found.within("signing", |found| self.signing.validate(found));
-        let has_path = self.stream_key.is_some() || self.url.path().len() > 1;
-        if self.signing.is_of_path() && !has_path {
-            found.report("url", "has no path that could be signed");
+        if self.stream_key.is_none() {
+            if names_no_stream(&self.url) {
+                found.report(
+                    "url",
+                    "names no stream; use rtmp://host/app/stream, or rtmp://host/app and a \
+                     `stream_key`",
+                );
+            } else if self.signing.is_of_path() && self.url.path().len() <= 1 {
+                found.report("url", "has no path that could be signed");
+            }
         }
         found.within("video", |found| self.video.validate(found));
     }
@@ -280,21 +287,7 @@ fn check_url(url: &Url, found: &mut Violations) {
             format!("`{wrong}` is not supported; use rtmp://, rtmps://, rtsp:// or rtsps://"),
         );
     }
-    if url.host_str().is_none_or(str::is_empty) {
-        found.report("url", "has no host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        found.report(
-            "url",
-            "must have no user name and password; put them into `credentials`",
-        );
-    }
-    if url.fragment().is_some() {
-        found.report("url", "must have no fragment");
-    }
-    if url.as_str().len() > 2048 {
-        found.report("url", "must have at most 2048 characters");
-    }
+    server_validate(url, found);
 }
 
 /// A secret part of a URL: 1 to 1024 characters that may stand in one.

@@ -150,6 +150,14 @@ fn url_validate(url: &Url, found: &mut Violations) {
             ),
         );
     }
+    server_validate(url, found);
+    if names_no_stream(url) {
+        found.report("url", "names no stream; use rtmp://host/app/stream");
+    }
+}
+
+/// The address of anybody that we connect to, whatever is spoken there.
+pub(crate) fn server_validate(url: &Url, found: &mut Violations) {
     if url.host_str().is_none_or(str::is_empty) {
         found.report("url", "has no host");
     }
@@ -171,9 +179,11 @@ fn url_validate(url: &Url, found: &mut Violations) {
             "must have no `#`, which no server gets to see; write %23 if it is part of a name",
         );
     }
-    if matches!(scheme, "rtmp" | "rtmps") && url.path().trim_matches('/').is_empty() {
-        found.report("url", "names no stream; use rtmp://host/app/stream");
-    }
+}
+
+/// RTMP always asks for a stream.
+pub(crate) fn names_no_stream(url: &Url) -> bool {
+    matches!(url.scheme(), "rtmp" | "rtmps") && url.path().trim_matches('/').is_empty()
 }
 
 fn options_validate(
@@ -184,16 +194,7 @@ fn options_validate(
     found: &mut Violations,
 ) {
     let scheme = url.scheme();
-    if transport == Transport::Udp {
-        match scheme {
-            "rtsp" => {}
-            "rtsps" => found.report(
-                "transport",
-                "RTP over UDP would travel in the clear beside rtsps://; use tcp",
-            ),
-            _ => found.report("transport", "only rtsp:// has it; leave it out"),
-        }
-    }
+    transport_validate(scheme, transport, found);
     let http = matches!(scheme, "http" | "https");
     if http && PullProtocol::new(url, format).is_none() {
         found.report(
@@ -209,6 +210,19 @@ fn options_validate(
             "tls_verify",
             "only rtsps://, rtmps:// and https:// have it; leave it out",
         );
+    }
+}
+
+pub(crate) fn transport_validate(scheme: &str, transport: Transport, found: &mut Violations) {
+    if transport == Transport::Udp {
+        match scheme {
+            "rtsp" => {}
+            "rtsps" => found.report(
+                "transport",
+                "RTP over UDP would travel in the clear beside rtsps://; use tcp",
+            ),
+            _ => found.report("transport", "only rtsp:// has it; leave it out"),
+        }
     }
 }
 

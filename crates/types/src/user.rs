@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Labels, ProjectId, UserId, Validate, Violations, camera::nullable};
+use crate::{
+    Labels, ProjectId, Secret, UserId, Validate, Violations, auth::check_password, camera::nullable,
+};
 
 /// A person. Grants say what they may do; playback tokens are issued for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,7 +22,19 @@ pub struct User {
     pub external_id: Option<String>,
     /// Labels.
     pub labels: Labels,
-    /// A disabled user gets no tokens.
+    /// What the user signs in with, in lower case; unique in the whole installation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
+    /// The user has a password.
+    #[serde(default)]
+    pub has_password: bool,
+    /// The password was chosen by somebody else: signing in takes a new one.
+    #[serde(default)]
+    pub must_change_password: bool,
+    /// When the user signed in last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_signed_in_at: Option<DateTime<Utc>>,
+    /// A disabled user cannot sign in and gets no tokens.
     pub enabled: bool,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -40,6 +54,12 @@ pub struct UserCreate {
     /// Labels.
     #[serde(default)]
     pub labels: Labels,
+    /// What the user signs in with; letters may be of either case. Unique in the whole installation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
+    /// A first password, 12 to 128 characters: the user must choose another one when signing in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub password: Option<Secret>,
 }
 
 impl Validate for UserCreate {
@@ -47,6 +67,15 @@ impl Validate for UserCreate {
         found.text("name", &self.name, 128);
         found.optional_text("external_id", self.external_id.as_deref(), 128);
         found.within("labels", |found| self.labels.validate(found));
+        if let Some(email) = &self.email {
+            found.email("email", email);
+        }
+        if let Some(password) = &self.password {
+            if self.email.is_none() {
+                found.report("password", "cannot be used without an email");
+            }
+            check_password(found, "password", password, self.email.as_deref());
+        }
     }
 }
 
@@ -64,7 +93,16 @@ pub struct UserUpdate {
     /// All labels anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,
-    /// A disabled user gets no tokens.
+    /// What the user signs in with; `null` clears it.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    pub email: Option<Option<String>>,
+    /// A first password anew: ends everywhere what the user is signed in to, and must be changed
+    /// when signing in. `null` takes it away.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    pub password: Option<Option<Secret>>,
+    /// A disabled user is signed out everywhere, cannot sign in and gets no tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
@@ -79,6 +117,13 @@ impl Validate for UserUpdate {
         );
         if let Some(labels) = &self.labels {
             found.within("labels", |found| labels.validate(found));
+        }
+        let email = self.email.as_ref().and_then(Option::as_deref);
+        if let Some(email) = email {
+            found.email("email", email);
+        }
+        if let Some(Some(password)) = &self.password {
+            check_password(found, "password", password, email);
         }
     }
 }

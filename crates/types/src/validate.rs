@@ -58,6 +58,27 @@ impl Violations {
         }
     }
 
+    /// An email address as people use them: ASCII, so that no two look alike.
+    pub fn email(&mut self, field: &str, text: &str) {
+        let parts = text.rsplit_once('@').filter(|(name, domain)| {
+            let printable = |part: &str| part.bytes().all(|b| b.is_ascii_graphic());
+            let domain_label = |label: &str| !label.is_empty() && label.len() <= 63;
+            (1..=64).contains(&name.len())
+                && printable(name)
+                && !name.contains('@')
+                && domain.split('.').all(domain_label)
+                && domain
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+        });
+        if parts.is_none() || text.len() > 254 {
+            self.report(
+                field,
+                "must be an email address in ASCII, like `ann@example.com`",
+            );
+        }
+    }
+
     /// What was found; empty means that the request is good.
     #[must_use]
     pub fn into_fields(self) -> Vec<ProblemField> {
@@ -76,6 +97,40 @@ impl Violations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn email_addresses_are_told_from_other_texts() {
+        let reports = |text: &str| {
+            let mut found = Violations::default();
+            found.email("email", text);
+            found.into_fields().len()
+        };
+        let long = format!("{}@example.com", "a".repeat(65));
+        for good in [
+            "ann@example.com",
+            "A.B+c@x-y.de",
+            "root@localhost",
+            "o'neil@a.ie",
+        ] {
+            assert_eq!(reports(good), 0, "{good}");
+        }
+        for bad in [
+            "",
+            "ann",
+            "@example.com",
+            "ann@",
+            "a b@example.com",
+            "ann@exa mple.com",
+            "a@b@c.de",
+            "ann@.com",
+            "ann@example..com",
+            "änn@example.com",
+            "ann@example.com\n",
+            &long,
+        ] {
+            assert_eq!(reports(bad), 1, "{bad:?}");
+        }
+    }
 
     #[test]
     fn pointers_nest_and_escape() {

@@ -42,14 +42,33 @@ const PACKAGES: &[(&str, &str)] = &[
 const SKIP: &str = "HEADWORKS_SETUP_SKIP";
 const DENY_VERSION: &str = "0.20.2";
 const FFMPEG: &str = include_str!("setup/ffmpeg.txt");
-const WEB_PLAYERS: &str = include_str!("setup/browser/package.json");
-const WEB_PLAYERS_LOCK: &str = include_str!("setup/browser/package-lock.json");
+const WEB_PLAYERS: NodePackages = NodePackages {
+    directory: "browser",
+    what: "players of web pages",
+    package: include_str!("setup/browser/package.json"),
+    lock: include_str!("setup/browser/package-lock.json"),
+};
+const OIDC_PROVIDER: NodePackages = NodePackages {
+    directory: "oidc",
+    what: "an OpenID provider",
+    package: include_str!("setup/oidc/package.json"),
+    lock: include_str!("setup/oidc/package-lock.json"),
+};
+
+/// Packages for Node.js, pinned by hash.
+struct NodePackages {
+    /// In the directory of tools.
+    directory: &'static str,
+    what: &'static str,
+    package: &'static str,
+    lock: &'static str,
+}
 
 /// What the demo and the tests need.
 pub(crate) fn everything() -> anyhow::Result<()> {
     packages()?;
     modern_ffmpeg()?;
-    web_players()?;
+    node_packages()?;
     println!("setup: everything is there");
     Ok(())
 }
@@ -155,27 +174,34 @@ pub(crate) fn modern_ffmpeg() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What plays in browsers, pinned by hash, in the target directory. Node.js is not installed: its
-/// packages differ from system to system.
-pub(crate) fn web_players() -> anyhow::Result<()> {
-    let directory = tool::directory().join("browser");
-    let stamp = directory.join("installed.json");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == WEB_PLAYERS_LOCK) {
-        return Ok(());
+/// What plays in browsers, and an OpenID provider, in the target directory. Node.js is not
+/// installed: its packages differ from system to system.
+pub(crate) fn node_packages() -> anyhow::Result<()> {
+    WEB_PLAYERS.install()?;
+    OIDC_PROVIDER.install()
+}
+
+impl NodePackages {
+    fn install(&self) -> anyhow::Result<()> {
+        let directory = tool::directory().join(self.directory);
+        let stamp = directory.join("installed.json");
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == self.lock) {
+            return Ok(());
+        }
+        println!("setup: {} (npm)", self.what);
+        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        fs::write(directory.join("package.json"), self.package)?;
+        fs::write(directory.join("package-lock.json"), self.lock)?;
+        cargo::run(
+            Command::new("npm")
+                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+                .current_dir(&directory),
+        )
+        .context("these tests need Node.js 20 or newer with npm")?;
+        // Last, so that an interrupted installation is begun anew.
+        fs::write(&stamp, self.lock)?;
+        Ok(())
     }
-    println!("setup: players of web pages (npm)");
-    fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-    fs::write(directory.join("package.json"), WEB_PLAYERS)?;
-    fs::write(directory.join("package-lock.json"), WEB_PLAYERS_LOCK)?;
-    cargo::run(
-        Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&directory),
-    )
-    .context("browser tests need Node.js 20 or newer with npm")?;
-    // Last, so that an interrupted installation is begun anew.
-    fs::write(&stamp, WEB_PLAYERS_LOCK)?;
-    Ok(())
 }
 
 /// The licence and dependency checker, for `ci` only: it takes minutes to build.

@@ -13,7 +13,7 @@ use crate::{cargo, database, setup};
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     setup::packages()?;
     setup::modern_ffmpeg()?;
-    setup::web_players()?;
+    setup::node_packages()?;
     // The end-to-end tests run the binary, which `cargo test` alone does not build. One build of
     // all targets has the features of all, so that nothing is compiled twice.
     cargo::run(&mut cargo::cargo_offline_sql(&[

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
-    Action, Advertise, ApiKeyCreate, ApiKeyId, CameraBulkCreate, CameraCreate, CameraId,
-    CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId,
-    Labels, NodeId, NodeLoad, OnConflict, Placement, PlaybackTokenCreate, Principal, ProjectCreate,
-    ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret,
-    StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserId, UserUpdate,
+    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
+    CameraId, CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate,
+    JoinTokenId, Labels, NodeId, NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict,
+    PasswordChange, Placement, PlaybackTokenCreate, Principal, ProjectCreate, ProjectId,
+    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret, SignIn,
+    StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate,
+    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{JoinRequest, LeaseRenewal, NodeSpec},
 };
 use serde_json::Value;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use crate::server::Server;
 
 const ID: Uuid = Uuid::from_u128(1);
+const PROVIDER: &str = "corp";
 
 /// Method and path with parameters, by operation.
 fn documented(document: &str) -> BTreeMap<String, (String, String)> {
@@ -39,9 +42,11 @@ fn documented(document: &str) -> BTreeMap<String, (String, String)> {
 
 /// `/v1/cameras/cam_…` as `/v1/cameras/{camera_id}`: each id is of another noun.
 fn template(path: &str) -> String {
-    let ids: [(String, &str); 9] = [
+    let ids = [
         (ProjectId::from(ID).to_string(), "{project_id}"),
         (UserId::from(ID).to_string(), "{user_id}"),
+        (UserGroupId::from(ID).to_string(), "{user_group_id}"),
+        (PROVIDER.to_owned(), "{provider}"),
         (ApiKeyId::from(ID).to_string(), "{api_key_id}"),
         (StreamKeyId::from(ID).to_string(), "{stream_key_id}"),
         (CameraId::from(ID).to_string(), "{camera_id}"),
@@ -127,6 +132,8 @@ async fn everybodys_api() {
         cameras(client, names).await;
         restreams(client, names).await;
         people(client, names).await;
+        user_groups(client, names).await;
+        sign_in(client, names).await;
         cluster(client, names).await;
     })
     .await;
@@ -207,6 +214,8 @@ async fn people(client: &Client, names: &mut Vec<&'static str>) {
         name: "x".to_owned(),
         external_id: None,
         labels: Labels::default(),
+        email: None,
+        password: None,
     };
     let key = ApiKeyCreate {
         name: "x".to_owned(),
@@ -234,6 +243,66 @@ async fn people(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.grant_create(&grant));
     call!(names, client.grant_view(GrantId::from(ID)));
     call!(names, client.grant_delete(GrantId::from(ID)));
+}
+
+async fn user_groups(client: &Client, names: &mut Vec<&'static str>) {
+    let (id, user_id) = (UserGroupId::from(ID), UserId::from(ID));
+    let group = UserGroupCreate {
+        name: "x".to_owned(),
+        external_id: None,
+        labels: Labels::default(),
+    };
+    let member = UserGroupMemberAdd { user_id };
+    let identity = OidcIdentity {
+        provider: "x".to_owned(),
+        subject: "x".to_owned(),
+    };
+    call!(names, client.user_link(user_id, &identity));
+    call!(names, client.user_unlink(user_id, &identity));
+    call!(names, client.user_group_list());
+    call!(names, client.user_group_create(&group));
+    call!(names, client.user_group_view(id));
+    call!(
+        names,
+        client.user_group_update(id, &UserGroupUpdate::default())
+    );
+    call!(names, client.user_group_delete(id));
+    call!(names, client.user_group_member_list(id));
+    call!(names, client.user_group_member_add(id, &member));
+    call!(names, client.user_group_member_remove(id, user_id));
+    call!(names, client.user_group_list_of_user(user_id));
+}
+
+async fn sign_in(client: &Client, names: &mut Vec<&'static str>) {
+    let secret = || Secret::new("x");
+    let ask = SignIn {
+        email: "x".to_owned(),
+        password: secret(),
+        new_password: None,
+    };
+    let refresh = AuthRefresh {
+        refresh_token: secret(),
+    };
+    let change = PasswordChange {
+        password: secret(),
+        new_password: secret(),
+    };
+    let begin = OidcBegin {
+        redirect_uri: "https://app/".parse().expect("parses"),
+    };
+    let complete = OidcComplete {
+        state: secret(),
+        code: secret(),
+    };
+    call!(names, client.auth_view());
+    call!(names, client.auth_sign_in(&ask));
+    call!(names, client.auth_refresh(&refresh));
+    call!(names, client.auth_sign_out());
+    call!(names, client.auth_sign_out_everywhere());
+    call!(names, client.auth_change_password(&change));
+    call!(names, client.auth_oidc_list());
+    call!(names, client.auth_oidc_begin(PROVIDER, &begin));
+    call!(names, client.auth_oidc_complete(PROVIDER, &complete));
 }
 
 async fn cluster(client: &Client, names: &mut Vec<&'static str>) {

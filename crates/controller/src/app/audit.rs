@@ -58,7 +58,9 @@ impl Request {
     pub(crate) fn refused(&self, code: ProblemCode) -> Option<NewAudit> {
         let caller = self.caller.get();
         match code {
-            ProblemCode::Unauthenticated | ProblemCode::Forbidden | ProblemCode::RateLimited => {}
+            ProblemCode::Unauthenticated
+            | ProblemCode::Forbidden
+            | ProblemCode::TooManyRequests => {}
             // What may not be known of is not found.
             ProblemCode::NotFound if caller.is_some() => {}
             _ => return None,

@@ -6,17 +6,18 @@
 
 use std::{fmt, net::IpAddr};
 
-use headworks_types::{Action, ApiKeyId, ProjectId, UserId};
+use headworks_types::{Action, ApiKeyId, AuthRights, ProjectId, SignInId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Error, Result,
     access::{self, Actions, Holding, Rights, Sight},
+    auth,
 };
 use crate::{
     credential,
-    db::{api_key::api_key_sign_in, project::project_list_ids},
+    db::{api_key::api_key_sign_in, project::project_list_ids, sign_in::sign_in_caller},
     state::State,
 };
 
@@ -72,6 +73,8 @@ pub(crate) struct Caller {
     pub(crate) identity: Identity,
     pub(crate) origin: Origin,
     pub(crate) project_id: ProjectId,
+    /// Which time of signing in it is; keys do not sign in.
+    pub(crate) sign_in_id: Option<SignInId>,
     /// What an API key may do at most; everything for others.
     scopes: Actions,
     rights: Rights,
@@ -134,6 +137,20 @@ impl Caller {
         Self::load(&mut conn, identity, origin, found.project_id.into(), scopes).await
     }
 
+    /// A person, by an access token.
+    pub(crate) async fn of_user(state: &State, origin: Origin, token: &str) -> Result<Self> {
+        const ENDED: Error = Error::Unauthenticated("you are signed out; sign in again");
+        let auth::AccessClaims { sub, sid, .. } = auth::verify(state, token).await?;
+        let mut conn = state.pool.acquire().await?;
+        let project = sign_in_caller(&mut conn, sid, sub).await?.ok_or(ENDED)?;
+        let identity = Identity::User(sub);
+        let caller = Self::load(&mut conn, identity, origin, project, Actions::ALL).await?;
+        Ok(Self {
+            sign_in_id: Some(sid),
+            ..caller
+        })
+    }
+
     /// The caller with the grants that hold now: one query. Who it is must have been proved.
     pub(crate) async fn load(
         conn: &mut PgConnection,
@@ -153,10 +170,33 @@ impl Caller {
             identity,
             origin,
             project_id,
+            sign_in_id: None,
             scopes,
             rights,
             projects,
         })
+    }
+
+    /// The person and what they are signed in to; refuses a program.
+    pub(crate) fn person(&self) -> Result<(UserId, SignInId)> {
+        match (self.identity, self.sign_in_id) {
+            (Identity::User(user), Some(sign_in)) => Ok((user, sign_in)),
+            _ => Err(Error::Forbidden(
+                "this is for people who have signed in, not for API keys".to_owned(),
+            )),
+        }
+    }
+
+    /// What it may do on the cluster, on the projects that grants are on, and on at least one
+    /// camera by a grant on it or its group.
+    pub(crate) fn rights(&self) -> (Vec<Action>, Vec<AuthRights>, Vec<Action>) {
+        let projects = self.rights.projects().map(|id| AuthRights {
+            project_id: id.into(),
+            actions: self.rights.on_project(id.into()).iter().collect(),
+        });
+        let cluster = self.rights.on_cluster().iter().collect();
+        let cameras = self.rights.on_some_camera().iter().collect();
+        (cluster, projects.collect(), cameras)
     }
 
     /// What the caller may let others do ([`Holding::Always`]).

@@ -12,6 +12,18 @@ pub(crate) enum Error {
     /// The credential is missing or not good.
     #[error("{0}")]
     Unauthenticated(&'static str),
+    /// The password is right, but its owner has to choose another one.
+    #[error("the password was chosen by somebody else: sign in with a `new_password`")]
+    PasswordChangeRequired,
+    /// The caller comes too often.
+    #[error("too many attempts; try again in {retry_after} s")]
+    TooMany {
+        /// When the next attempt is taken, in seconds.
+        retry_after: u32,
+    },
+    /// Something other than the database is overloaded or away. It may work later.
+    #[error("{0}; try again")]
+    NotNow(&'static str),
     /// The caller may not do this with what they may see.
     #[error("{0}")]
     Forbidden(String),

@@ -3,7 +3,7 @@
 
 use headworks_types::{
     Action, ApiKeyId, Effect, EventKind, Grant, GrantCreate, GrantId, GrantObject, Principal,
-    ProjectId, RoleRef,
+    ProjectId, RoleRef, User, UserGroup,
 };
 use sqlx::PgConnection;
 
@@ -19,7 +19,8 @@ use crate::{
         access::object_project,
         camera::camera_list_access,
         event::{NewEvent, event_insert},
-        grant::{grant_get, grant_insert, zone_exists},
+        grant::{grant_get, grant_insert, grant_list_to, zone_exists},
+        user_group::user_group_list_of,
     },
     state::State,
 };
@@ -115,6 +116,55 @@ async fn check_conditions(state: &State, conn: &mut PgConnection, new: &GrantCre
             "/conditions/not_after",
             "must be in the future",
         ));
+    }
+    Ok(())
+}
+
+/// Refuses unless the caller, too, may do what the user may do on projects and the cluster, by
+/// itself and by its groups: whoever can become the user would else rise.
+pub(crate) async fn require_rights_of(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &User,
+) -> Result<()> {
+    let project = user.project_id;
+    let groups = user_group_list_of(conn, &Reach::of(project), user.id, None, i64::MAX).await?;
+    let groups = groups
+        .iter()
+        .map(|group| Principal::UserGroup { id: group.id });
+    for principal in [Principal::User { id: user.id }].into_iter().chain(groups) {
+        require_own_to(conn, caller, project, principal).await?;
+    }
+    Ok(())
+}
+
+/// As [`require_own`], for everything that is allowed to a principal.
+pub(crate) async fn require_own_to(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    project: ProjectId,
+    principal: Principal,
+) -> Result<()> {
+    let grants = grant_list_to(conn, project, principal).await?;
+    let mut allowed = grants.iter().filter(|grant| grant.effect == Effect::Allow);
+    allowed.try_for_each(|grant| require_own(caller, grant))
+}
+
+/// Refuses unless the caller could make each grant of this effect to the group, or lift it: who
+/// joins a group is allowed what it is allowed, who leaves it is denied no more what it is denied.
+pub(crate) async fn require_gifts_of(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    group: &UserGroup,
+    effect: Effect,
+) -> Result<()> {
+    let principal = Principal::UserGroup { id: group.id };
+    for grant in grant_list_to(conn, group.project_id, principal).await? {
+        if grant.effect == effect {
+            let actions = grant.actions.iter().copied();
+            let actions = actions.filter(|action| action.is_on(&grant.object));
+            require_all(conn, caller, grant.object, actions.collect()).await?;
+        }
     }
     Ok(())
 }

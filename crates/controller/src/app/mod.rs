@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod api_key;
 pub(crate) mod audit;
+pub(crate) mod auth;
 pub(crate) mod bootstrap;
 pub(crate) mod caller;
 pub(crate) mod camera;
@@ -23,6 +24,7 @@ pub(crate) mod role;
 pub(crate) mod signing_key;
 pub(crate) mod stream_key;
 pub(crate) mod user;
+pub(crate) mod user_group;
 mod version;
 
 pub(crate) use access::Sight;

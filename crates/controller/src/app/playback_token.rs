@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use headworks_types::{
-    Action, CameraId, EventKind, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PlaybackCamera,
+    Action, CameraId, EventKind, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera,
     PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackUrls, ProjectId, Secret, UserId,
 };
 use sqlx::PgConnection;
@@ -62,7 +62,7 @@ pub(crate) async fn playback_token_issue(
         cams: ask.camera_ids,
         act: vec![Action::CameraViewLive],
     };
-    let token = sign(conn, &state.keys, &claims).await?;
+    let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
     let answer = PlaybackToken {
         cameras: places(conn, &claims.cams, &token).await?,
         token,

@@ -6,8 +6,9 @@ use aws_lc_rs::{
     signature::{Ed25519KeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use headworks_types::{Jwk, Jwks, PLAYBACK_TYP, PlaybackClaims, Secret};
+use headworks_types::{Jwk, Jwks, Secret};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{Error, Result};
@@ -56,11 +57,12 @@ pub(crate) async fn check_master_key(
     })
 }
 
-/// Signs a playback token.
+/// Signs a token of this type.
 pub(crate) async fn sign(
     conn: &mut PgConnection,
     keys: &Keys,
-    claims: &PlaybackClaims,
+    typ: &str,
+    claims: &impl Serialize,
 ) -> Result<Secret> {
     let active = signing_key_get_active(conn)
         .await?
@@ -69,7 +71,7 @@ pub(crate) async fn sign(
         .unseal(&row(&active.kid), &active.private)
         .map_err(|error| Error::Internal(error.into()))?;
     let mut header = Header::new(Algorithm::EdDSA);
-    header.typ = Some(PLAYBACK_TYP.to_owned());
+    header.typ = Some(typ.to_owned());
     header.kid = Some(active.kid);
     let token = jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(&private))
         .map_err(|error| Error::Internal(error.into()))?;

@@ -1,18 +1,25 @@
 //! Users: the people who watch.
 
-use headworks_types::{Action, EventKind, User, UserCreate, UserId, UserUpdate};
+use headworks_types::{Action, EventKind, OidcIdentity, User, UserCreate, UserId, UserUpdate};
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned};
+use super::{
+    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, auth::oidc::issuer_for,
+    grant::require_rights_of,
+};
 use crate::{
     db::{
-        self, OnConstraint,
+        self,
         event::{NewEvent, event_insert},
+        oidc::{oidc_identity_delete, oidc_identity_insert},
+        sign_in::sign_in_end_all,
+        user::NewUser,
     },
     state::State,
 };
 
 const EXTERNAL_ID: &str = "user_external_id_key";
+const EMAIL: &str = "user_email_key";
 
 /// Creates a user in the caller's project.
 pub(crate) async fn user_create(
@@ -23,21 +30,26 @@ pub(crate) async fn user_create(
 ) -> Result<User> {
     let project = caller.project_id;
     caller.require(Action::UserManage, Scope::Project(project))?;
+    // Before the transaction: who waits for a turn holds no connection.
+    let password = match &new.password {
+        Some(password) => Some(state.auth.hash(password).await?),
+        None => None,
+    };
     let mut write = match once.begin(state, caller).await? {
         Begun::Fresh(write) => write,
         Begun::Again(user) => return Ok(user),
     };
-    let (id, external_id) = (state.ids.next(), new.external_id.as_deref());
-    let user = db::user::user_insert(
-        write.conn(),
-        project,
-        id,
-        &new.name,
-        external_id,
-        &new.labels,
-    )
-    .await
-    .on_constraint(EXTERNAL_ID, || external_id_taken(external_id))?;
+    let email = new.email.as_deref().map(str::to_ascii_lowercase);
+    let row = NewUser {
+        name: &new.name,
+        external_id: new.external_id.as_deref(),
+        labels: new.labels,
+        email: email.as_deref(),
+        password: password.as_deref(),
+    };
+    let user = db::user::user_insert(write.conn(), project, state.ids.next(), &row)
+        .await
+        .map_err(taken)?;
     announce(
         write.conn(),
         caller,
@@ -59,14 +71,28 @@ pub(crate) async fn user_update(
     change: UserUpdate,
 ) -> Result<Versioned<User>> {
     let reach = caller.reach(Action::UserManage)?;
+    let password = match &change.password {
+        Some(Some(password)) => Some(Some(state.auth.hash(password).await?)),
+        Some(None) => Some(None),
+        None => None,
+    };
     let mut tx = state.pool.begin().await?;
     let Versioned { mut thing, .. } = get_locked(&mut tx, &reach, id, &expected).await?;
+    if change.email.is_some() || change.password.is_some() || change.enabled.is_some() {
+        // Who chooses the password of somebody can do all that they can.
+        require_rights_of(&mut tx, caller, &thing).await?;
+    }
+    check_password(&thing, &change)?;
     apply(&mut thing, change);
+    if password.is_some() || !thing.enabled {
+        sign_in_end_all(&mut tx, id, 0).await?;
+    }
+    if let Some(hash) = password {
+        db::user::user_set_password(&mut tx, thing.project_id, id, hash.as_deref()).await?;
+    }
     let changed = db::user::user_update(&mut tx, &thing)
         .await
-        .on_constraint(EXTERNAL_ID, || {
-            external_id_taken(thing.external_id.as_deref())
-        })?;
+        .map_err(taken)?;
     let what = if thing.enabled {
         "was changed"
     } else {
@@ -87,6 +113,7 @@ pub(crate) async fn user_delete(
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let user = get_locked(&mut tx, &reach, id, &expected).await?.thing;
+    require_rights_of(&mut tx, caller, &user).await?;
     db::user::user_delete(&mut tx, user.project_id, id).await?;
     announce(
         &mut tx,
@@ -98,6 +125,77 @@ pub(crate) async fn user_delete(
     .await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Lets a user sign in as who they are for an OpenID provider.
+pub(crate) async fn user_link(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    id: UserId,
+    identity: OidcIdentity,
+) -> Result<User> {
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(user) => return Ok(user),
+    };
+    let (user, issuer) = of_identity(write.conn(), state, caller, id, &identity).await?;
+    if !oidc_identity_insert(write.conn(), &issuer, &identity.subject, id).await? {
+        return Err(Error::Conflict(
+            "this identity belongs to a user already".to_owned(),
+        ));
+    }
+    let what = format!(
+        "can sign in with the OpenID provider `{}`",
+        identity.provider
+    );
+    announce(write.conn(), caller, &user, EventKind::UserUpdated, &what).await?;
+    write.commit(&user).await?;
+    Ok(user)
+}
+
+/// Takes that away, and ends what the user is signed in to.
+pub(crate) async fn user_unlink(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    id: UserId,
+    identity: OidcIdentity,
+) -> Result<User> {
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(user) => return Ok(user),
+    };
+    let (user, issuer) = of_identity(write.conn(), state, caller, id, &identity).await?;
+    if !oidc_identity_delete(write.conn(), &issuer, &identity.subject, id).await? {
+        return Err(Error::Conflict(format!("{id} has no such identity")));
+    }
+    sign_in_end_all(write.conn(), id, 0).await?;
+    let what = format!(
+        "cannot sign in as that with `{}` any more",
+        identity.provider
+    );
+    announce(write.conn(), caller, &user, EventKind::UserUpdated, &what).await?;
+    write.commit(&user).await?;
+    Ok(user)
+}
+
+/// The user, locked, and the issuer of the identity: whoever decides on it becomes the user if they
+/// like.
+async fn of_identity(
+    conn: &mut PgConnection,
+    state: &State,
+    caller: &Caller,
+    id: UserId,
+    identity: &OidcIdentity,
+) -> Result<(User, String)> {
+    let reach = caller.reach(Action::UserManage)?;
+    let user = get_locked(conn, &reach, id, &Expected::default())
+        .await?
+        .thing;
+    require_rights_of(conn, caller, &user).await?;
+    let issuer = issuer_for(state, &identity.provider, user.project_id)?;
+    Ok((user, issuer))
 }
 
 async fn get_locked(
@@ -114,13 +212,36 @@ async fn get_locked(
     Ok(found)
 }
 
+/// The rules that need both what is there and what is new.
+fn check_password(user: &User, change: &UserUpdate) -> Result<()> {
+    let email = change.email.as_ref().unwrap_or(&user.email);
+    let Some(Some(password)) = &change.password else {
+        return Ok(());
+    };
+    match email {
+        None => Err(Error::invalid(
+            "/password",
+            "cannot be used without an email",
+        )),
+        Some(email) if email.eq_ignore_ascii_case(password.expose()) => {
+            Err(Error::invalid("/password", "must not be the email"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 fn apply(user: &mut User, change: UserUpdate) {
     let UserUpdate {
         name,
         external_id,
         labels,
+        email,
+        password: _,
         enabled,
     } = change;
+    if let Some(email) = email {
+        user.email = email.map(|email| email.to_ascii_lowercase());
+    }
     if let Some(name) = name {
         user.name = name;
     }
@@ -152,9 +273,16 @@ async fn announce(
     Ok(event_insert(conn, event).await?)
 }
 
-fn external_id_taken(external_id: Option<&str>) -> Error {
-    let external_id = external_id.unwrap_or_default();
-    Error::Conflict(format!(
-        "there is a user with external_id `{external_id}` in the project already"
-    ))
+/// Somebody else has what must be unique.
+fn taken(error: sqlx::Error) -> Error {
+    let constraint = match &error {
+        sqlx::Error::Database(violation) => violation.constraint(),
+        _ => None,
+    };
+    let taken = match constraint {
+        Some(EXTERNAL_ID) => "there is a user with this external_id in the project already",
+        Some(EMAIL) => "there is a user with this email already",
+        _ => return error.into(),
+    };
+    Error::Conflict(taken.to_owned())
 }

@@ -127,10 +127,11 @@ pub(crate) async fn node(conn: &mut PgConnection, name: &str, capacity: u32) -> 
     id
 }
 
+/// Of the only process that is this node.
 pub(crate) fn renewal(node_id: NodeId) -> Renewal {
     Renewal {
         node_id,
-        instance: Uuid::now_v7(),
+        instance: node_id.uuid(),
         goodbye: false,
         revision: 0,
         apply_error: None,
@@ -147,7 +148,8 @@ pub(crate) async fn renew(conn: &mut PgConnection, node: NodeId, seconds: f64) {
 pub(crate) async fn silence(conn: &mut PgConnection, node: NodeId, seconds: f64) {
     sqlx::query!(
         "UPDATE node_lease SET renewed_at = renewed_at - make_interval(secs => $2),
-                               expires_at = expires_at - make_interval(secs => $2)
+                               expires_at = expires_at - make_interval(secs => $2),
+                               strict_after = strict_after - make_interval(secs => $2)
          WHERE node_id = $1",
         node.uuid(),
         seconds

@@ -1,9 +1,12 @@
 //! Node leases: who is believed alive. Database time only.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
-use headworks_types::{NodeId, NodeLoad, NodeState};
+use headworks_types::{
+    NodeId, NodeLoad, NodeState,
+    edge::{NO_REVISION, STRICT_MARGIN},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -64,7 +67,12 @@ pub(crate) struct Renewal {
 }
 
 /// Renews the leases of different nodes for `seconds`, in one statement. Returns each node's
-/// revision; a node that does not exist any more is not among them.
+/// revision. Not among them is a node that does not exist any more, or that a newer process is: as
+/// long as its lease and the margin run, and it has not said goodbye, nothing counts that an older
+/// one says, not even goodbye.
+///
+/// A newer process takes over at once, but gets [`NO_REVISION`] as long as the one before it may
+/// still do strict work.
 ///
 /// The revisions are read by a statement of their own: whoever takes strict work from a node holds
 /// its lease meanwhile, and the renewal that waited for that must tell of it.
@@ -80,8 +88,8 @@ pub(crate) async fn lease_renew(
     let errors: Vec<_> = renewals.iter().map(|one| one.apply_error.clone()).collect();
     let loads = renewals.iter().map(|one| to_json(&one.load));
     let loads = loads.collect::<sqlx::Result<Vec<_>>>()?;
-    let renewed = sqlx::query_scalar!(
-        r#"INSERT INTO node_lease
+    let renewed = sqlx::query!(
+        r#"INSERT INTO node_lease AS l
                (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error, load)
            SELECT r.node_id, r.instance, clock_timestamp(),
                   clock_timestamp() + make_interval(secs => $7),
@@ -97,19 +105,79 @@ pub(crate) async fn lease_renew(
                goodbye = excluded.goodbye,
                applied_revision = excluded.applied_revision,
                apply_error = excluded.apply_error,
-               load = excluded.load
-           RETURNING node_id"#,
+               load = excluded.load,
+               strict_after = CASE
+                   WHEN l.instance = excluded.instance OR l.goodbye THEN l.strict_after
+                   ELSE GREATEST(l.strict_after, l.expires_at + make_interval(secs => $8))
+               END
+           WHERE l.instance <= excluded.instance OR l.goodbye
+              OR l.expires_at + make_interval(secs => $8) < clock_timestamp()
+           RETURNING node_id, strict_after >= clock_timestamp() AS "held!""#,
         &nodes,
         &instances,
         &goodbyes,
         &revisions,
         &errors as &[Option<String>],
         &loads,
-        seconds
+        seconds,
+        STRICT_MARGIN.as_secs_f64()
     )
     .fetch_all(&mut *conn)
     .await?;
-    revision_list(conn, &renewed).await
+    let nodes: Vec<_> = renewed.iter().map(|row| row.node_id).collect();
+    let held: BTreeSet<_> = renewed
+        .iter()
+        .filter_map(|row| row.held.then_some(row.node_id))
+        .collect();
+    let mut revisions = revision_list(conn, &nodes).await?;
+    for (node, revision) in &mut revisions {
+        if held.contains(&node.uuid()) {
+            *revision = NO_REVISION;
+        }
+    }
+    Ok(revisions)
+}
+
+/// A node that more than one process wants to be.
+pub(crate) struct Doubled {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    /// True if this was not known of the refused process.
+    pub(crate) is_news: bool,
+}
+
+/// Which of these renewals were refused because a newer process is the node, and not because there
+/// is no such node. Takes note of those that are not the last of their process.
+pub(crate) async fn lease_doubled(
+    conn: &mut PgConnection,
+    refused: &[&Renewal],
+) -> sqlx::Result<Vec<Doubled>> {
+    let nodes: Vec<_> = refused.iter().map(|one| one.node_id.uuid()).collect();
+    let instances: Vec<_> = refused.iter().map(|one| one.instance).collect();
+    let goodbyes: Vec<_> = refused.iter().map(|one| one.goodbye).collect();
+    sqlx::query_as!(
+        Doubled,
+        r#"WITH found AS (
+               SELECT n.id, n.name, r.instance,
+                      NOT r.goodbye AND l.refused_instance IS DISTINCT FROM r.instance AS is_news
+               FROM unnest($1::uuid[], $2::uuid[], $3::boolean[])
+                    AS r (node_id, instance, goodbye)
+               JOIN node n ON n.id = r.node_id
+               JOIN node_lease l ON l.node_id = n.id
+               ORDER BY l.node_id
+               FOR NO KEY UPDATE OF l
+           ), noted AS (
+               UPDATE node_lease l SET refused_instance = f.instance
+               FROM found f
+               WHERE f.id = l.node_id AND f.is_news
+           )
+           SELECT id, name, is_news AS "is_news!" FROM found"#,
+        &nodes,
+        &instances,
+        &goodbyes
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// Gives every living node `seconds` from now: nobody can be blamed for not having renewed while

@@ -14,17 +14,21 @@ pub(crate) mod idempotency;
 pub(crate) mod join_token;
 pub(crate) mod lease;
 pub(crate) mod node;
+pub(crate) mod oidc;
 pub(crate) mod planner_lease;
 pub(crate) mod project;
 pub(crate) mod restream;
 pub(crate) mod role;
 pub(crate) mod schema;
+pub(crate) mod sign_in;
+pub(crate) mod sign_in_throttle;
 pub(crate) mod signing_key;
 pub(crate) mod slot;
 pub(crate) mod stream_key;
 #[cfg(test)]
 mod tenant_tests;
 pub(crate) mod user;
+pub(crate) mod user_group;
 
 use headworks_types::{Labels, Network};
 use serde::{Serialize, de::DeserializeOwned};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headworks_types::{
     Action, ApiKeyCreate, ApiKeyId, CameraId, Event, EventKind, GrantCreate, GrantId, GrantObject,
-    Labels, OnConflict, Principal, ProjectId, RestreamId, Secret, StreamKeyId, UserId,
+    Labels, OnConflict, Principal, ProjectId, RestreamId, Secret, StreamKeyId, UserGroupId, UserId,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -27,7 +27,15 @@ use super::{
         NewStreamKey, stream_key_expire, stream_key_insert, stream_key_list, stream_key_lock,
         stream_key_revoke,
     },
-    user::{UserFilter, user_delete, user_get, user_insert, user_list, user_lock, user_update},
+    user::{
+        NewUser, UserFilter, user_delete, user_get, user_insert, user_list, user_lock,
+        user_set_password, user_update,
+    },
+    user_group::{
+        UserGroupFilter, user_group_delete, user_group_get, user_group_insert, user_group_list,
+        user_group_list_of, user_group_lock, user_group_member_delete, user_group_member_list,
+        user_group_member_put, user_group_update,
+    },
 };
 use crate::{
     app::{Reach, Sight},
@@ -41,6 +49,7 @@ const SUSPECT: Duration = Duration::from_secs(6);
 struct Tenant {
     project: ProjectId,
     user: UserId,
+    group: UserGroupId,
     key: ApiKeyId,
     grant: GrantId,
     camera: CameraId,
@@ -54,8 +63,14 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
         .expect("is a master key");
     let project = fixture::project(conn).await;
     let camera = fixture::camera(conn, project).await;
-    let labels = Labels::default();
-    let user = user_insert(conn, project, Uuid::now_v7().into(), "Ann", None, &labels).await?;
+    let ann = NewUser {
+        name: "Ann",
+        ..NewUser::default()
+    };
+    let user = user_insert(conn, project, Uuid::now_v7().into(), &ann).await?;
+    let (group, none) = (Uuid::now_v7().into(), Labels::default());
+    let group = user_group_insert(conn, project, group, "night", None, &none).await?;
+    user_group_member_put(conn, project, group.id, user.id).await?;
     let credential = generate(&keys, Kind::ApiKey);
     let key = Uuid::now_v7().into();
     let new = ApiKeyCreate {
@@ -96,6 +111,7 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
     Ok(Tenant {
         project,
         user: user.id,
+        group: group.id,
         key: key.id,
         grant: grant.id,
         camera,
@@ -109,14 +125,15 @@ fn sight(tenant: &Tenant) -> Sight {
     Sight::only(tenant.project)
 }
 
-/// How many of five single things of `of` a query finds that is given `reach`.
+/// How many of six single things of `of` a query finds that is given `reach`.
 async fn found(conn: &mut PgConnection, reach: &Reach, of: &Tenant) -> sqlx::Result<usize> {
     let user = user_get(conn, reach, of.user).await?.is_some();
+    let group = user_group_get(conn, reach, of.group).await?.is_some();
     let key = api_key_get(conn, reach, of.key).await?.is_some();
     let grant = grant_get(conn, reach, of.grant).await?.is_some();
     let project = project_get(conn, reach, of.project).await?.is_some();
     let event = event_exists(conn, reach, of.event).await?;
-    Ok([user, key, grant, project, event]
+    Ok([user, group, key, grant, project, event]
         .iter()
         .filter(|&&found| found)
         .count())
@@ -144,7 +161,7 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
     let conn = &mut *conn;
     let (a, b) = (tenant(conn).await?, tenant(conn).await?);
     let (reach, none) = (Reach::of(a.project), Labels::default());
-    assert_eq!(found(conn, &reach, &a).await?, 5);
+    assert_eq!(found(conn, &reach, &a).await?, 6);
     assert_eq!(found(conn, &reach, &b).await?, 0);
 
     let users = user_list(conn, &reach, &UserFilter::default(), None, 10).await?;
@@ -152,6 +169,14 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
         users.iter().map(|user| user.id).collect::<Vec<_>>(),
         [a.user]
     );
+    let filter = UserGroupFilter::default();
+    let groups = user_group_list(conn, &reach, &filter, None, 10).await?;
+    let ids: Vec<_> = groups.iter().map(|group| group.id).collect();
+    assert_eq!(ids, [a.group]);
+    let groups = user_group_list_of(conn, &reach, b.user, None, 10).await?;
+    assert!(groups.is_empty());
+    let members = user_group_member_list(conn, a.project, b.group, None, 10).await?;
+    assert!(members.is_empty());
     let keys = api_key_list(conn, &reach, None, 10).await?;
     assert_eq!(keys.iter().map(|key| key.id).collect::<Vec<_>>(), [a.key]);
     let projects = project_list(conn, &reach, None, 10).await?;
@@ -231,6 +256,21 @@ async fn writes_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
     let missing = |result: sqlx::Result<()>| matches!(result, Err(sqlx::Error::RowNotFound));
 
     assert!(missing(user_delete(conn, a.project, b.user).await));
+    assert!(missing(
+        user_set_password(conn, a.project, b.user, Some("x")).await
+    ));
+    assert!(missing(user_group_delete(conn, a.project, b.group).await));
+    assert!(missing(
+        user_group_member_delete(conn, a.project, b.group, b.user).await
+    ));
+    for (project, group, user) in [
+        (a.project, b.group, b.user),
+        (a.project, a.group, b.user),
+        (a.project, b.group, a.user),
+    ] {
+        let put = user_group_member_put(conn, project, group, user).await?;
+        assert!(put.is_none());
+    }
     assert!(missing(camera_delete(conn, a.project, b.camera).await));
     assert!(missing(grant_delete(conn, a.project, b.grant).await));
     assert!(missing(
@@ -258,12 +298,16 @@ async fn writes_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
         .thing;
     user.project_id = a.project;
     assert!(missing(user_update(conn, &user).await.map(drop)));
+    let group = user_group_get(conn, &reach, b.group).await?;
+    let mut group = group.expect("is there").thing;
+    group.project_id = a.project;
+    assert!(missing(user_group_update(conn, &group).await.map(drop)));
     let camera = camera_get(conn, &sight(&b), SUSPECT, b.camera).await?;
     let mut camera = camera.expect("is there").thing;
     camera.project_id = a.project;
     assert!(missing(camera_update(conn, &camera, None).await));
 
-    assert_eq!(found(conn, &reach, &b).await?, 5, "all is as it was");
+    assert_eq!(found(conn, &reach, &b).await?, 6, "all is as it was");
     let keys = stream_key_list(conn, b.project, b.camera, None, 10).await?;
     assert_eq!((keys[0].expires_at, keys[0].revoked_at), (None, None));
     Ok(())
@@ -280,6 +324,11 @@ async fn locks_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
     for user in [a.user, b.user] {
         user_lock(&mut tx, &Reach::of(a.project), user).await?;
     }
+    for group in [a.group, b.group] {
+        user_group_lock(&mut tx, &Reach::of(a.project), group).await?;
+    }
+    let free = sqlx::query_scalar!("SELECT id FROM user_group FOR UPDATE SKIP LOCKED");
+    assert_eq!(free.fetch_all(&mut *conn).await?, [b.group.uuid()]);
     let free = sqlx::query_scalar!("SELECT id FROM camera FOR UPDATE SKIP LOCKED");
     assert_eq!(free.fetch_all(&mut *conn).await?, [b.camera.uuid()]);
     let free = sqlx::query_scalar!(r#"SELECT id FROM "user" FOR UPDATE SKIP LOCKED"#);

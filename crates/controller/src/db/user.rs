@@ -15,6 +15,10 @@ struct Row {
     name: String,
     external_id: Option<String>,
     labels: Value,
+    email: Option<String>,
+    has_password: bool,
+    must_change_password: bool,
+    last_signed_in_at: Option<DateTime<Utc>>,
     enabled: bool,
     version: i64,
     created_at: DateTime<Utc>,
@@ -26,6 +30,8 @@ struct Row {
 pub(crate) struct UserFilter {
     pub(crate) labels: Labels,
     pub(crate) external_id: Option<String>,
+    /// In lower case.
+    pub(crate) email: Option<String>,
 }
 
 /// The users of the projects within reach.
@@ -39,17 +45,21 @@ pub(crate) async fn user_list(
     let labels = super::filter_to_json(&filter.labels)?;
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT id, project_id, name, external_id, labels, enabled, version, created_at, updated_at
+        r#"SELECT id, project_id, name, external_id, labels, email,
+                  password IS NOT NULL AS "has_password!", must_change_password,
+                  last_signed_in_at, enabled, version, created_at, updated_at
            FROM "user"
            WHERE ($1::uuid[] IS NULL OR project_id = ANY($1))
              AND ($2::jsonb IS NULL OR labels @> $2)
              AND ($3::text IS NULL OR external_id = $3)
-             AND ($4::uuid IS NULL OR id > $4)
+             AND ($4::text IS NULL OR email = $4)
+             AND ($5::uuid IS NULL OR id > $5)
            ORDER BY id
-           LIMIT $5"#,
+           LIMIT $6"#,
         reach.projects(),
         labels,
         filter.external_id,
+        filter.email,
         after,
         limit
     )
@@ -67,7 +77,9 @@ pub(crate) async fn user_get(
 ) -> sqlx::Result<Option<Versioned<User>>> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT id, project_id, name, external_id, labels, enabled, version, created_at, updated_at
+        r#"SELECT id, project_id, name, external_id, labels, email,
+                  password IS NOT NULL AS "has_password!", must_change_password,
+                  last_signed_in_at, enabled, version, created_at, updated_at
            FROM "user"
            WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))"#,
         id.uuid(),
@@ -96,26 +108,40 @@ pub(crate) async fn user_lock(
     Ok(())
 }
 
+/// A user to be.
+#[derive(Default)]
+pub(crate) struct NewUser<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) external_id: Option<&'a str>,
+    pub(crate) labels: Labels,
+    /// In lower case.
+    pub(crate) email: Option<&'a str>,
+    /// The hash of a password that somebody else has chosen.
+    pub(crate) password: Option<&'a str>,
+}
+
 /// A new user, enabled.
 pub(crate) async fn user_insert(
     conn: &mut PgConnection,
     project: ProjectId,
     id: UserId,
-    name: &str,
-    external_id: Option<&str>,
-    labels: &Labels,
+    new: &NewUser<'_>,
 ) -> sqlx::Result<User> {
     let row = sqlx::query_as!(
         Row,
-        r#"INSERT INTO "user" (id, project_id, name, external_id, labels)
-           VALUES ($1, $2, $3, $4, $5)
-           RETURNING id, project_id, name, external_id, labels, enabled, version, created_at,
-                     updated_at"#,
+        r#"INSERT INTO "user" (id, project_id, name, external_id, labels, email, password,
+                               must_change_password)
+           VALUES ($1, $2, $3, $4, $5, $6, $7::text, $7 IS NOT NULL)
+           RETURNING id, project_id, name, external_id, labels, email,
+                     password IS NOT NULL AS "has_password!", must_change_password,
+                     last_signed_in_at, enabled, version, created_at, updated_at"#,
         id.uuid(),
         project.uuid(),
-        name,
-        external_id,
-        to_json(labels)?
+        new.name,
+        new.external_id,
+        to_json(&new.labels)?,
+        new.email,
+        new.password
     )
     .fetch_one(conn)
     .await?;
@@ -130,21 +156,42 @@ pub(crate) async fn user_update(
     let row = sqlx::query_as!(
         Row,
         r#"UPDATE "user"
-           SET name = $3, external_id = $4, labels = $5, enabled = $6, version = version + 1,
-               updated_at = clock_timestamp()
+           SET name = $3, external_id = $4, labels = $5, enabled = $6, email = $7,
+               version = version + 1, updated_at = clock_timestamp()
            WHERE id = $1 AND project_id = $2
-           RETURNING id, project_id, name, external_id, labels, enabled, version, created_at,
-                     updated_at"#,
+           RETURNING id, project_id, name, external_id, labels, email,
+                     password IS NOT NULL AS "has_password!", must_change_password,
+                     last_signed_in_at, enabled, version, created_at, updated_at"#,
         user.id.uuid(),
         user.project_id.uuid(),
         user.name,
         user.external_id,
         to_json(&user.labels)?,
-        user.enabled
+        user.enabled,
+        user.email
     )
     .fetch_one(conn)
     .await?;
     row.into_user()
+}
+
+/// Somebody else has chosen this password, given as its hash, or taken the password away.
+pub(crate) async fn user_set_password(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    id: UserId,
+    password: Option<&str>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        r#"UPDATE "user" SET password = $3::text, must_change_password = $3 IS NOT NULL
+           WHERE id = $1 AND project_id = $2"#,
+        id.uuid(),
+        project.uuid(),
+        password
+    )
+    .execute(conn)
+    .await?;
+    ensure_one_row(&result)
 }
 
 /// Deletes the user with its grants.
@@ -173,6 +220,10 @@ impl Row {
                 name: self.name,
                 external_id: self.external_id,
                 labels: from_json(self.labels)?,
+                email: self.email,
+                has_password: self.has_password,
+                must_change_password: self.must_change_password,
+                last_signed_in_at: self.last_signed_in_at,
                 enabled: self.enabled,
                 created_at: self.created_at,
                 updated_at: self.updated_at,

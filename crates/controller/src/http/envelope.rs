@@ -1,7 +1,13 @@
 //! What every request goes through: a request id in and out, a span, a deadline, a net for panics,
 //! the writing of problems, and the audit of refusals.
 
-use std::{any::Any, collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -75,6 +81,14 @@ fn object(path: &str) -> Option<String> {
     parts.find(is_id).map(str::to_owned)
 }
 
+/// Where the credential comes from that the request shows, if it shows one. Those of edges are not
+/// guessed, and their work must not stop for somebody who stands beside them.
+fn guess(request: &Request, origin: &Origin) -> Option<IpAddr> {
+    let is_shown = request.headers().contains_key(header::AUTHORIZATION);
+    let is_edge = request.uri().path().starts_with("/edge/");
+    origin.address.filter(|_| is_shown && !is_edge)
+}
+
 /// Runs the request inside its envelope.
 pub(crate) async fn envelope(
     axum::extract::State(around): axum::extract::State<Around>,
@@ -93,6 +107,13 @@ pub(crate) async fn envelope(
         around.operation(&request),
         object(request.uri().path()),
     ));
+    let meter = state.limits.meter();
+    let guess = guess(&request, &origin);
+    let welcome = match origin.address {
+        Some(address) => meter.come_from(address, guess.is_some()),
+        None => Ok(()),
+    };
+    request.extensions_mut().insert(meter.clone());
     request.extensions_mut().insert(origin);
     // Without the query: nothing secret belongs there, but people put it there.
     let span = tracing::info_span!(
@@ -102,7 +123,12 @@ pub(crate) async fn envelope(
         http.path = request.uri().path(),
     );
     let started = state.clock.monotonic();
-    let answer = Arc::clone(&audited).scope(next.run(request));
+    let answer = Arc::clone(&audited).scope(async {
+        match welcome {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        }
+    });
     let mut response = in_time(answer, state.config.request_timeout)
         .instrument(span.clone())
         .await;
@@ -110,8 +136,14 @@ pub(crate) async fn envelope(
         if let Some(record) = audited.refused(problem.code) {
             state.refusals.push(record);
         }
+        if problem.code == ProblemCode::Unauthenticated
+            && let Some(address) = guess
+        {
+            meter.failed(address);
+        }
         write(&mut response, problem, &id);
     }
+    meter.write(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -14,7 +14,11 @@ use crate::app;
 
 /// A request is refused.
 #[derive(Debug)]
-pub(crate) struct Refusal(Box<Problem>);
+pub(crate) struct Refusal {
+    problem: Box<Problem>,
+    /// In how many seconds it may be tried again.
+    retry_after: Option<u32>,
+}
 
 /// The result of a handler.
 pub(crate) type Result<T> = std::result::Result<T, Refusal>;
@@ -49,7 +53,10 @@ impl Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        Self {
+            problem: Box::new(problem),
+            retry_after: None,
+        }
     }
 }
 
@@ -62,10 +69,18 @@ impl From<app::Error> for Refusal {
                 app::Error::Unavailable(_) => {
                     tracing::warn!(error = cause, "database is not available");
                 }
+                app::Error::NotNow(_) => tracing::warn!(error = cause, "request not taken"),
                 _ => tracing::error!(error = cause, "request failed"),
             }
         }
-        problem.into()
+        let retry_after = match error {
+            app::Error::TooMany { retry_after } => Some(retry_after),
+            _ => None,
+        };
+        Self {
+            problem: Box::new(problem),
+            retry_after,
+        }
     }
 }
 
@@ -80,13 +95,15 @@ impl From<sqlx::Error> for Refusal {
 pub(crate) fn problem(error: &app::Error) -> Problem {
     let code = match error {
         app::Error::Unauthenticated(_) => ProblemCode::Unauthenticated,
+        app::Error::PasswordChangeRequired => ProblemCode::PasswordChangeRequired,
+        app::Error::TooMany { .. } => ProblemCode::TooManyRequests,
         app::Error::Forbidden(_) => ProblemCode::Forbidden,
         app::Error::NotFound(_) => ProblemCode::NotFound,
         app::Error::Conflict(_) => ProblemCode::Conflict,
         app::Error::Invalid(_) => ProblemCode::Invalid,
         app::Error::Changed { .. } => ProblemCode::PreconditionFailed,
         app::Error::KeyReused => ProblemCode::IdempotencyKeyReused,
-        app::Error::Unavailable(_) => ProblemCode::Unavailable,
+        app::Error::Unavailable(_) | app::Error::NotNow(_) => ProblemCode::Unavailable,
         app::Error::Internal(_) => ProblemCode::Internal,
     };
     let problem = Problem::new(code).with_detail(error.to_string());
@@ -98,7 +115,10 @@ pub(crate) fn problem(error: &app::Error) -> Problem {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self(problem) = self;
+        let Self {
+            problem,
+            retry_after,
+        } = self;
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
@@ -109,6 +129,9 @@ impl IntoResponse for Refusal {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(*problem);
         response

@@ -22,33 +22,51 @@ use utoipa::{
     },
 };
 
-use super::error::Refusal;
+use super::{error::Refusal, limit::Meter};
 use crate::{
     app::{Caller, Expected, Once, Origin, audit::identified},
     pointer::pointer,
     state::State,
 };
 
-/// The program that asks. A handler without it is public.
+/// The program or the person that asks. A handler without it is public.
 impl FromRequestParts<State> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Refusal> {
-        let key = bearer(&parts.headers).ok_or_else(|| {
+        let credential = bearer(&parts.headers).ok_or_else(|| {
             Refusal::new(
                 ProblemCode::Unauthenticated,
-                "send an API key as `Authorization: Bearer hwak_…`",
+                "send an API key (`hwak_…`) or an access token as `Authorization: Bearer …`",
             )
         })?;
-        let origin = parts
-            .extensions
-            .get::<Origin>()
-            .cloned()
-            .ok_or_else(|| Refusal::new(ProblemCode::Internal, "the request has no origin"))?;
-        let caller = Self::sign_in(state, origin, key).await?;
+        let origin = origin(parts)?;
+        // A token has dots, a key has none.
+        let caller = if credential.contains('.') {
+            Self::of_user(state, origin, credential).await?
+        } else {
+            Self::sign_in(state, origin, credential).await?
+        };
         identified(&caller);
+        if let Some(meter) = parts.extensions.get::<Meter>() {
+            meter.spend(caller.identity.uuid())?;
+        }
         Ok(caller)
     }
+}
+
+/// Where a request comes from, for handlers that are public.
+impl FromRequestParts<State> for Origin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Refusal> {
+        origin(parts)
+    }
+}
+
+fn origin(parts: &Parts) -> Result<Origin, Refusal> {
+    let origin = parts.extensions.get::<Origin>().cloned();
+    origin.ok_or_else(|| Refusal::new(ProblemCode::Internal, "the request has no origin"))
 }
 
 /// The credential in `Authorization: Bearer …`.

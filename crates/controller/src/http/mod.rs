@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod api_key;
 mod audit;
+mod auth;
 mod camera;
 mod camera_group;
 mod edge;
@@ -18,6 +19,7 @@ mod extract;
 mod grant;
 mod health;
 mod join_token;
+mod limit;
 mod node;
 mod page;
 mod playback_token;
@@ -28,6 +30,7 @@ mod server;
 mod spec;
 mod stream_key;
 mod user;
+mod user_group;
 mod verb;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
@@ -37,6 +40,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
+pub(crate) use limit::Limits;
+pub use limit::RateLimitConfig;
 pub(crate) use server::serve;
 
 use crate::state::State;
@@ -60,6 +65,32 @@ fn api() -> OpenApiRouter<State> {
             user::user_update,
             user::user_delete
         ))
+        .routes(routes!(user::user_link))
+        .routes(routes!(user::user_unlink))
+        .routes(routes!(user_group::user_group_list_of_user))
+        .routes(routes!(
+            user_group::user_group_list,
+            user_group::user_group_create
+        ))
+        .routes(routes!(
+            user_group::user_group_view,
+            user_group::user_group_update,
+            user_group::user_group_delete
+        ))
+        .routes(routes!(
+            user_group::user_group_member_list,
+            user_group::user_group_member_add
+        ))
+        .routes(routes!(user_group::user_group_member_remove))
+        .routes(routes!(auth::auth_view))
+        .routes(routes!(auth::auth_sign_in))
+        .routes(routes!(auth::auth_refresh))
+        .routes(routes!(auth::auth_sign_out))
+        .routes(routes!(auth::auth_sign_out_everywhere))
+        .routes(routes!(auth::auth_change_password))
+        .routes(routes!(auth::auth_oidc_list))
+        .routes(routes!(auth::auth_oidc_begin))
+        .routes(routes!(auth::auth_oidc_complete))
         .routes(routes!(api_key::api_key_list, api_key::api_key_create))
         .routes(routes!(api_key::api_key_view))
         .routes(routes!(api_key::api_key_revoke))

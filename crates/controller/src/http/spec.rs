@@ -16,12 +16,17 @@ use headworks_types::Problem;
 pub(crate) fn describe_api(mut api: OpenApi) -> OpenApi {
     api.info = info(
         "Headworks",
-        "Control plane for live video. Sign in with an API key as bearer token. Lists are pages: \
-         ask again with `page_token` while there is a `next_page_token`. Every POST takes an \
-         `Idempotency-Key`: within 24 hours the same request with the same key gets the same \
+        "Control plane for live video. Programs send an API key as bearer token, people the access \
+         token that `auth_sign_in` gives them. Lists are pages: \
+         ask again with `page_token` while there is a `next_page_token`. Every POST but those of \
+         signing in and out takes an `Idempotency-Key`: within 24 hours the same request with the same key gets the same \
          answer and has no second effect. Errors are problem+json (RFC 9457) with a stable `code`.",
     );
-    complete(&mut api, "api_key", "An API key: `hwak_…`.");
+    complete(
+        &mut api,
+        "api_key",
+        "An API key, `hwak_…`, or an access token.",
+    );
     api
 }
 
@@ -69,6 +74,7 @@ fn complete(api: &mut OpenApi, scheme: &str, description: &str) {
         }
         if let Some(operation) = &mut item.post
             && scheme == "api_key"
+            && operation.tags.as_deref() != Some(&["auth".to_owned()])
         {
             take_idempotency_key(operation);
         }

@@ -1,7 +1,9 @@
 //! `/v1/users`.
 
 use axum::{Json, http::StatusCode};
-use headworks_types::{Action, Page, PageQuery, User, UserCreate, UserId, UserUpdate};
+use headworks_types::{
+    Action, OidcIdentity, Page, PageQuery, User, UserCreate, UserId, UserUpdate,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -31,6 +33,8 @@ pub(crate) struct UserListQuery {
     labels: Option<String>,
     /// Only the user with this `external_id`.
     external_id: Option<String>,
+    /// Only the user with this email.
+    email: Option<String>,
 }
 
 /// List users
@@ -51,6 +55,7 @@ pub(crate) async fn user_list(
     let filter = UserFilter {
         labels: label_filter(query.labels)?,
         external_id: text_filter("external_id", query.external_id)?,
+        email: text_filter("email", query.email)?.map(|email: String| email.to_ascii_lowercase()),
     };
     let reach = caller.reach(Action::UserManage)?;
     let mut conn = state.pool.acquire().await?;
@@ -98,7 +103,9 @@ pub(crate) async fn user_view(
 
 /// Change a user
 ///
-/// A JSON merge patch. A disabled user gets no new tokens. Needs `user.manage` on its project.
+/// A JSON merge patch. A disabled user is signed out everywhere and gets no tokens; so is who gets
+/// another first password. Needs `user.manage` on its project; for email, password and `enabled` also
+/// every right on projects and the cluster that the user has.
 #[utoipa::path(
     patch, path = "/v1/users/{user_id}", operation_id = "user_update", tag = "user",
     params(("user_id" = UserId, Path), IfMatch),
@@ -118,7 +125,8 @@ pub(crate) async fn user_update(
 
 /// Delete a user
 ///
-/// With its grants. Needs `user.manage` on its project.
+/// With its grants. Needs `user.manage` on its project, and every right on projects and the cluster
+/// that the user has.
 #[utoipa::path(
     delete, path = "/v1/users/{user_id}", operation_id = "user_delete", tag = "user",
     params(("user_id" = UserId, Path), IfMatch),
@@ -132,4 +140,47 @@ pub(crate) async fn user_delete(
 ) -> Result<StatusCode> {
     app::user::user_delete(&state, &caller, id, expected).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Let a user sign in with an OpenID provider
+///
+/// As whom the provider calls `subject`. Needs `user.manage` on the user's project, and every right
+/// on projects and the cluster that the user has.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/~link", operation_id = "user_link", tag = "user",
+    params(("user_id" = UserId, Path)),
+    request_body = OidcIdentity,
+    responses((status = 200, description = "The user.", body = User))
+)]
+pub(crate) async fn user_link(
+    state: State,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    post: Post<OidcIdentity>,
+) -> Result<Json<User>> {
+    let Post { once, body } = post;
+    Ok(Json(
+        app::user::user_link(&state, &caller, once, id, body).await?,
+    ))
+}
+
+/// Let a user sign in with an OpenID provider no more
+///
+/// The user is signed out everywhere. Needs what linking needs.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/~unlink", operation_id = "user_unlink", tag = "user",
+    params(("user_id" = UserId, Path)),
+    request_body = OidcIdentity,
+    responses((status = 200, description = "The user.", body = User))
+)]
+pub(crate) async fn user_unlink(
+    state: State,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    post: Post<OidcIdentity>,
+) -> Result<Json<User>> {
+    let Post { once, body } = post;
+    Ok(Json(
+        app::user::user_unlink(&state, &caller, once, id, body).await?,
+    ))
 }

@@ -12,6 +12,8 @@ use axum::{
 use utoipa::openapi::Paths;
 
 const INNER: &str = "/~";
+/// What stands here is named by the configuration.
+const NAMED: &str = "/v1/auth/oidc";
 
 /// Makes `/noun/id:verb` to `/noun/id/~verb`, and `/noun/id/~verb` to what is nowhere.
 pub(crate) fn split<B>(mut request: Request<B>) -> Request<B> {
@@ -37,19 +39,25 @@ pub(crate) fn join(paths: &mut Paths) {
         .collect();
 }
 
-/// Only an id has a verb rewritten: `/v1/cameras:bulk_create` is a path of its own.
+/// Only an id, or the name of a provider, has a verb rewritten: `/v1/cameras:bulk_create` is a path
+/// of its own.
 fn inner_path(path: &str) -> Option<String> {
     let (parent, last) = path.rsplit_once('/')?;
     let (id, verb) = last.split_once(':')?;
-    let (prefix, number) = id.split_once('_')?;
-    let is_id = !prefix.is_empty()
-        && prefix.bytes().all(|b| b.is_ascii_lowercase())
-        && number.len() == 32
-        && number
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let is_verb = !verb.is_empty() && verb.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    (is_id && is_verb).then(|| format!("{parent}/{id}{INNER}{verb}"))
+    let is_named = is_id(id) || (parent == NAMED && !id.is_empty());
+    (is_named && is_verb).then(|| format!("{parent}/{id}{INNER}{verb}"))
+}
+
+fn is_id(text: &str) -> bool {
+    text.split_once('_').is_some_and(|(prefix, number)| {
+        !prefix.is_empty()
+            && prefix.bytes().all(|b| b.is_ascii_lowercase())
+            && number.len() == 32
+            && number
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
@@ -79,8 +87,14 @@ mod tests {
             split_path(&format!("/v1/stream_keys/{ID}:rotate?a=b")),
             format!("/v1/stream_keys/{ID}/~rotate?a=b")
         );
+        assert_eq!(
+            split_path("/v1/auth/oidc/corp:begin"),
+            "/v1/auth/oidc/corp/~begin"
+        );
         for same in [
             "/",
+            "/v1/auth:sign_in",
+            "/v1/auth/oidc/:begin",
             "/v1/cameras:bulk_create",
             "/v1/stream_keys:bulk_create",
             "/v1/x/a:b",

@@ -7,7 +7,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{audit::audit_sweep, event::event_sweep, join_token::join_token_sweep},
+    app::auth::throttle::FORGET_SECONDS,
+    db::{
+        audit::audit_sweep, event::event_sweep, join_token::join_token_sweep,
+        oidc::oidc_state_sweep, sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
+    },
     state::State,
 };
 
@@ -16,6 +20,8 @@ const PERIOD: Duration = Duration::from_secs(600);
 const EVENT_DAYS: i32 = 90;
 /// How long join tokens are kept that work no more.
 const JOIN_TOKEN_DAYS: i32 = 1;
+/// How long sign-ins are kept that have expired.
+const SIGN_IN_DAYS: i32 = 1;
 /// How many rows one statement deletes, so that it never holds anything up.
 const BATCH: i64 = 10_000;
 
@@ -25,6 +31,8 @@ pub(crate) struct Status {
     pub(crate) events: u64,
     pub(crate) join_tokens: u64,
     pub(crate) audit: u64,
+    /// Sign-ins, and what was counted and remembered on the way to them.
+    pub(crate) sign_ins: u64,
 }
 
 /// Keeps house until the controller stops.
@@ -53,6 +61,16 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             break;
         }
     }
+    let mut sign_ins = 0;
+    loop {
+        let swept = sign_in_sweep(&mut conn, SIGN_IN_DAYS, BATCH).await?
+            + throttle_sweep(&mut conn, FORGET_SECONDS, BATCH).await?
+            + oidc_state_sweep(&mut conn, BATCH).await?;
+        sign_ins += swept;
+        if swept < BATCH.unsigned_abs() {
+            break;
+        }
+    }
     let mut audit = 0;
     if let Ok(kept) = TimeDelta::from_std(state.config.audit_retention) {
         let until = state.clock.now() - kept;
@@ -68,5 +86,6 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
         events,
         audit,
         join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,
+        sign_ins,
     })
 }

@@ -4,26 +4,28 @@
 //! end it renews what is in the queue, then stops.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    NodeId, RefusedPublisher,
+    EventKind, NodeId, RefusedPublisher,
     edge::{LeaseRenewal, RestreamReport, SlotReport},
 };
-use sqlx::Acquire;
+use sqlx::{Acquire, PgConnection};
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
     time::{sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     app::{Error, Result, edge::Waiting},
     db::{
-        lease::{Renewal, lease_renew},
+        event::{NewEvent, event_insert_many},
+        lease::{Renewal, lease_doubled, lease_renew},
         slot::{Report, slot_report},
     },
     state::State,
@@ -38,13 +40,14 @@ const LAST: Duration = Duration::from_secs(2);
 /// The longest message that is stored, in characters.
 const MESSAGE: usize = 1000;
 
-/// The latest renewal of one node, and everybody who waits for it.
+/// The latest renewal of one process, and everybody who waits for it.
 struct Turn {
     renewal: LeaseRenewal,
     answers: Vec<oneshot::Sender<Result<i64>>>,
 }
 
-type Batch = BTreeMap<NodeId, Turn>;
+/// By node and instance: what one process is granted is none of another's business.
+type Batch = BTreeMap<(NodeId, Uuid), Turn>;
 
 /// Empties the queue until the controller stops.
 pub(super) async fn run(state: State, mut queue: Receiver<Waiting>, stop: CancellationToken) {
@@ -64,12 +67,12 @@ pub(super) async fn run(state: State, mut queue: Receiver<Waiting>, stop: Cancel
         }
         drain(&mut queue, &mut batch);
         next = state.clock.monotonic() + PERIOD;
-        flush(&state, batch).await;
+        flush_all(&state, batch).await;
     }
     queue.close();
     let mut batch = Batch::new();
     drain(&mut queue, &mut batch);
-    if timeout(LAST, flush(&state, batch)).await.is_err() {
+    if timeout(LAST, flush_all(&state, batch)).await.is_err() {
         tracing::warn!("the last renewals were not stored");
     }
 }
@@ -80,14 +83,14 @@ fn drain(queue: &mut Receiver<Waiting>, batch: &mut Batch) {
     }
 }
 
-/// Of several renewals of one node the latest counts.
+/// Of several renewals of one process the latest counts, but nothing comes after goodbye.
 fn enlist(batch: &mut Batch, waiting: Waiting) {
     let Waiting {
         node,
         renewal,
         answer,
     } = waiting;
-    match batch.entry(node) {
+    match batch.entry((node, renewal.instance)) {
         Entry::Vacant(entry) => {
             entry.insert(Turn {
                 renewal,
@@ -96,67 +99,142 @@ fn enlist(batch: &mut Batch, waiting: Waiting) {
         }
         Entry::Occupied(mut entry) => {
             let turn = entry.get_mut();
-            turn.renewal = renewal;
+            if !turn.renewal.goodbye {
+                turn.renewal = renewal;
+            }
             turn.answers.push(answer);
         }
     }
 }
 
-/// Commits a batch and answers.
-async fn flush(state: &State, batch: Batch) {
-    if batch.is_empty() {
-        return;
+/// Commits a batch and answers; of several processes that want to be one node the older first.
+async fn flush_all(state: &State, batch: Batch) {
+    let mut later = batch;
+    while !later.is_empty() {
+        let mut batch = BTreeMap::new();
+        let mut rest = Batch::new();
+        for ((node, instance), turn) in later {
+            match batch.entry(node) {
+                Entry::Vacant(entry) => {
+                    entry.insert(turn);
+                }
+                Entry::Occupied(_) => {
+                    rest.insert((node, instance), turn);
+                }
+            }
+        }
+        flush(state, batch).await;
+        later = rest;
     }
-    let renewals: Vec<_> = batch
-        .iter()
-        .map(|(node, turn)| renewal(*node, turn))
-        .collect();
-    let reports: Vec<_> = batch
-        .iter()
-        .flat_map(|(node, turn)| reports(*node, &turn.renewal.slots))
-        .collect();
-    let renewed = timeout(DEADLINE, store(state, &renewals, &reports)).await;
-    let renewed = renewed.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-    let mut revisions = BTreeMap::new();
-    let lost = renewed
-        .map(|rows| revisions.extend(rows))
-        .inspect_err(|error| {
-            tracing::warn!(%error, nodes = renewals.len(), "leases cannot be renewed");
-        });
+}
+
+/// What became of the renewals: a revision for each that counts.
+#[derive(Default)]
+struct Stored {
+    revisions: BTreeMap<NodeId, i64>,
+    /// Nodes that a newer process is.
+    doubled: BTreeSet<NodeId>,
+}
+
+/// Commits one renewal of each node and answers.
+async fn flush(state: &State, batch: BTreeMap<NodeId, Turn>) {
+    let stored = timeout(DEADLINE, store(state, &batch)).await;
+    let stored = stored.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let stored = stored.inspect_err(|error| {
+        tracing::warn!(%error, nodes = batch.len(), "leases cannot be renewed");
+    });
     for (node, turn) in batch {
         for answer in turn.answers {
-            let result = match (&lost, revisions.get(&node)) {
-                (Err(_), _) => Err(Error::Unavailable(sqlx::Error::PoolTimedOut)),
-                (Ok(()), Some(revision)) => Ok(*revision),
-                (Ok(()), None) => Err(Error::Unauthenticated("the node was removed")),
-            };
             // Who does not wait any more does not want to know.
-            let _ = answer.send(result);
+            let _ = answer.send(match &stored {
+                Ok(stored) => stored.answer(node),
+                Err(_) => Err(Error::Unavailable(sqlx::Error::PoolTimedOut)),
+            });
+        }
+    }
+}
+
+impl Stored {
+    fn answer(&self, node: NodeId) -> Result<i64> {
+        match self.revisions.get(&node) {
+            Some(revision) => Ok(*revision),
+            None if self.doubled.contains(&node) => Err(Error::Conflict(
+                "another process that was started later is this node: it has the same \
+                 identity.json; each edge needs a data directory of its own"
+                    .to_owned(),
+            )),
+            None => Err(Error::Unauthenticated("the node was removed")),
         }
     }
 }
 
 /// The leases in one transaction, the reports in another: a report that cannot be stored must not
 /// let a node die, and comes again with the next renewal.
-async fn store(
-    state: &State,
-    renewals: &[Renewal],
-    reports: &[Report],
-) -> sqlx::Result<Vec<(NodeId, i64)>> {
+async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<Stored> {
     let mut conn = state.pool.acquire().await?;
     let lease = state.config.lease_dead.as_secs_f64();
-    let renewed = lease_renew(&mut conn, renewals, lease).await?;
+    let renewals: Vec<_> = batch
+        .iter()
+        .map(|(node, turn)| renewal(*node, turn))
+        .collect();
+    let mut stored = Stored::default();
+    stored
+        .revisions
+        .extend(lease_renew(&mut conn, &renewals, lease).await?);
+    let counts = |node: &NodeId| stored.revisions.contains_key(node);
+    let refused: Vec<_> = renewals
+        .iter()
+        .filter(|one| !counts(&one.node_id))
+        .collect();
+    let reports: Vec<_> = batch
+        .iter()
+        .filter(|(node, _)| counts(node))
+        .flat_map(|(node, turn)| reports(*node, &turn.renewal.slots))
+        .collect();
+    if !refused.is_empty() {
+        stored.doubled = refuse(&mut conn, &refused).await?;
+    }
     if !reports.is_empty() {
         let mut tx = conn.begin().await?;
-        let stored = async {
-            slot_report(&mut tx, reports).await?;
+        let written = async {
+            slot_report(&mut tx, &reports).await?;
             tx.commit().await
         };
-        if let Err(error) = stored.await {
+        if let Err(error) = written.await {
             tracing::warn!(%error, reports = reports.len(), "slot reports cannot be stored");
         }
     }
-    Ok(renewed)
+    Ok(stored)
+}
+
+/// Finds out which renewals come from older processes, and tells each of these once.
+async fn refuse(conn: &mut PgConnection, refused: &[&Renewal]) -> sqlx::Result<BTreeSet<NodeId>> {
+    let mut tx = conn.begin().await?;
+    let doubled = lease_doubled(&mut tx, refused).await?;
+    let news = doubled.iter().filter(|node| node.is_news);
+    let events: Vec<_> = news
+        .map(|node| {
+            tracing::warn!(
+                node.id = %node.id, node.name = node.name,
+                "two processes run with the identity of one node; the older one is refused"
+            );
+            NewEvent {
+                project_id: None,
+                kind: EventKind::NodeDuplicated,
+                subject: node.id.to_string(),
+                actor: "controller",
+                message: format!(
+                    "two processes run with the identity of {}; the older one is refused",
+                    node.name
+                ),
+            }
+        })
+        .collect();
+    if !events.is_empty() {
+        event_insert_many(&mut tx, events).await?;
+    }
+    tx.commit().await?;
+    Ok(doubled.into_iter().map(|node| node.id).collect())
 }
 
 fn renewal(node_id: NodeId, turn: &Turn) -> Renewal {

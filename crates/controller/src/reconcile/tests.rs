@@ -12,13 +12,14 @@ use super::{
     planner::{self, Role, Status},
 };
 use crate::{
-    app::{audit::Refusals, edge::Edges},
+    Config,
+    app::{audit::Refusals, auth::SignInDesk, edge::Edges},
     db::{
         fixture::{
             account, camera, holder, node, project, renew, renewal, silence,
             somebody_waits_for_a_lock, spec,
         },
-        lease::{lease_census, lease_extend_all, lease_renew},
+        lease::{Renewal, lease_census, lease_extend_all, lease_renew},
         node::node_update,
         planner_lease::{planner_acquire, planner_hold, planner_resign},
         slot::slot_touch,
@@ -44,16 +45,19 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
     });
     let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
     let master = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let config: Config = serde_json::from_value(config).expect("is a configuration");
     State {
         pool: pool.clone(),
         keys: Arc::new(Keys::new(&master).expect("is a key")),
-        config: Arc::new(serde_json::from_value(config).expect("is a configuration")),
+        auth: SignInDesk::new(&config).expect("needs no providers"),
+        config: Arc::new(config),
         wake: Wake::default(),
         tasks: Tasks::new(),
         ids: Ids::new(clock.clone()),
         clock,
         edges: Edges::default(),
         refusals: Refusals::default(),
+        limits: crate::http::Limits::new(&crate::http::RateLimitConfig::default(), Clock::system()),
     }
 }
 
@@ -293,14 +297,19 @@ async fn a_restarted_edge_keeps_its_work_and_one_that_said_goodbye_loses_it(pool
         node(&mut conn, "edge-2", 9).await,
     );
     turn(&state, me).await;
-    renew(&mut conn, one, 10.0).await;
+    let newer = || Renewal {
+        instance: Uuid::max(),
+        ..renewal(one)
+    };
+    let renewed = lease_renew(&mut conn, &[newer()], 10.0).await;
+    assert_eq!(renewed.expect("renews").len(), 1);
     assert_eq!(
         turn(&state, me).await.placed,
         0,
         "another instance of the same node"
     );
 
-    let mut goodbye = renewal(one);
+    let mut goodbye = newer();
     goodbye.goodbye = true;
     lease_renew(&mut conn, &[goodbye], 10.0)
         .await
@@ -464,6 +473,7 @@ async fn old_events_are_removed(pool: PgPool) {
         audit: 0,
         events: 1,
         join_tokens: 0,
+        sign_ins: 0,
     };
     assert_eq!(status, wanted);
 }

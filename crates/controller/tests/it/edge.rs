@@ -1,8 +1,8 @@
 //! `/edge/v1` over real HTTP: joining, leases, the watch, and who learns what.
 
 use headworks_types::{
-    CameraState, CameraUpdate, Codec, NodeState, ProblemCode, Track, TrackKind,
-    edge::{JoinRequest, SlotReport, SlotState, WatchMessage, Work},
+    CameraState, CameraUpdate, Codec, EventKind, NodeState, ProblemCode, Track, TrackKind,
+    edge::{JoinRequest, NO_REVISION, SlotReport, SlotState, WatchMessage, Work},
 };
 use sqlx::PgPool;
 
@@ -390,5 +390,53 @@ async fn many_renewals_at_once_are_all_answered(pool: PgPool) {
             .then_some(nodes.len())
     });
     assert_eq!(ready.await, 10);
+    cluster.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn of_two_processes_with_one_identity_the_older_is_refused_and_that_is_an_event(
+    pool: PgPool,
+) {
+    let cluster = Cluster::start(&pool).await;
+    let other = cluster.replica(&pool).await;
+    let older = cluster.join("edge-1").await;
+    assert_eq!(older.renew(false).await.revision, 1);
+    let mut newer = older.through(&other);
+    newer.instance = uuid::Uuid::now_v7();
+    let granted = newer.renew(false).await.revision;
+    assert_eq!(granted, NO_REVISION, "the older one may still push");
+
+    let told = async || {
+        let events = cluster.admin.event_list().await.expect("lists").items;
+        let told = events
+            .into_iter()
+            .filter(|event| event.kind == EventKind::NodeDuplicated);
+        told.map(|event| event.subject).collect::<Vec<_>>()
+    };
+    let refusal = async |goodbye| {
+        let renewal = older.renewal(goodbye);
+        let error = older.client.lease_renew(&renewal).await;
+        let error = error.expect_err("is refused");
+        assert_eq!(error.code(), Some(ProblemCode::Conflict));
+        assert!(error.to_string().contains("identity.json"), "{error}");
+    };
+    refusal(true).await;
+    assert_eq!(told().await, [""; 0], "a late goodbye is no news");
+    refusal(false).await;
+    refusal(false).await;
+    assert_eq!(told().await, [older.id.to_string()]);
+    let node = cluster.admin.node_view(older.id).await.expect("views");
+    assert_eq!(node.state, NodeState::Ready, "nobody has stopped it");
+
+    // Both at once, at one replica.
+    newer = newer.through(&cluster);
+    let (old, new) = (older.renewal(false), newer.renewal(false));
+    let (old, new) = tokio::join!(async { older.client.lease_renew(&old).await }, async {
+        newer.client.lease_renew(&new).await
+    });
+    assert!(old.is_err() && new.is_ok(), "{old:?} {new:?}");
+    newer.renew(true).await;
+    older.renew(false).await;
+    other.stop().await;
     cluster.stop().await;
 }

@@ -1,10 +1,10 @@
 //! A real controller on a test's own database, and a client that shows everything of an answer.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use headworks_bootstrap::Tasks;
 use headworks_controller::{Config, Service};
-use headworks_types::{Problem, ProblemCode, Secret};
+use headworks_types::{Problem, ProblemCode, Secret, SignedIn};
 use reqwest::{
     Method, StatusCode,
     header::{HeaderMap, HeaderValue},
@@ -24,6 +24,17 @@ pub(crate) struct Controller {
     /// Signed in with the first admin key.
     pub(crate) admin: Api,
 }
+
+/// A user who has signed in.
+pub(crate) struct Person {
+    pub(crate) id: String,
+    /// With the access token.
+    pub(crate) api: Api,
+    pub(crate) refresh: String,
+}
+
+/// The password of every [`Person`].
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A signed-in client.
 #[derive(Clone)]
@@ -55,6 +66,9 @@ pub(crate) fn config(pool: &PgPool) -> Config {
         lease_suspect: Duration::from_secs(6),
         lease_dead: Duration::from_secs(10),
         audit_retention: Duration::from_secs(3600),
+        connections_per_address: 2000,
+        rate_limit: headworks_controller::RateLimitConfig::default(),
+        oidc: std::collections::BTreeMap::new(),
     }
 }
 
@@ -67,6 +81,19 @@ impl Controller {
             .expect("starts");
         let key = service.admin_key().expect("the database was empty");
         let admin = Api::new(&service, Some(key.expose()));
+        Self {
+            service,
+            tasks,
+            pool: pool.clone(),
+            admin,
+        }
+    }
+
+    /// Starts another one on the same database, whose first admin key is `key`.
+    pub(crate) async fn start_with(pool: &PgPool, config: Config, key: &str) -> Self {
+        let tasks = Tasks::new();
+        let service = Service::start(config, tasks.clone()).await.expect("starts");
+        let admin = Api::new(&service, Some(key));
         Self {
             service,
             tasks,
@@ -122,6 +149,27 @@ impl Controller {
             self.admin.post("/v1/grants", body).await.expect(201);
         }
         self.admin.with_key(created["secret"].as_str())
+    }
+
+    /// A new user of the default project, signed in, with these grants: `(object, actions)`.
+    pub(crate) async fn person(&self, email: &str, grants: &[(Value, &[&str])]) -> Person {
+        let user = json!({"name": email, "email": email, "password": "chosen by others"});
+        let id = text(&self.admin.post("/v1/users", user).await.expect(201)["id"]);
+        for (object, actions) in grants {
+            let principal = json!({"type": "user", "id": id});
+            let grant = json!({"principal": principal, "object": object, "actions": actions});
+            self.admin.post("/v1/grants", grant).await.expect(201);
+        }
+        let ask = json!({
+            "email": email, "password": "chosen by others", "new_password": PASSWORD,
+        });
+        let answer = self.anonymous().post("/v1/auth:sign_in", ask).await;
+        let signed_in: SignedIn = answer.parse(200);
+        Person {
+            id,
+            api: self.admin.with_key(Some(signed_in.access_token.expose())),
+            refresh: signed_in.refresh_token.expose().to_owned(),
+        }
     }
 
     /// The id of the project that every database begins with.
@@ -187,6 +235,15 @@ impl Api {
     pub(crate) fn with_key(&self, key: Option<&str>) -> Self {
         Self {
             key: key.map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
+    /// The same client at another address of this machine.
+    pub(crate) fn from_address(&self, address: [u8; 4]) -> Self {
+        let http = reqwest::Client::builder().local_address(IpAddr::from(address));
+        Self {
+            http: http.build().expect("makes a client"),
             ..self.clone()
         }
     }

@@ -2,6 +2,11 @@
 
 mod access;
 mod api_key;
+mod audit;
+mod auth;
+mod auth_attack;
+mod auth_oidc;
+mod auth_throttle;
 mod bulk;
 mod camera;
 mod edge;
@@ -10,6 +15,7 @@ mod event;
 mod grant;
 mod harness;
 mod idempotency;
+mod limit;
 mod node;
 mod openapi;
 mod planner;
@@ -23,3 +29,4 @@ mod restream_import;
 mod start;
 mod stream_key;
 mod user;
+mod user_group;

@@ -18,7 +18,27 @@ use crate::{
 };
 
 /// Operations that need no credential.
-const PUBLIC: &[&str] = &["jwks_view"];
+const PUBLIC: &[&str] = &[
+    "auth_oidc_begin",
+    "auth_oidc_complete",
+    "auth_oidc_list",
+    "auth_refresh",
+    "auth_sign_in",
+    "jwks_view",
+];
+
+/// Operations that need a credential and no right.
+const ANYBODY: &[&str] = &["auth_view"];
+
+/// Operations about a provider that is configured; `auth_oidc.rs` tests who does well with them.
+const CONFIGURED: &[&str] = &["user_link", "user_unlink"];
+
+/// Operations for people who have signed in; keys are refused. `auth.rs` tests them.
+const PEOPLE: &[&str] = &[
+    "auth_change_password",
+    "auth_sign_out",
+    "auth_sign_out_everywhere",
+];
 
 /// Operations that act in the caller's own project: a stranger's key does well with them, and finds
 /// nothing of ours.
@@ -35,6 +55,8 @@ const OWN: &[&str] = &[
     "restream_import",
     "restream_list",
     "user_create",
+    "user_group_create",
+    "user_group_list",
     "user_list",
 ];
 
@@ -99,6 +121,15 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("stream_key_rotate", &[CAMERA]),
     ("user_create", &[USER]),
     ("user_delete", &[USER]),
+    ("user_group_create", &[USER]),
+    ("user_group_delete", &[USER]),
+    ("user_group_list", &[USER]),
+    ("user_group_list_of_user", &[USER]),
+    ("user_group_member_add", &[USER]),
+    ("user_group_member_list", &[USER]),
+    ("user_group_member_remove", &[USER]),
+    ("user_group_update", &[USER]),
+    ("user_group_view", &[USER]),
     ("user_list", &[USER]),
     ("user_update", &[USER]),
     ("user_view", &[USER]),
@@ -191,7 +222,35 @@ impl World {
         let spec = edge_cluster::spec(&format!("edge-{}", &gate[4..]));
         let join = json!({"token": join_token["secret"], "node": spec});
         let node = made("/edge/v1/nodes:join", join).await;
+        let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
+        let members = format!("/v1/user_groups/{group}/members");
+        made(&members, json!({"user_id": user})).await;
+        let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
         let bodies = BTreeMap::from([
+            ("auth_change_password", passwords),
+            (
+                "auth_oidc_begin",
+                json!({"redirect_uri": "https://app.example.com/"}),
+            ),
+            ("auth_oidc_complete", json!({"state": "x", "code": "x"})),
+            ("auth_refresh", json!({"refresh_token": "x"})),
+            (
+                "auth_sign_in",
+                json!({"email": "ann@example.com", "password": "correct horse"}),
+            ),
+            ("auth_sign_out", json!({})),
+            ("auth_sign_out_everywhere", json!({})),
+            (
+                "user_link",
+                json!({"provider": "nowhere", "subject": "ann"}),
+            ),
+            (
+                "user_unlink",
+                json!({"provider": "nowhere", "subject": "ann"}),
+            ),
+            ("user_group_create", json!({"name": "x"})),
+            ("user_group_member_add", json!({"user_id": user})),
+            ("user_group_update", json!({"name": "x"})),
             (
                 "api_key_create",
                 json!({"name": "x", "project_id": project}),
@@ -232,6 +291,8 @@ impl World {
             ("project_id", project),
             ("camera_id", gate),
             ("user_id", user),
+            ("user_group_id", group),
+            ("provider", "nowhere".to_owned()),
             ("api_key_id", text(&key["api_key"]["id"])),
             ("stream_key_id", text(&stream_key["stream_key"]["id"])),
             ("restream_id", text(&restream["id"])),
@@ -271,11 +332,21 @@ async fn every_operation_is_guarded(pool: PgPool) {
         let id = operation.id.as_str();
         if PUBLIC.contains(&id) {
             let answer = world.request(&controller.anonymous(), operation).await;
-            assert_eq!(answer.status, 200, "{id}");
+            // Who sends what is not good gets nothing by being allowed to.
+            let good = if operation.method == Method::GET {
+                answer.status == 200
+            } else {
+                [401, 404].contains(&answer.status.as_u16())
+            };
+            assert!(good, "{id}: {}", answer.text);
             continue;
         }
         let refused = world.request(&controller.anonymous(), operation).await;
         refused.problem(ProblemCode::Unauthenticated);
+        if ANYBODY.contains(&id) {
+            world.request(&powerless, operation).await.expect(200);
+            continue;
+        }
         let refused = world.request(&powerless, operation).await;
         assert!(
             [403, 404].contains(&refused.status.as_u16()),
@@ -304,6 +375,7 @@ async fn every_operation_is_guarded(pool: PgPool) {
         "grant",
         "join_token",
         "restream",
+        "user_group",
     ] {
         let id = &world.ids[&*format!("{noun}_id")];
         let list = controller.admin.all(&format!("/v1/{noun}s"), 50).await;
@@ -351,7 +423,7 @@ fn the_needs_of_every_operation_are_listed() {
     let operations = operations(&document());
     let all: BTreeSet<_> = operations.iter().map(|o| o.id.as_str()).collect();
     let mut listed: BTreeSet<_> = NEEDS.iter().map(|(id, _)| *id).collect();
-    listed.extend(PUBLIC);
+    listed.extend([PUBLIC, ANYBODY, CONFIGURED, PEOPLE].concat());
     assert_eq!(listed, all, "add a line to NEEDS for each new operation");
 }
 
@@ -412,6 +484,8 @@ fn operations_follow_the_noun_rule() {
             }
             part.strip_suffix('s')
                 .is_some_and(|noun| operation.id.starts_with(noun))
+                // Each caller has one.
+                || (part == "auth" && operation.id.starts_with("auth_"))
         });
         assert!(
             nouns || PUBLIC.contains(&&*operation.id),

@@ -213,7 +213,7 @@ async fn a_restream_follows_its_camera_when_the_old_node_has_let_go(pool: PgPool
 /// The node falls silent: its lease must be over, and then three seconds more.
 #[sqlx::test(migrations = "../../migrations")]
 async fn a_restream_of_a_silent_node_waits_for_longer_than_its_camera(pool: PgPool) {
-    let cluster = Cluster::with_leases(&pool, [500, 2000, 3000]).await;
+    let cluster = Cluster::with_leases(&pool, [500, 2000, 7000]).await;
     let (one, alive) = cluster.living_edge("edge-1").await;
     let camera = cluster.camera(gate()).await;
     let restream = push(&cluster, &camera).await;

@@ -127,6 +127,36 @@ async fn one_call_pushes_many_cameras_and_may_be_repeated(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn one_camera_under_two_names_is_in_the_list_twice(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let mut named = camera("named");
+    named["external_id"] = json!("n");
+    let id = text(&api.post("/v1/cameras", named).await.expect(201)["id"]);
+    let by_id = json!({"camera_id": id, "stream_key": "k"});
+    let target = json!({"name": "cloud", "url": "rtmp://push.example.com/live"});
+    for cameras in [
+        json!([by_id, item("named", "n")]),
+        json!([item("named", "n"), by_id]),
+    ] {
+        let body = json!({"cameras": cameras, "target": target, "dry_run": true});
+        let answer = api.post("/v1/restreams:import", body).await;
+        let result: RestreamImportResult = answer.parse(200);
+        assert!(
+            matches!(
+                &result.results[..],
+                [
+                    RestreamImportOutcome::Valid { .. },
+                    RestreamImportOutcome::Failed { problem }
+                ] if problem.code == ProblemCode::Conflict
+            ),
+            "{result:?}"
+        );
+    }
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn a_target_that_is_wrong_for_all_is_refused(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;

@@ -95,6 +95,15 @@ async fn everything_wrong_with_the_configuration_is_said_at_once(pool: PgPool) {
     for key in ["listen", "database_url", "master_key", "lease_dead"] {
         assert!(error.contains(&format!("controller.{key}")), "{error}");
     }
+    let hasty = Config {
+        lease_dead: Duration::from_millis(6_900),
+        ..config(&pool)
+    };
+    let error = refusal(hasty).await;
+    assert!(
+        error.contains("controller.lease_dead: must be at least 7s"),
+        "{error}"
+    );
     let short = Config {
         master_key: Some(Secret::new("c2hvcnQ=")),
         ..config(&pool)

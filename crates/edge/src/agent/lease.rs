@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_client::{Client, Error};
 use headworks_types::{
@@ -10,10 +11,10 @@ use headworks_types::{
 };
 use tokio::{sync::watch::Sender, time::timeout};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
-    Status,
+    Refused, Status,
     load::{ProcessLoad, memory_bytes},
 };
 use crate::work::Work;
@@ -34,6 +35,30 @@ const REFUSALS: u32 = 3;
 /// A removed node asks so many times less often whether it was a mistake.
 const REFUSED_SLOWER: u32 = 15;
 
+/// Of two the one that was started later has the higher. A clock that was set back makes a restarted
+/// edge wait until the lease of the process before it has run out.
+fn instance(now: DateTime<Utc>) -> Uuid {
+    let seconds = now.timestamp().try_into().unwrap_or_default();
+    let time = Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos());
+    Uuid::new_v7(time)
+}
+
+impl Refused {
+    fn log(self) {
+        match self {
+            Self::Removed => tracing::error!(
+                "the cluster refuses this node's key: the node was removed; all work stops. To \
+                 join again, delete identity.json in the edge's data directory and start with a \
+                 new join token"
+            ),
+            Self::Doubled => tracing::error!(
+                "another process that was started later has the identity of this node; all work \
+                 stops here until that one has ended. Each edge needs a data directory of its own"
+            ),
+        }
+    }
+}
+
 /// The loop and what it remembers.
 pub(super) struct LeaseLoop {
     client: Client,
@@ -53,12 +78,13 @@ impl LeaseLoop {
         work: Work,
         clock: Clock,
     ) -> Self {
+        let instance = instance(clock.now());
         Self {
             client,
             status,
             work,
             clock,
-            instance: Uuid::new_v4(),
+            instance,
             process: ProcessLoad::default(),
             refusals: 0,
             interval: RETRY,
@@ -94,7 +120,8 @@ impl LeaseLoop {
     /// Renews once; says how long to wait until the next time.
     async fn renew(&mut self) -> Duration {
         let renewal = self.renewal(false);
-        let sent = self.clock.monotonic();
+        // What strict work lives by goes on while the machine sleeps.
+        let sent = self.clock.boottime();
         match self.client.lease_renew(&renewal).deadline(DEADLINE).await {
             Ok(grant) => {
                 self.work.fence().renewed(sent, grant.revision);
@@ -111,7 +138,7 @@ impl LeaseLoop {
                 tracing::info!("the lease is renewed");
             }
             status.connected = true;
-            status.refused = false;
+            status.refused = None;
         });
         let interval = Duration::from_millis(grant.renew_in_ms.into());
         self.interval = interval.clamp(LEAST_INTERVAL, MOST_INTERVAL);
@@ -124,24 +151,25 @@ impl LeaseLoop {
         } else {
             self.refusals = 0;
         }
-        let refused = self.refusals >= REFUSALS;
+        let refused = match error.code() {
+            Some(ProblemCode::Conflict) => Some(Refused::Doubled),
+            _ if self.refusals >= REFUSALS => Some(Refused::Removed),
+            _ => None,
+        };
         self.change(|status| {
-            if refused && !status.refused {
-                tracing::error!(
-                    "the cluster refuses this node's key: the node was removed; all work stops. \
-                     To join again, delete identity.json in the edge's data directory and start \
-                     with a new join token"
-                );
-            } else if status.connected {
-                tracing::warn!(%error, "the lease is not renewed; going on with what is known");
+            match refused {
+                Some(refused) if status.refused != Some(refused) => refused.log(),
+                None if status.connected => {
+                    tracing::warn!(%error, "the lease is not renewed; going on with what is known");
+                }
+                _ => {}
             }
             status.connected = false;
-            status.refused |= refused;
+            status.refused = refused.or(status.refused);
         });
-        if refused {
-            self.interval * REFUSED_SLOWER
-        } else {
-            self.interval.min(RETRY)
+        match refused {
+            Some(Refused::Removed) => self.interval * REFUSED_SLOWER,
+            Some(Refused::Doubled) | None => self.interval.min(RETRY),
         }
     }
 

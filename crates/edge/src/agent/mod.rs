@@ -4,7 +4,8 @@
 //!   goes on without a controller.
 //! * [`lease`] and [`watch`] are two loops that share only a [`Status`]. Each retries for ever.
 //! * A node key that is refused several times in a row means that the node was removed: the edge
-//!   stops its work and says so, and keeps asking slowly in case it was a mistake.
+//!   stops its work and says so, and keeps asking slowly in case it was a mistake. It does the same
+//!   while another process with its identity, which was started later, is the node.
 
 mod apply;
 mod desired;
@@ -51,8 +52,17 @@ pub(crate) struct Status {
     pub(crate) apply_error: Option<String>,
     /// True while controllers answer.
     pub(crate) connected: bool,
-    /// True if the node key is refused: the node was removed.
-    pub(crate) refused: bool,
+    /// Why the cluster does not take this process as the node, if it does not.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// Why a process is not taken as its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The node key is not good any more: the node was removed.
+    Removed,
+    /// A process that was started later has the same identity.
+    Doubled,
 }
 
 /// What the agent works with.

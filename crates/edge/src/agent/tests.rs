@@ -278,7 +278,7 @@ async fn a_removed_node_stops_its_work_and_comes_back_when_it_is_let() {
 
     controller.refuse_lease(Some(ProblemCode::Unauthenticated));
     controller.renewal(|renewal| renewal.slots.is_empty()).await;
-    soon(status.wait_for(|status| status.refused))
+    soon(status.wait_for(|status| status.refused == Some(Refused::Removed)))
         .await
         .expect("lives");
     assert_eq!(work.reports(), vec![]);
@@ -290,6 +290,29 @@ async fn a_removed_node_stops_its_work_and_comes_back_when_it_is_let() {
         Some(&0),
         "asks for everything"
     );
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn a_newer_process_with_the_same_identity_ends_the_work_at_once() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![slot(1, 1)])]);
+    let edge = Edge::new(&controller.0.url);
+    let (mut status, work) = edge.start(&tasks).await;
+    let first = controller.renewal(|renewal| renewal.slots.len() == 1).await;
+    assert_eq!(first.instance.get_version_num(), 7, "later ones are higher");
+
+    controller.refuse_lease(Some(ProblemCode::Conflict));
+    soon(status.wait_for(|status| status.refused == Some(Refused::Doubled)))
+        .await
+        .expect("lives");
+    controller.renewal(|renewal| renewal.slots.is_empty()).await;
+    assert_eq!(work.reports(), vec![]);
+
+    // The other one has gone.
+    controller.refuse_lease(None);
+    controller.renewal(|renewal| renewal.slots.len() == 1).await;
     stop(&tasks).await;
 }
 
@@ -306,7 +329,7 @@ async fn one_refusal_is_not_yet_a_removal() {
         let renewal = controller.renewal(|_| true).await;
         assert_eq!(renewal.slots.len(), 1);
     }
-    assert!(!status.borrow().refused);
+    assert!(status.borrow().refused.is_none());
     stop(&tasks).await;
 }
 

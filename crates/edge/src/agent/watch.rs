@@ -78,10 +78,10 @@ impl WatchLoop {
         };
         // Cancelled only where nothing is half done.
         while !token.is_cancelled() {
-            if self.status.borrow().refused {
+            if self.status.borrow().refused.is_some() {
                 self.stop_all().await;
                 let mut status = self.status.subscribe();
-                let allowed = status.wait_for(|status| !status.refused);
+                let allowed = status.wait_for(|status| status.refused.is_none());
                 token.run_until_cancelled(allowed).await;
                 continue;
             }
@@ -106,7 +106,7 @@ impl WatchLoop {
         loop {
             let message = tokio::select! {
                 message = messages.next() => message,
-                _ = status.wait_for(|status| status.refused) => return Ok(()),
+                _ = status.wait_for(|status| status.refused.is_some()) => return Ok(()),
                 () = token.cancelled() => return Ok(()),
             };
             self.take(message.context("the controller ended the watch")??)

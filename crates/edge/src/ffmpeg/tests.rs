@@ -36,11 +36,36 @@ async fn the_end_of_a_child_is_explained() {
     let mut child = ffmpeg(&tasks).start("test", arguments).expect("starts");
     let mut nothing = Vec::new();
     child.output.read_to_end(&mut nothing).await.expect("ends");
-    // What it says comes by another way than its end.
-    tasks.shutdown(Duration::from_secs(10)).await;
     let words = child.end().await;
     assert!(words.starts_with("FFmpeg ended with status "), "{words}");
     assert!(words.contains("No such file or directory"), "{words}");
+    tasks.shutdown(Duration::from_secs(10)).await;
+}
+
+/// A grandchild speaks when the child is gone, or never.
+#[tokio::test]
+async fn the_last_words_are_waited_for_but_not_for_ever() {
+    let tasks = Tasks::new();
+    let told = |script: &'static str| {
+        let config = Config {
+            program: "/bin/sh".into(),
+            ..Config::default()
+        };
+        let mut command = Command::new(config.program.clone());
+        command.args(["-c", script]);
+        let child = Ffmpeg::new(config, tasks.clone()).spawn("test", command);
+        child.expect("starts").end()
+    };
+    // As long as nobody has waited for the child, its number is taken.
+    let late = told("(while kill -0 $$ 2>&-; do :; done; echo late >&2) & exit 3").await;
+    assert_eq!(late, "FFmpeg ended with status 3: late");
+    let never = timeout(PATIENCE, told("sleep 60 & echo $! >&2; exit 3"));
+    let words = never.await.expect("is not waited for");
+    let grandchild = words.strip_prefix("FFmpeg ended with status 3: ");
+    let grandchild = grandchild.expect("told its number");
+    let killed = std::process::Command::new("kill").arg(grandchild).status();
+    assert!(killed.expect("runs").success());
+    tasks.shutdown(Duration::from_secs(10)).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -19,7 +18,7 @@ use super::{
     udp::{self, Sent, UdpSink},
     wire::Vectors,
 };
-use crate::visitors::Place;
+use crate::{jumps::Jumps, visitors::Place};
 
 /// The most frames of one batch.
 const MAX_FRAMES: u64 = 32;
@@ -27,9 +26,6 @@ const MAX_FRAMES: u64 = 32;
 /// The most payload of one batch in datagrams: who starts gets the buffered GOP in portions that
 /// socket buffers take.
 const MAX_BURST: usize = 128 << 10;
-
-/// More jumps than allowed count only within this time.
-const JUMP_MEMORY: Duration = Duration::from_secs(60);
 
 /// A viewer to be served.
 pub(crate) struct NewViewer {
@@ -114,9 +110,8 @@ pub(super) struct Viewer {
     mode: Mode,
     /// Its socket took no more; wait until it does.
     pub(super) blocked: bool,
-    jumps: u32,
+    jumps: Jumps,
     last_progress: Instant,
-    last_jump: Option<Instant>,
     watch_until: Instant,
     /// Bytes, for the log.
     pub(super) sent: u64,
@@ -135,9 +130,8 @@ impl Viewer {
             at: Position::default(),
             mode: Mode::NeedsKey,
             blocked: false,
-            jumps: 0,
+            jumps: Jumps::default(),
             last_progress: now,
-            last_jump: None,
             watch_until: new.watch_until,
             sent: 0,
             control: new.control,
@@ -202,7 +196,7 @@ impl Viewer {
             self.at.next = ring.newest_key().unwrap_or(ring.next());
         }
         if is_behind || self.mode == Mode::Lost {
-            if self.count_jump(now) > limit {
+            if self.jumps.too_many(now, limit) {
                 return None;
             }
             self.mode = Mode::NeedsKey;
@@ -232,19 +226,9 @@ impl Viewer {
         Some(self.at)
     }
 
-    /// The jumps within the last minute, with this one.
-    fn count_jump(&mut self, now: Instant) -> u32 {
-        if self.last_jump.is_none_or(|last| now - last > JUMP_MEMORY) {
-            self.jumps = 0;
-        }
-        self.last_jump = Some(now);
-        self.jumps += 1;
-        self.jumps
-    }
-
     /// When it last had to jump.
     pub(super) fn last_jump(&self) -> Option<Instant> {
-        self.last_jump
+        self.jumps.last()
     }
 
     /// Writes a batch that begins where it stands, as far as its socket takes it in one call.

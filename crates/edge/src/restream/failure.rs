@@ -19,7 +19,7 @@ pub(super) enum Failure {
     #[error("target takes nothing for {} s", .0.as_secs_f64())]
     Stalled(Duration),
     #[error("target is too slow: it fell behind the camera {0} times within a minute")]
-    TooSlow(u32),
+    TooSlow(usize),
     #[error("target refuses the stream: {0}")]
     Rejected(String),
     #[error("target closed the connection{}", reason(.0.as_deref()))]

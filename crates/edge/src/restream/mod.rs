@@ -7,7 +7,7 @@
 //!
 //! * [`worker`] decides when to connect; [`push`], when to end; [`rtmp`] and [`rtsp`] speak.
 //! * [`link`] writes, and refuses to without the right; [`source`] and [`encode`] give frames.
-//! * Logs and reports name the base URL only: [`secrets`] are hidden, also where targets repeat
+//! * Logs and reports name the base URL only: [`secrets`](crate::secrets) are hidden, also where targets repeat
 //!   them.
 
 mod board;
@@ -19,7 +19,6 @@ mod link;
 mod push;
 mod rtmp;
 mod rtsp;
-mod secrets;
 mod sign;
 mod source;
 #[cfg(test)]

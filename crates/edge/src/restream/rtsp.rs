@@ -195,7 +195,11 @@ impl Session<'_, '_> {
                 Event::TransportRefused { .. } => {
                     let other = Transport::Tcp;
                     if self.transport == other {
-                        return Err(Failure::Rejected("it takes neither TCP nor UDP".to_owned()));
+                        let words = match self.refused {
+                            Some(_) => "it takes neither UDP nor TCP",
+                            None => "it takes no TCP; try `transport: udp`",
+                        };
+                        return Err(Failure::Rejected(words.to_owned()));
                     }
                     self.refused = Some(self.transport);
                     self.transport = other;

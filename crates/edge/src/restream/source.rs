@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
+use super::{encode::Encoder, failure::Failure};
+use crate::{
+    hub::{Reader, Sound},
+    jumps::Jumps,
+};
 use headworks_bootstrap::Clock;
 use headworks_media::{AudioParameters, Frame, TrackKind, Tracks, VIDEO_CLOCK, rescale};
-use tokio::time::{Duration, Instant};
-
-use super::{encode::Encoder, failure::Failure};
-use crate::hub::{Reader, Sound};
-
-/// Jumps count only within this time.
-const JUMP_MEMORY: Duration = Duration::from_secs(60);
 
 /// A frame and what it is made of.
 #[derive(Debug, Clone)]
@@ -54,8 +52,7 @@ pub(super) struct Copied {
     sound: Sound,
     clock: Clock,
     limit: u32,
-    jumps: u32,
-    last_jump: Option<Instant>,
+    jumps: Jumps,
 }
 
 impl Copied {
@@ -66,8 +63,7 @@ impl Copied {
             sound,
             clock,
             limit,
-            jumps: 0,
-            last_jump: None,
+            jumps: Jumps::default(),
         }
     }
 
@@ -89,17 +85,11 @@ impl Copied {
 
     fn count_jump(&mut self) -> Result<(), Failure> {
         let now = self.clock.monotonic();
-        if self.last_jump.is_none_or(|last| now - last > JUMP_MEMORY) {
-            self.jumps = 0;
-        }
-        self.last_jump = Some(now);
-        self.jumps += 1;
-        tracing::debug!(
-            jumps = self.jumps,
-            "the target is slow; on with a key frame"
-        );
-        if self.jumps > self.limit {
-            return Err(Failure::TooSlow(self.jumps));
+        let too_many = self.jumps.too_many(now, self.limit);
+        let jumps = self.jumps.count();
+        tracing::debug!(jumps, "the target is slow; on with a key frame");
+        if too_many {
+            return Err(Failure::TooSlow(jumps));
         }
         Ok(())
     }

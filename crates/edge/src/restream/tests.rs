@@ -106,7 +106,7 @@ impl World {
     fn grant(&self) {
         let fence = self.restreams.fence();
         fence.applied(1);
-        fence.renewed(self.clock.monotonic(), 1);
+        fence.renewed(self.clock.boottime(), 1);
     }
 
     /// The camera sends a picture; every fourth can be started with.
@@ -390,10 +390,17 @@ async fn a_renewal_that_comes_too_late_cuts_off_what_runs() {
     publisher.wait_for_media(3).await;
     world.clock.advance(STRICT_STOP);
     // This grant names what is not applied here: somebody else may push by now.
-    world.restreams.fence().renewed(world.clock.monotonic(), 2);
+    world.restreams.fence().renewed(world.clock.boottime(), 2);
     assert_eq!(publisher.end().await, Came::Reset);
-    let waits = |report: &SlotReport| report.message.contains("until a controller");
-    world.wait_for(waits).await;
+    let report = world.wait_for_state(SlotState::Failed).await;
+    assert!(
+        report.message.starts_with("stopped: no controller"),
+        "{}",
+        report.message
+    );
+    // That stays, until it may push again.
+    tokio::task::yield_now().await;
+    assert_eq!(world.report(), report);
     assert!(target.is_alone());
     world.stop().await;
 }

@@ -26,15 +26,14 @@ use super::{
     fence::{Fence, Permit},
     link::{Link, Meter},
     push::{End, Leave, Push, changed},
-    rtmp, rtsp,
-    secrets::Secrets,
-    sign,
+    rtmp, rtsp, sign,
     source::{Copied, Source},
 };
 use crate::{
     backoff::{self, Backoff},
     ffmpeg::Ffmpeg,
     hub::{Hub, NoPicture, Reader, Sound, Start, Stream, ViewerGuard},
+    secrets::Secrets,
     turns::Turns,
 };
 
@@ -101,11 +100,12 @@ impl Worker {
     /// Pushes whenever that is allowed. What has to stop at once is dropped in the middle.
     async fn work(&mut self) {
         let (around, stop) = (Arc::clone(&self.around), self.stop.clone());
+        self.board.set(
+            SlotState::Idle,
+            "waits until a controller has confirmed that this node pushes",
+        );
+        // Until it may go on, what cut it off is the reason why it does not push.
         while !stop.is_cancelled() {
-            self.board.set(
-                SlotState::Idle,
-                "waits until a controller has confirmed that this node pushes",
-            );
             let permit = tokio::select! {
                 permit = around.fence.permit() => permit,
                 () = stop.cancelled() => return,
@@ -362,7 +362,11 @@ impl Target {
             .stream_key
             .as_ref()
             .map(headworks_types::Secret::expose);
-        let others = password.into_iter().chain(key);
+        let query = match &work.signing {
+            RestreamSigning::Query { query: Some(query) } => Some(query.expose()),
+            _ => None,
+        };
+        let others = password.into_iter().chain(key).chain(query);
         Ok(Self {
             secrets: Secrets::new(&url, &work.url, others),
             url,

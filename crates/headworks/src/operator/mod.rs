@@ -6,9 +6,11 @@ pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
 pub(crate) mod restream;
+pub(crate) mod sign_in;
 pub(crate) mod stream_key;
 pub(crate) mod token;
 pub(crate) mod user;
+pub(crate) mod user_group;
 
 use std::{io::Read as _, path::Path, path::PathBuf, time::Duration};
 
@@ -41,7 +43,7 @@ pub(crate) struct Api {
         default_value = "http://127.0.0.1:8080"
     )]
     api: Url,
-    /// API key; other users of this machine can see it among its processes, --key-file is better
+    /// API key or access token; other users of this machine can see it among its processes, --key-file is better
     #[arg(long, global = true, env = "HEADWORKS_API_KEY", hide_env_values = true)]
     key: Option<String>,
     /// File with the API key

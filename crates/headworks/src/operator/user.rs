@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use headworks_types::{User, UserCreate, UserId};
 
-use super::{Noun, label, labels, show_labels, show_time};
+use super::{Noun, label, labels, secret_stdin, show_labels, show_optional_time, show_time};
 use crate::{
     failure::Failure,
     output::{self, Row},
@@ -23,6 +23,12 @@ pub(crate) enum UserVerb {
         /// A label; may be given several times
         #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
         label: Vec<(String, String)>,
+        /// What the user signs in with
+        #[arg(long)]
+        email: Option<String>,
+        /// Read a first password from stdin; the user must change it when signing in
+        #[arg(long, requires = "email")]
+        password_stdin: bool,
     },
     /// List users
     List,
@@ -47,11 +53,16 @@ pub(crate) async fn run(command: Noun<UserVerb>) -> Result<(), Failure> {
             name,
             external_id,
             label,
+            email,
+            password_stdin,
         } => {
+            let password = password_stdin.then(secret_stdin).transpose()?;
             let user = UserCreate {
                 name,
                 external_id,
                 labels: labels(label),
+                email,
+                password,
             };
             output::one(&client.user_create(&user).await?, json, record)
         }
@@ -62,12 +73,14 @@ pub(crate) async fn run(command: Noun<UserVerb>) -> Result<(), Failure> {
 }
 
 impl Row for User {
-    const COLUMNS: &'static [&'static str] = &["ID", "NAME", "ENABLED", "EXTERNAL ID", "LABELS"];
+    const COLUMNS: &'static [&'static str] =
+        &["ID", "NAME", "EMAIL", "ENABLED", "EXTERNAL ID", "LABELS"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),
             self.name.clone(),
+            self.email.clone().unwrap_or_else(|| "-".to_owned()),
             self.enabled.to_string(),
             self.external_id.clone().unwrap_or_else(|| "-".to_owned()),
             show_labels(&self.labels),
@@ -81,7 +94,9 @@ fn record(user: &User) -> Vec<(&'static str, String)> {
         ("name", user.name.clone()),
         ("external id", user.external_id.clone().unwrap_or_default()),
         ("labels", show_labels(&user.labels)),
+        ("email", user.email.clone().unwrap_or_default()),
         ("enabled", user.enabled.to_string()),
+        ("signed in", show_optional_time(user.last_signed_in_at)),
         ("created", show_time(user.created_at)),
     ]
 }

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::{Restream, RestreamAudio, RestreamCreate, RestreamSigning, RestreamVideo, yes};
 use crate::{
-    CameraCreate, CameraId, CameraSource, Credentials, Labels, Placement, Problem, Secret,
-    StartMode, Transport, Validate, Violations,
+    CameraCreate, CameraId, CameraSource, Credentials, Labels, Placement, Problem, PullFormat,
+    Secret, StartMode, Transport, Validate, Violations,
 };
 
 /// Cameras, and where all of them go.
@@ -57,6 +57,12 @@ pub struct RestreamImportItem {
     pub url: Option<Url>,
     /// How RTP travels from it.
     pub transport: Transport,
+    /// What comes from it over HTTP, unless the path tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<PullFormat>,
+    /// False takes any certificate of the camera. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_verify: Option<bool>,
     /// Its user name and password. Sealed at rest, never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
@@ -80,8 +86,8 @@ impl RestreamImportItem {
             source: CameraSource::Pull {
                 url: url.clone(),
                 transport: self.transport,
-                format: None,
-                tls_verify: true,
+                format: self.format,
+                tls_verify: self.tls_verify.unwrap_or(true),
             },
             credentials: self.credentials.clone(),
             enabled: true,

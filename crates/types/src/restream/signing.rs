@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::check_part;
 use crate::{Secret, Validate, Violations};
 
+const MINUTE: u32 = 60;
 const HOUR: u32 = 3600;
 const YEAR: u32 = 365 * 24 * HOUR;
 
@@ -40,8 +41,9 @@ pub enum RestreamSigning {
         /// The `uid` of variant A: 1 to 64 letters and digits. Default `0`.
         #[serde(default = "zero")]
         uid: String,
-        /// How far ahead of the connection the URL's time lies, 60 to 31536000. The target adds
-        /// the period of validity that it is set to. Default 3600.
+        /// How far ahead of the connection the URL's time lies, 60 to 31536000. Variant B has whole
+        /// minutes, rounded down, and needs at least 120. The target adds the period of validity
+        /// that it is set to. Default 3600.
         #[serde(default = "hour")]
         lifetime_seconds: u32,
         /// What happens before that time comes.
@@ -186,6 +188,7 @@ impl Validate for RestreamSigning {
             Self::Query { query: None } => found.report("query", "is missing"),
             Self::Query { query: Some(query) } => check_query(query, found),
             Self::Alibaba {
+                variant,
                 uid,
                 lifetime_seconds,
                 ..
@@ -194,11 +197,16 @@ impl Validate for RestreamSigning {
                 if !is_uid || uid.is_empty() || uid.len() > 64 {
                     found.report("uid", "must have 1 to 64 letters and digits");
                 }
-                check_lifetime(*lifetime_seconds, found);
+                let least = match variant {
+                    // Of its last minute nothing may be left.
+                    AlibabaVariant::B => 2 * MINUTE,
+                    AlibabaVariant::A | AlibabaVariant::C => MINUTE,
+                };
+                check_lifetime(*lifetime_seconds, least, found);
             }
             Self::Tencent {
                 lifetime_seconds, ..
-            } => check_lifetime(*lifetime_seconds, found),
+            } => check_lifetime(*lifetime_seconds, MINUTE, found),
         }
         self.check_keys(found);
     }
@@ -246,8 +254,8 @@ fn check_query(query: &Secret, found: &mut Violations) {
     }
 }
 
-fn check_lifetime(seconds: u32, found: &mut Violations) {
-    if !(60..=YEAR).contains(&seconds) {
-        found.report("lifetime_seconds", format!("must be 60 to {YEAR}"));
+fn check_lifetime(seconds: u32, least: u32, found: &mut Violations) {
+    if !(least..=YEAR).contains(&seconds) {
+        found.report("lifetime_seconds", format!("must be {least} to {YEAR}"));
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{CameraSource, PullFormat};
 
 fn create(extra: serde_json::Value) -> RestreamCreate {
     let mut json = serde_json::json!({"name": "cloud", "url": "rtmp://push.example.com/live/gate"});
@@ -73,6 +74,34 @@ fn the_key_that_signs_must_be_there() {
 }
 
 #[test]
+fn what_cannot_work_is_refused() {
+    let target = |json| pointers(&create(json));
+    let udp = serde_json::json!({"url": "rtsps://push.example.com/gate", "transport": "udp"});
+    assert_eq!(target(udp), ["/transport"], "it would go in the clear");
+    let udp = serde_json::json!({"url": "rtsp://push.example.com/gate", "transport": "udp"});
+    assert_eq!(target(udp), [""; 0]);
+    for url in ["rtmp://host", "rtmps://host/", "rtsp://host:0/gate"] {
+        assert_eq!(target(serde_json::json!({"url": url})), ["/url"], "{url}");
+    }
+    let keyed = serde_json::json!({"url": "rtmp://host", "stream_key": "live/gate"});
+    assert_eq!(target(keyed), [""; 0]);
+    let rtsp = serde_json::json!({"url": "rtsp://host"});
+    assert_eq!(target(rtsp), [""; 0], "RTSP knows a server without a path");
+}
+
+#[test]
+fn whole_minutes_need_two_of_them() {
+    let alibaba = |variant: &str, seconds: u32| {
+        pointers(&create(serde_json::json!({"signing": {
+            "type": "alibaba", "variant": variant, "primary_key": "a", "lifetime_seconds": seconds
+        }})))
+    };
+    assert_eq!(alibaba("b", 119), ["/signing/lifetime_seconds"]);
+    assert_eq!(alibaba("b", 120), [""; 0]);
+    assert_eq!(alibaba("a", 60), [""; 0]);
+}
+
+#[test]
 fn secrets_do_not_reach_debug_output() {
     let restream = create(serde_json::json!({
         "stream_key": "hush-1",
@@ -133,11 +162,35 @@ fn an_item_is_a_camera_that_is_there_or_one_to_be() {
         item(serde_json::json!({"name": "a", "url": "rtsp://a/b"})),
         [""; 0]
     );
+    assert_eq!(
+        item(serde_json::json!({"name": "a", "url": "https://a/b"})),
+        ["/format"]
+    );
+    let lax = serde_json::json!({
+        "name": "a", "url": "https://a/b", "format": "flv", "tls_verify": false
+    });
+    assert_eq!(item(lax), [""; 0]);
     assert_eq!(item(serde_json::json!({})), ["/name", "/url"]);
     assert_eq!(
         item(serde_json::json!({"name": "", "url": "ftp://a/b"})),
         ["/name", "/url"]
     );
+}
+
+#[test]
+fn a_camera_is_imported_as_it_is_described() {
+    let item: RestreamImportItem = serde_json::from_value(serde_json::json!({
+        "name": "a", "url": "https://a/b", "format": "hls", "tls_verify": false
+    }))
+    .expect("parses");
+    let source = item.camera().expect("is a new one").source;
+    let CameraSource::Pull {
+        format, tls_verify, ..
+    } = source
+    else {
+        panic!("{source:?}");
+    };
+    assert_eq!((format, tls_verify), (Some(PullFormat::Hls), false));
 }
 
 proptest! {

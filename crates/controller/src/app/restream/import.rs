@@ -120,7 +120,7 @@ async fn plan(
     let mut seen = HashSet::new();
     let mut items = Vec::with_capacity(asked.len());
     for (index, item) in asked.into_iter().enumerate() {
-        let item = item.and_then(|item| unseen(&mut seen, item));
+        let item = item.and_then(|item| there.unseen(&mut seen, item));
         items.push(match item {
             Err(problem) => Item::Failed(problem),
             Ok(item) => plan_one(state, &there, item, index, target)?,
@@ -138,22 +138,46 @@ struct There {
     full: HashSet<CameraId>,
 }
 
-/// Refuses a camera that is in the list for a second time.
-fn unseen(
-    seen: &mut HashSet<String>,
-    item: RestreamImportItem,
-) -> std::result::Result<RestreamImportItem, Failure> {
-    let id = item.camera_id.map(|id| id.to_string());
-    let Some(name) = id.or_else(|| item.external_id.clone()) else {
-        return Ok(item);
-    };
-    if seen.insert(name.clone()) {
-        return Ok(item);
+/// What tells the cameras of a list apart.
+#[derive(PartialEq, Eq, Hash)]
+enum Which {
+    /// One that is there, by whatever name it was called.
+    There(CameraId),
+    /// One to be, by its external id.
+    New(String),
+}
+
+impl There {
+    /// The camera that the item means, if it is there.
+    fn camera(&self, item: &RestreamImportItem) -> Option<&CameraName> {
+        self.cameras.iter().find(|camera| match item.camera_id {
+            Some(id) => camera.id == id,
+            None => item.external_id.is_some() && camera.external_id == item.external_id,
+        })
     }
-    let detail = format!("`{name}` is in the list before");
-    Err(Problem::new(ProblemCode::Conflict)
-        .with_detail(detail)
-        .into())
+
+    /// Refuses a camera that is in the list for a second time.
+    fn unseen(
+        &self,
+        seen: &mut HashSet<Which>,
+        item: RestreamImportItem,
+    ) -> std::result::Result<RestreamImportItem, Failure> {
+        let id = self.camera(&item).map(|camera| camera.id);
+        let which = match (id.or(item.camera_id), &item.external_id) {
+            (Some(id), _) => Which::There(id),
+            (None, Some(name)) => Which::New(name.clone()),
+            (None, None) => return Ok(item),
+        };
+        if seen.insert(which) {
+            return Ok(item);
+        }
+        let id = item.camera_id.map(|id| id.to_string());
+        let name = id.or(item.external_id).unwrap_or_default();
+        let detail = format!("`{name}` is in the list before");
+        Err(Problem::new(ProblemCode::Conflict)
+            .with_detail(detail)
+            .into())
+    }
 }
 
 fn plan_one(
@@ -163,10 +187,7 @@ fn plan_one(
     index: usize,
     target: &RestreamTemplate,
 ) -> Result<Item> {
-    let found = there.cameras.iter().find(|camera| match item.camera_id {
-        Some(id) => camera.id == id,
-        None => item.external_id.is_some() && camera.external_id == item.external_id,
-    });
+    let found = there.camera(&item);
     if let Some(id) = item.camera_id
         && found.is_none()
     {

@@ -22,6 +22,9 @@ pub(super) struct LastHolder {
     pub(super) goodbye: bool,
     /// Its lease ran out so long ago that it has stopped.
     pub(super) over: bool,
+    /// Another process was this node not long ago: what it has applied, and that it stopped, nobody
+    /// has said.
+    pub(super) succeeds: bool,
     /// The revision that it has applied.
     pub(super) applied: i64,
     /// Its revision now.
@@ -34,7 +37,7 @@ impl LastHolder {
     /// A node that has applied a higher revision than there is knows a database that was lost.
     pub(super) fn may_still_work(&self, left: Option<i64>) -> bool {
         let has_applied = left.is_some_and(|left| (left..=self.revision).contains(&self.applied));
-        !(self.goodbye || self.over || has_applied)
+        self.succeeds || !(self.goodbye || self.over || has_applied)
     }
 }
 
@@ -81,7 +84,8 @@ async fn lease_lock(
     // Only a statement after the lock sees all that was committed before it.
     let rows = sqlx::query!(
         r#"SELECT l.node_id, l.goodbye, l.applied_revision, v.revision,
-                  l.expires_at + make_interval(secs => $2) < clock_timestamp() AS "over!"
+                  l.expires_at + make_interval(secs => $2) < clock_timestamp() AS "over!",
+                  l.strict_after >= clock_timestamp() AS "succeeds!"
            FROM node_lease l JOIN node_revision v ON v.node_id = l.node_id
            WHERE l.node_id = ANY($1)"#,
         &nodes,
@@ -93,6 +97,7 @@ async fn lease_lock(
         let holder = LastHolder {
             goodbye: row.goodbye,
             over: row.over,
+            succeeds: row.succeeds,
             applied: row.applied_revision,
             revision: row.revision,
         };
@@ -135,6 +140,7 @@ mod tests {
         let holder = |goodbye, over, applied| LastHolder {
             goodbye,
             over,
+            succeeds: false,
             applied,
             revision: 7,
         };
@@ -149,6 +155,11 @@ mod tests {
             (holder(false, false, 8), Some(6), true),
         ] {
             assert_eq!(holder.may_still_work(left), bound, "{holder:?} {left:?}");
+            let succeeds = LastHolder {
+                succeeds: true,
+                ..holder
+            };
+            assert!(succeeds.may_still_work(left), "{succeeds:?} {left:?}");
         }
     }
 }

@@ -114,7 +114,8 @@ pub(super) async fn restream_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<
                   s.left_node_id, s.left_revision,
                   c.enabled AS camera_enabled, r.enabled AS restream_enabled, r.video,
                   l.goodbye AS "goodbye?", l.applied_revision AS "applied?", v.revision AS "revision?",
-                  l.expires_at + make_interval(secs => $1) < clock_timestamp() AS over
+                  l.expires_at + make_interval(secs => $1) < clock_timestamp() AS over,
+                  l.strict_after >= clock_timestamp() AS succeeds
            FROM slot s
            JOIN camera c ON c.id = s.camera_id
            JOIN restream r ON (r.camera_id, r.ordinal) = (s.camera_id, s.ordinal)
@@ -144,6 +145,7 @@ struct FleetRow {
     applied: Option<i64>,
     revision: Option<i64>,
     over: Option<bool>,
+    succeeds: Option<bool>,
 }
 
 impl FleetRow {
@@ -182,6 +184,7 @@ impl FleetRow {
         let holder = LastHolder {
             goodbye: self.goodbye?,
             over: self.over?,
+            succeeds: self.succeeds?,
             applied: self.applied?,
             revision: self.revision?,
         };

@@ -57,7 +57,16 @@ struct State {
 /// Who publishes.
 struct Holder {
     publisher: Publisher,
-    end: watch::Sender<Option<Ended>>,
+    standing: watch::Sender<Standing>,
+}
+
+/// How long a publisher may stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    /// Its key is good until then.
+    expires_at: Option<DateTime<Utc>>,
+    /// Why it has to go at once.
+    ended: Option<Ended>,
 }
 
 /// Why a publisher has to go.
@@ -92,17 +101,16 @@ impl Seat {
         });
     }
 
-    /// What is published has changed. A publisher whose key is not good any more has to go.
+    /// What is published has changed. A publisher whose key is not good any more has to go, one
+    /// whose key was rotated when the old key expires.
     pub(in crate::ingest) fn update(&self, job: Arc<Job>) {
         self.change(|state| {
-            if let Some(holder) = &state.holder
-                && !job
-                    .work
-                    .stream_keys
-                    .iter()
-                    .any(|key| key.id == holder.publisher.stream_key_id)
-            {
-                holder.end(Ended::Revoked);
+            if let Some(holder) = &state.holder {
+                let mut keys = job.work.stream_keys.iter();
+                match keys.find(|key| key.id == holder.publisher.stream_key_id) {
+                    Some(key) => holder.expires(key.expires_at),
+                    None => holder.end(Ended::Revoked),
+                }
             }
             if let Some(feed) = &mut state.feed {
                 feed.rename(&job.camera_name);
@@ -241,7 +249,10 @@ impl Seat {
                 _ => Err(Denied::Taken),
             };
         };
-        let (end, ended) = watch::channel(None);
+        let (standing, receiver) = watch::channel(Standing {
+            expires_at: key.expires_at,
+            ended: None,
+        });
         state.holder = Some(Holder {
             publisher: Publisher {
                 protocol: candidate.protocol,
@@ -249,7 +260,7 @@ impl Seat {
                 stream_key_id: key.id,
                 since: self.clock.now(),
             },
-            end,
+            standing,
         });
         state.left = None;
         drop(state);
@@ -260,8 +271,7 @@ impl Seat {
             feed: Some(feed),
             key: key.id,
             address: candidate.address,
-            expires_at: key.expires_at,
-            ended,
+            standing: receiver,
             last_words: String::new(),
             seat: Arc::clone(self),
             recorded: None,
@@ -311,10 +321,19 @@ impl Seat {
 impl Holder {
     /// Tells it to go; the first reason counts.
     fn end(&self, why: Ended) {
-        self.end.send_if_modified(|ended| {
-            let first = ended.is_none();
-            ended.get_or_insert(why);
+        self.standing.send_if_modified(|standing| {
+            let first = standing.ended.is_none();
+            standing.ended.get_or_insert(why);
             first
+        });
+    }
+
+    /// From now on its key is good until then.
+    fn expires(&self, at: Option<DateTime<Utc>>) {
+        self.standing.send_if_modified(|standing| {
+            let is_other = standing.expires_at != at;
+            standing.expires_at = at;
+            is_other
         });
     }
 }
@@ -330,8 +349,7 @@ pub(crate) struct Publication {
     feed: Option<Feed>,
     key: StreamKeyId,
     address: SocketAddr,
-    expires_at: Option<DateTime<Utc>>,
-    ended: watch::Receiver<Option<Ended>>,
+    standing: watch::Receiver<Standing>,
     last_words: String,
     seat: Arc<Seat>,
     /// Who has to hear of its end.
@@ -392,22 +410,28 @@ impl Publication {
 
     /// Returns when it has to go, and why.
     pub(crate) async fn ended(&self) -> Ended {
-        let mut ended = self.ended.clone();
-        let expiry = async {
-            match self.expires_at {
-                Some(end) => {
-                    let left = end - self.seat.clock.now();
-                    sleep(left.to_std().unwrap_or_default()).await;
+        let mut standing = self.standing.clone();
+        loop {
+            let Standing { expires_at, ended } = *standing.borrow_and_update();
+            if let Some(why) = ended {
+                return why;
+            }
+            let expiry = async {
+                match expires_at {
+                    Some(end) => {
+                        let left = end - self.seat.clock.now();
+                        sleep(left.to_std().unwrap_or_default()).await;
+                    }
+                    None => std::future::pending().await,
                 }
-                None => std::future::pending().await,
+            };
+            tokio::select! {
+                changed = standing.changed() => if changed.is_err() {
+                    // Without its seat it has nothing to publish to.
+                    return Ended::Closed;
+                },
+                () = expiry => return Ended::Expired,
             }
-        };
-        tokio::select! {
-            told = ended.wait_for(Option::is_some) => {
-                // Without its seat it has nothing to publish to.
-                told.ok().and_then(|told| *told).unwrap_or(Ended::Closed)
-            }
-            () = expiry => Ended::Expired,
         }
     }
 

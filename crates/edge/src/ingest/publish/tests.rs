@@ -228,6 +228,29 @@ async fn a_key_that_expires_ends_its_publisher() {
     world.tasks.shutdown(Duration::from_secs(5)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_rotated_lets_its_publisher_stay_for_the_grace() {
+    let clock = Clock::system();
+    let mut key = digest(KEY, OnConflict::Reject);
+    let world = World::new(vec![key.clone()]);
+    world.wait_for_seat().await;
+    let publication = world.publish(KEY).await.expect("is let in");
+    let start = clock.monotonic();
+    key.expires_at = Some(clock.now() + Duration::from_secs(60));
+    world.desire(vec![key.clone(), digest(OTHER, OnConflict::Reject)]);
+    let ended = timeout(Duration::from_secs(3600), publication.ended());
+    assert_eq!(ended.await, Ok(Ended::Expired));
+    let stayed = clock.monotonic() - start;
+    assert!((59..=61).contains(&stayed.as_secs()), "{stayed:?}");
+    // Whoever asks while the grace is taken back hears of it, too.
+    key.expires_at = None;
+    world.desire(vec![key]);
+    let ended = timeout(Duration::from_secs(3600), publication.ended());
+    assert!(ended.await.is_err(), "it may stay");
+    drop(publication);
+    world.tasks.shutdown(Duration::from_secs(5)).await;
+}
+
 #[tokio::test]
 async fn one_who_comes_back_goes_on_and_old_pictures_are_forgotten() {
     let world = World::new(vec![digest(KEY, OnConflict::Reject)]);

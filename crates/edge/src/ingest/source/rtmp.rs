@@ -23,6 +23,7 @@ use super::dial;
 use crate::{
     ingest::{Config, Feed, Tags, failure::Failure},
     outbound::Gate,
+    secrets::Secrets,
     socket::make_room,
     turns::Turns,
 };
@@ -50,9 +51,21 @@ impl Session<'_> {
         let attempt = self.connect(feed.clock());
         let connected = self.connects.attempt(limit, attempt).await;
         let connected = connected.unwrap_or(Err(Failure::Timeout(limit)));
-        match connected {
+        let failure = match connected {
             Ok(playing) => receive(playing, feed).await,
             Err(failure) => failure,
+        };
+        self.without_login(failure)
+    }
+
+    /// Servers repeat the name of the stream, in which the login stands.
+    fn without_login(&self, failure: Failure) -> Failure {
+        let password = self.credentials.iter().map(|login| login.password.expose());
+        let secrets = Secrets::known(password);
+        match failure {
+            Failure::Rejected(text) => Failure::Rejected(secrets.hide(&text)),
+            Failure::Protocol(text) => Failure::Protocol(secrets.hide(&text)),
+            other => other,
         }
     }
 
@@ -285,6 +298,36 @@ mod tests {
                 credentials: Some(&login),
             };
             assert_eq!(session.url().expect("parses").name, name);
+        }
+    }
+
+    #[test]
+    fn a_server_that_repeats_the_login_does_not_give_it_away() {
+        let login = Credentials {
+            username: "admin".to_owned(),
+            password: Secret::new("p&ss"),
+        };
+        let session = Session {
+            config: &Config::default(),
+            connects: &Turns::new(1),
+            url: &"rtmp://h/live/cam".parse().expect("a URL"),
+            tls_verify: true,
+            credentials: Some(&login),
+        };
+        let name = session.url().expect("parses").name;
+        for told in [name.as_str(), "cam?user=admin&pass=p&ss"] {
+            let event = ClientEvent::Refused(Refusal {
+                code: code::PLAY_FAILED.into(),
+                description: format!("no {told}"),
+                redirect: None,
+            });
+            let words = session.without_login(failure(event)).to_string();
+            assert!(
+                words.starts_with("camera refuses: no cam?user=admin"),
+                "{words}"
+            );
+            assert!(words.contains("&pass=…"), "{words}");
+            assert!(!words.contains("%26") && !words.contains("p&"), "{words}");
         }
     }
 }

@@ -183,11 +183,12 @@ fn from_csv(text: &str) -> Result<Vec<Value>, String> {
         let mut camera = Map::new();
         let mut login = Map::new();
         for (column, value) in fields {
-            match column {
-                "username" | "password" => &mut login,
-                _ => &mut camera,
-            }
-            .insert(column.to_owned(), value.into());
+            let (fields, value) = match column {
+                "username" | "password" => (&mut login, value.into()),
+                "tls_verify" => (&mut camera, truth(value)?),
+                _ => (&mut camera, value.into()),
+            };
+            fields.insert(column.to_owned(), value);
         }
         if !login.is_empty() {
             camera.insert("credentials".to_owned(), login.into());
@@ -195,6 +196,12 @@ fn from_csv(text: &str) -> Result<Vec<Value>, String> {
         cameras.push(camera.into());
     }
     Ok(cameras)
+}
+
+fn truth(text: &str) -> Result<Value, String> {
+    let truth = text.to_ascii_lowercase().parse::<bool>();
+    let truth = truth.map_err(|_| format!("`tls_verify` is true or false, not `{text}`"))?;
+    Ok(truth.into())
 }
 
 /// Takes user name and password out of the URL, and the name where there is no `external_id`.

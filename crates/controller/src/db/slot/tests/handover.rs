@@ -1,13 +1,18 @@
 //! I3: a strict slot is never with two nodes at once.
 
-use headworks_types::{ProjectId, RestreamState, edge::RestreamReport};
+use std::collections::BTreeSet;
+
+use headworks_types::{
+    ProjectId, RestreamState,
+    edge::{NO_REVISION, RestreamReport},
+};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
 use super::*;
 use crate::db::{
     fixture::{renewal, restream, somebody_waits_for_a_lock},
-    lease::lease_renew,
+    lease::{Renewal, lease_doubled, lease_renew},
     node::revision_get,
     restream::restream_delete,
 };
@@ -31,8 +36,7 @@ async fn renew_at(conn: &mut PgConnection, node: NodeId, revision: i64, goodbye:
     let mut renewal = renewal(node);
     renewal.revision = revision;
     renewal.goodbye = goodbye;
-    let renewed = lease_renew(conn, &[renewal], 10.0).await;
-    renewed.expect("renews the lease")[0].1
+    told(conn, renewal).await.expect("is not refused")
 }
 
 struct World {
@@ -148,9 +152,104 @@ async fn a_renewal_before_the_hand_over_prevents_it(pool: PgPool) {
     assert_eq!(outcome, Outcome::Stale);
 }
 
-/// An edge that keeps the rules of `Fencing::Strict`, as far as they concern one slot.
-struct Model {
+/// Another process that is the same node; a higher number is newer.
+fn process(node: NodeId, number: u16) -> Renewal {
+    Renewal {
+        instance: Uuid::from_u128(u128::MAX - 1000 + u128::from(number)),
+        ..renewal(node)
+    }
+}
+
+/// What it is told; `None` if it is refused.
+async fn told(conn: &mut PgConnection, renewal: Renewal) -> Option<i64> {
+    let renewed = lease_renew(conn, &[renewal], 10.0).await;
+    renewed.expect("renews").first().map(|(_, told)| *told)
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_late_goodbye_of_the_process_before_counts_for_nothing(pool: PgPool) {
+    let World { slot, one, two, .. } = world(&pool).await;
+    let mut conn = pool.acquire().await.expect("connects");
+    assert_eq!(told(&mut conn, process(one, 1)).await, Some(NO_REVISION));
+    let goodbye = Renewal {
+        goodbye: true,
+        ..renewal(one)
+    };
+    assert_eq!(told(&mut conn, goodbye).await, None);
+    let direct = strict(slot, 1, Some(one), Some(two));
+    assert_eq!(assign_one(&pool, direct).await, Outcome::Stale);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_newer_process_waits_until_the_one_before_has_stopped(pool: PgPool) {
+    let World { slot, one, two, .. } = world(&pool).await;
+    let mut conn = pool.acquire().await.expect("connects");
+    let (_, _, revision) = account(&mut conn, one).await;
+    let newer = |goodbye| Renewal {
+        revision,
+        goodbye,
+        ..process(one, 1)
+    };
+    assert_eq!(told(&mut conn, newer(false)).await, Some(NO_REVISION));
+    // What it says of itself is not said of the other.
+    assert!(epoch(&assign_one(&pool, strict(slot, 1, Some(one), None)).await).is_some());
+    let (_, _, released) = account(&mut conn, one).await;
+    for goodbye in [false, true] {
+        let says = Renewal {
+            revision: released,
+            ..newer(goodbye)
+        };
+        assert_eq!(told(&mut conn, says).await, Some(NO_REVISION));
+        let then = strict(slot, 1, None, Some(two));
+        assert_eq!(assign_one(&pool, then).await, Outcome::Stale, "{goodbye}");
+    }
+    silence(&mut conn, one, 12.0).await;
+    assert_eq!(told(&mut conn, newer(false)).await, Some(NO_REVISION));
+    silence(&mut conn, one, 1.1).await;
+    assert_eq!(told(&mut conn, newer(false)).await, Some(released));
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn after_a_goodbye_or_a_silence_any_process_may_be_the_node(pool: PgPool) {
+    let World { one, .. } = world(&pool).await;
+    let mut conn = pool.acquire().await.expect("connects");
+    let (_, _, revision) = account(&mut conn, one).await;
+    assert_eq!(told(&mut conn, process(one, 2)).await, Some(NO_REVISION));
+    silence(&mut conn, one, 13.1).await;
+    let older = told(&mut conn, process(one, 1)).await;
+    assert_eq!(older, Some(revision), "the lease is over");
+    let goodbye = Renewal {
+        goodbye: true,
+        ..process(one, 1)
+    };
+    assert_eq!(told(&mut conn, goodbye).await, Some(revision));
+    let oldest = told(&mut conn, renewal(one)).await;
+    assert_eq!(oldest, Some(revision), "there was a goodbye");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn an_older_process_is_refused_and_that_is_news_once(pool: PgPool) {
+    let World { one, .. } = world(&pool).await;
+    let mut conn = pool.acquire().await.expect("connects");
+    told(&mut conn, process(one, 1)).await;
+    let older = renewal(one);
+    let goodbye = Renewal {
+        goodbye: true,
+        ..renewal(one)
+    };
+    let removed = renewal(NodeId::from(Uuid::nil()));
+    for (renewal, news) in [(&goodbye, false), (&older, true), (&older, false)] {
+        let found = lease_doubled(&mut conn, &[renewal, &removed]).await;
+        let found = found.expect("looks");
+        let found: Vec<_> = found.iter().map(|node| (node.id, node.is_news)).collect();
+        assert_eq!(found, [(one, news)]);
+    }
+}
+
+/// A process that keeps the rules of `Fencing::Strict`, as far as they concern one slot.
+struct Process {
     node: NodeId,
+    instance: Uuid,
     /// Its lease has been acknowledged not long ago.
     alive: bool,
     /// The revision of the last acknowledgement.
@@ -160,18 +259,41 @@ struct Model {
     wants: bool,
     /// What it has read, but not applied yet.
     read: Option<(i64, bool)>,
+    /// It pushes, and goes on while newer revisions are on their way.
+    works: bool,
 }
 
-impl Model {
-    fn works(&self) -> bool {
-        self.alive && self.wants && self.granted == self.applied
+impl Process {
+    /// One that knows from disk what the one before has applied.
+    fn new(node: NodeId, instance: Uuid, before: Option<&Self>) -> Self {
+        Self {
+            node,
+            instance,
+            alive: false,
+            granted: NO_REVISION,
+            applied: before.map_or(0, |before| before.applied),
+            wants: before.is_some_and(|before| before.wants),
+            read: None,
+            works: false,
+        }
+    }
+
+    fn says(&self, goodbye: bool) -> Renewal {
+        Renewal {
+            instance: self.instance,
+            revision: self.applied,
+            goodbye,
+            ..renewal(self.node)
+        }
     }
 
     async fn act(&mut self, conn: &mut PgConnection, slot: SlotKey, what: u32) {
         match what {
             0..=2 => {
-                self.granted = renew_at(conn, self.node, self.applied, false).await;
-                self.alive = true;
+                if let Some(granted) = told(conn, self.says(false)).await {
+                    self.granted = granted;
+                    self.alive = true;
+                }
             }
             3..=5 => {
                 let revision = revision_get(conn, self.node).await.expect("reads");
@@ -179,18 +301,78 @@ impl Model {
                 let wants = desired.iter().any(|desired| desired.key == slot);
                 self.read = Some((revision.expect("there is one"), wants));
             }
-            6..=8 => {
+            _ => {
                 if let Some((revision, wants)) = self.read.take() {
                     (self.applied, self.wants) = (revision, wants);
                 }
             }
-            9 => {
-                self.alive = false;
-                silence(conn, self.node, 14.0).await;
+        }
+        self.settle();
+    }
+
+    /// Starts when it may, and stops when it must.
+    fn settle(&mut self) {
+        if !(self.alive && self.wants) {
+            self.works = false;
+        } else if self.granted == self.applied {
+            self.works = true;
+        }
+    }
+}
+
+/// All processes, and goodbyes that are still on their way.
+struct Fleet {
+    processes: Vec<Process>,
+    goodbyes: Vec<Renewal>,
+    instances: u16,
+}
+
+impl Fleet {
+    fn instance(&mut self) -> Uuid {
+        self.instances += 1;
+        Uuid::from_u128(self.instances.into())
+    }
+
+    async fn act(&mut self, conn: &mut PgConnection, slot: SlotKey, random: &mut StdRng) {
+        let index = random.random_range(0..self.processes.len());
+        let node = self.processes[index].node;
+        match random.random_range(0..42) {
+            what @ 0..36 => self.processes[index].act(conn, slot, what / 4).await,
+            36 | 37 => {
+                silence(conn, node, 14.0).await;
+                let same = self.processes.iter_mut().filter(|one| one.node == node);
+                for process in same {
+                    process.alive = false;
+                    process.settle();
+                }
             }
+            // It stops, and starts anew; its goodbye may come later.
+            38 | 39 => {
+                let goodbye = self.processes[index].says(true);
+                if random.random_bool(0.5) {
+                    self.goodbyes.push(goodbye);
+                } else {
+                    told(conn, goodbye).await;
+                }
+                let instance = self.instance();
+                let new = Process::new(node, instance, Some(&self.processes[index]));
+                self.processes[index] = new;
+            }
+            40 => {
+                if let Some(goodbye) = self.goodbyes.pop() {
+                    told(conn, goodbye).await;
+                }
+            }
+            // One of two processes with the same identity is killed, or a second one is started.
             _ => {
-                self.alive = false;
-                renew_at(conn, self.node, self.applied, true).await;
+                let same = self.processes.iter().filter(|one| one.node == node);
+                if same.count() > 1 {
+                    self.processes.remove(index);
+                } else {
+                    let instance = self.instance();
+                    let new = Process::new(node, instance, Some(&self.processes[index]));
+                    self.processes.push(new);
+                }
             }
         }
     }
@@ -201,40 +383,48 @@ impl Model {
 async fn whatever_happens_never_two_work(pool: PgPool) {
     let World { slot, one, two, .. } = world(&pool).await;
     let mut conn = pool.acquire().await.expect("connects");
-    let mut edges = Vec::new();
-    for node in [one, two, node(&mut conn, "edge-3", 9).await] {
-        edges.push(Model {
-            node,
-            alive: false,
-            granted: -1,
-            applied: 0,
-            wants: false,
-            read: None,
-        });
+    let nodes = [one, two, node(&mut conn, "edge-3", 9).await];
+    let mut fleet = Fleet {
+        processes: Vec::new(),
+        goodbyes: Vec::new(),
+        instances: 0,
+    };
+    for node in nodes {
+        let instance = fleet.instance();
+        fleet.processes.push(Process::new(node, instance, None));
+        // What the nodes renewed when they were made was nobody's.
+        let goodbye = Renewal {
+            goodbye: true,
+            ..renewal(node)
+        };
+        told(&mut conn, goodbye).await;
     }
     let mut random = StdRng::seed_from_u64(7);
-    let (mut moves, mut worked) = (0, [false; 3]);
-    for turn in 0..1500 {
-        let index = random.random_range(0..edges.len());
+    let (mut moves, mut worked, mut latched) = (0, BTreeSet::new(), 0);
+    for turn in 0..4000 {
         if random.next_u32() % 4 == 0 {
             let (from, now) = strict_holder(&mut conn, slot).await;
-            let to = (random.next_u32() % 3 != 0).then_some(edges[index].node);
+            let index = random.random_range(0..nodes.len());
+            let to = (random.next_u32() % 3 != 0).then_some(nodes[index]);
             if from != to {
                 let outcome = assign_one(&pool, strict(slot, now, from, to)).await;
                 moves += usize::from(to.is_some() && epoch(&outcome).is_some());
             }
         } else {
-            let what = random.random_range(0..11);
-            edges[index].act(&mut conn, slot, what).await;
+            fleet.act(&mut conn, slot, &mut random).await;
         }
-        let working: Vec<_> = (0..edges.len()).filter(|i| edges[*i].works()).collect();
-        assert!(working.len() <= 1, "turn {turn}: {working:?}");
-        for index in working {
-            worked[index] = true;
-        }
+        let working: Vec<_> = fleet.processes.iter().filter(|one| one.works).collect();
+        let of: Vec<_> = working.iter().map(|one| (one.node, one.instance)).collect();
+        assert!(working.len() <= 1, "turn {turn}: {of:?}");
+        latched += working
+            .iter()
+            .filter(|one| one.granted != one.applied)
+            .count();
+        worked.extend(working.iter().map(|one| one.node));
     }
-    assert!(moves > 50, "{moves}");
-    assert_eq!(worked, [true; 3]);
+    assert!(moves > 15, "{moves}");
+    assert!(latched > 15, "{latched}");
+    assert_eq!(worked.len(), nodes.len());
 }
 
 async fn strict_holder(conn: &mut PgConnection, slot: SlotKey) -> (Option<NodeId>, i64) {

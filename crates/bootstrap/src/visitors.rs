@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Counts connections by the address that they come from. Clones count together.
 #[derive(Clone)]
-pub(crate) struct Visitors(Arc<Inner>);
+pub struct Visitors(Arc<Inner>);
 
 struct Inner {
     limit: usize,
@@ -19,18 +19,20 @@ struct Inner {
 }
 
 /// One connection, counted until it is dropped.
-pub(crate) struct Visit {
+pub struct Visit {
     visitors: Visitors,
     from: IpAddr,
 }
 
-/// A connection's place among those that the edge takes, free again when it is dropped.
-pub(crate) struct Place {
+/// A connection's place among those that a listener takes, free again when it is dropped.
+pub struct Place {
     _taken: Option<(OwnedSemaphorePermit, Visit)>,
 }
 
 impl Visitors {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// So many from each address.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self(Arc::new(Inner {
             limit,
             visits: Mutex::default(),
@@ -38,7 +40,8 @@ impl Visitors {
     }
 
     /// One more from `address`; `None` if it has as many as it may.
-    pub(crate) fn enter(&self, address: IpAddr) -> Option<Visit> {
+    #[must_use]
+    pub fn enter(&self, address: IpAddr) -> Option<Visit> {
         let from = network(address);
         let mut visits = self.visits();
         let count = visits.get(&from).copied().unwrap_or_default();
@@ -71,14 +74,16 @@ impl Drop for Visit {
 
 impl Place {
     /// A place of a listener, taken by somebody who is counted.
-    pub(crate) fn new(listener: OwnedSemaphorePermit, visit: Visit) -> Self {
+    #[must_use]
+    pub fn new(listener: OwnedSemaphorePermit, visit: Visit) -> Self {
         Self {
             _taken: Some((listener, visit)),
         }
     }
 
     /// Of a connection inside of another one, which holds the place.
-    pub(crate) fn of_another() -> Self {
+    #[must_use]
+    pub fn of_another() -> Self {
         Self { _taken: None }
     }
 }
