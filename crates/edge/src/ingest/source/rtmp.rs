@@ -310,6 +310,7 @@ mod tests {
         let session = Session {
             config: &Config::default(),
             connects: &Turns::new(1),
+            gate: &outbound::testing().gate(&[]),
             url: &"rtmp://h/live/cam".parse().expect("a URL"),
             tls_verify: true,
             credentials: Some(&login),
