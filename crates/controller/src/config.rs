@@ -42,7 +42,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub lease_dead: Duration,
     /// How long the audit log keeps its records.
-    #[serde(with = "humantime_serde")]
+    #[serde(default = "audit_retention", with = "humantime_serde")]
     pub audit_retention: Duration,
     /// Connections that one address may have at the API.
     #[serde(default = "connections_per_address")]
@@ -82,6 +82,10 @@ pub struct OidcConfig {
     /// After what time a user must be sent to the provider again.
     #[serde(default = "a_working_day", with = "humantime_serde")]
     pub sign_in_lasts: Duration,
+}
+
+fn audit_retention() -> Duration {
+    Duration::from_secs(400 * 86_400)
 }
 
 /// Each edge has two or three, and many may be behind one address.
