@@ -93,7 +93,10 @@ impl Edge {
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            crate::restream::Config::default(),
+            crate::restream::Config {
+                outbound: crate::outbound::testing(),
+                ..crate::restream::Config::default()
+            },
             hub,
             Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone()),
             clock.clone(),
