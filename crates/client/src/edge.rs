@@ -2,7 +2,8 @@
 //! watches.
 
 use headworks_types::edge::{
-    JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, SessionReceipt, SessionReport,
+    AuditDelivery, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, SessionReceipt,
+    SessionReport,
 };
 use reqwest::Method;
 
@@ -17,6 +18,11 @@ impl Client {
     /// `PUT /edge/v1/node`
     pub fn node_announce(&self, node: &NodeSpec) -> Call<()> {
         Call::new(self, Method::PUT, &["edge", "v1", "node"]).body(node)
+    }
+
+    /// `POST /edge/v1/audit`
+    pub fn audit_deliver(&self, delivery: &AuditDelivery) -> Call<()> {
+        Call::new(self, Method::POST, &["edge", "v1", "audit"]).body(delivery)
     }
 
     /// `POST /edge/v1/lease:renew`

@@ -18,5 +18,5 @@ mod service;
 mod state;
 
 pub use config::{Config, OidcConfig};
-pub use http::{edge_openapi, openapi};
+pub use http::{RateLimitConfig, edge_openapi, openapi};
 pub use service::Service;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use headworks_bootstrap::{Clock, Tasks, bind};
+use headworks_bootstrap::{Clock, Tasks, Visitors, bind};
 use headworks_types::Secret;
 
 use crate::{
@@ -40,6 +40,8 @@ impl Service {
         // Before the database is set up: the admin key must not be lost to an address in use.
         let listener = bind("controller.listen", &config.listen).await?;
         let local_addr = listener.local_addr()?;
+        let limits = http::Limits::new(&config.rate_limit, clock.clone());
+        let visitors = Visitors::new(config.connections_per_address, clock.clone());
         let state = State {
             pool,
             keys: Arc::new(keys),
@@ -48,13 +50,15 @@ impl Service {
             tasks: tasks.clone(),
             ids: Ids::new(clock.clone()),
             edges: app::edge::Edges::default(),
+            refusals: app::audit::Refusals::default(),
+            limits,
             auth,
             clock,
         };
         let admin_key = app::bootstrap::set_up(&state).await?;
         reconcile::spawn(&state, &tasks);
         let router = http::router(state.clone());
-        http::serve(listener, router, &tasks);
+        http::serve(listener, router, visitors, &tasks);
         tracing::info!(%local_addr, "controller listens");
         Ok(Self {
             state,

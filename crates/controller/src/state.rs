@@ -13,7 +13,8 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::{
     Config,
-    app::{auth::SignInDesk, edge::Edges},
+    app::{audit::Refusals, auth::SignInDesk, edge::Edges},
+    http::Limits,
     keys::Keys,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) edges: Edges,
+    pub(crate) refusals: Refusals,
+    pub(crate) limits: Limits,
     pub(crate) auth: SignInDesk,
 }
 

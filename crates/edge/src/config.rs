@@ -7,7 +7,7 @@ use headworks_types::{Labels, Secret, Validate as _, Violations};
 use serde::{Deserialize, de::Error as _};
 use url::Url;
 
-use crate::{ffmpeg, hub, ingest, restream, tls};
+use crate::{audit, ffmpeg, hub, ingest, outbound, restream, tls};
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -77,6 +77,12 @@ pub struct Config {
     /// How cameras are pushed to other people's servers.
     #[serde(default)]
     pub(crate) restream: restream::Config,
+    /// Where it may connect to when somebody names a host.
+    #[serde(default)]
+    pub(crate) outbound: outbound::Config,
+    /// What is kept for the audit log.
+    #[serde(default)]
+    pub(crate) audit: audit::Config,
     /// How streams are buffered, written and cut.
     #[serde(default)]
     pub(crate) hub: hub::Config,
@@ -134,6 +140,17 @@ impl Config {
             found.push(format!("edge{key}: {}", field.detail));
         }
         found
+    }
+
+    /// Lets cameras and restreams be on this machine itself, which is closed to them otherwise:
+    /// for where everything runs on one machine. What `edge.outbound.allow` says comes before.
+    pub fn allow_loopback(&mut self) {
+        if self.outbound.allow_loopback() {
+            tracing::info!(
+                "cameras and restreams may be on this machine itself, since all of Headworks is; \
+                 edge.outbound.allow says otherwise"
+            );
+        }
     }
 
     fn validate_advertised(&self, found: &mut Vec<String>) {
@@ -247,6 +264,8 @@ pub(crate) fn testing() -> Config {
         max_viewers: max_viewers(),
         pull: ingest::Config::default(),
         restream: restream::Config::default(),
+        outbound: outbound::Config::default(),
+        audit: audit::Config::default(),
         hub: hub::Config::default(),
         ffmpeg: ffmpeg::Config::default(),
         tls: tls::Config::default(),

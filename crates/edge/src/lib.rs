@@ -6,6 +6,7 @@
 
 mod access;
 mod agent;
+mod audit;
 mod backoff;
 mod config;
 mod ffmpeg;
@@ -14,7 +15,7 @@ mod hub;
 mod ingest;
 mod jumps;
 mod metrics;
-mod per_address;
+mod outbound;
 mod printable;
 mod restream;
 mod rtmp;
@@ -28,8 +29,9 @@ mod testing;
 mod tls;
 mod turns;
 mod udp;
-mod visitors;
 mod work;
+
+use headworks_bootstrap::visitors;
 
 pub use config::Config;
 pub use service::Service;

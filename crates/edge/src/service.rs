@@ -26,12 +26,14 @@ use crate::{
     Config,
     access::{Access, TicketKey},
     agent::{Agent, Bound, Refused, Status},
+    audit::{self, Audit},
     ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
     hub::Hub,
     ingest::{self, Ingests},
     metrics::{self, Metrics},
-    restream::Restreams,
+    outbound::Outbound,
+    restream::{self, Restreams},
     rtmp::{self, Rtmp},
     rtsp::{self, Datagrams, Rtsp},
     session::Sessions,
@@ -124,13 +126,19 @@ impl Service {
         sessions.remember(data.join("ended.json"))?;
         let ticket_key = TicketKey::load(&data.join("ticket.key"))?;
         let access = Access::new(ticket_key, sessions, clock.clone());
+        let (audit, outlet) = Audit::new(clock.clone());
+        let store = audit::Store::open(&data, &config.audit)?;
+        tasks.spawn("audit", audit::keep(outlet, store.clone(), tasks.token()));
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
+        let outbound = Outbound::new(config.outbound.clone());
         let ingests = Ingests::new(
             ingest::Config {
                 ffmpeg: config.ffmpeg.clone(),
+                outbound: outbound.clone(),
                 ..config.pull.clone()
             },
             hub.clone(),
+            audit.clone(),
             clock.clone(),
             tasks.clone(),
         );
@@ -153,7 +161,10 @@ impl Service {
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            config.restream.clone(),
+            restream::Config {
+                outbound,
+                ..config.restream.clone()
+            },
             hub.clone(),
             Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             clock.clone(),
@@ -168,7 +179,8 @@ impl Service {
             work.clone(),
             access.clone(),
             clock.clone(),
-        )?;
+        )?
+        .with_audit(audit, store);
 
         tasks.spawn("session review", review(access.clone(), tasks.token()));
         let health = Health {

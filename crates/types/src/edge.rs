@@ -4,6 +4,7 @@
 //! ([`LeaseRenewal`]), which carries what it observes, and watches what it should do
 //! ([`WatchMessage`]). Controllers never call an edge.
 
+mod audit;
 mod view;
 
 use std::{fmt, time::Duration};
@@ -15,11 +16,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, NodeId, NodeLoad, OnConflict,
-    ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
+    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLoad,
+    OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
     RestreamVideo, Secret, StartMode, StreamKeyId, Track, Transport, Validate, Violations,
 };
 
+pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
 pub use view::{
     PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
     SessionSent, ViewPolicy,
@@ -213,6 +215,9 @@ pub struct IngestWork {
     /// Who may publish it: the keys of a published camera that work now or later.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub stream_keys: Vec<StreamKeyDigest>,
+    /// Networks that the project may connect to although they are closed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outbound_allow: Vec<Network>,
 }
 
 /// Pushes a camera, which the same node brings in, to somebody else's server. Secrets are open.
@@ -242,6 +247,9 @@ pub struct RestreamWork {
     pub video: RestreamVideo,
     /// What becomes of the audio.
     pub audio: RestreamAudio,
+    /// Networks that the project may connect to although they are closed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outbound_allow: Vec<Network>,
 }
 
 /// What an edge needs of a stream key to check publishers by itself.

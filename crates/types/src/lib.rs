@@ -7,6 +7,7 @@
 mod access;
 mod action;
 mod api_key;
+mod audit;
 mod auth;
 mod camera;
 mod camera_group;
@@ -42,6 +43,7 @@ mod viewing;
 pub use access::{AccessExplanation, AccessGrant};
 pub use action::Action;
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+pub use audit::{AuditRecord, AuditResult};
 pub use auth::{
     Auth, AuthRefresh, AuthRights, OidcBegin, OidcBegun, OidcComplete, OidcIdentity, OidcProvider,
     PasswordChange, SignIn, SignedIn,

@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod bootstrap;
 pub(crate) mod caller;

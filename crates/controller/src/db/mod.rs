@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod camera;
 pub(crate) mod camera_group;
 pub(crate) mod event;
@@ -33,7 +34,7 @@ pub(crate) mod user;
 pub(crate) mod user_group;
 pub(crate) mod viewing;
 
-use headworks_types::Labels;
+use headworks_types::{Labels, Network};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::postgres::PgQueryResult;
 
@@ -85,4 +86,10 @@ pub(crate) fn filter_to_json(labels: &Labels) -> sqlx::Result<Option<serde_json:
         return Ok(None);
     }
     to_json(labels).map(Some)
+}
+
+/// The networks of a `text[]` column.
+pub(crate) fn networks(texts: &[String]) -> sqlx::Result<Vec<Network>> {
+    let bad = |error: String| sqlx::Error::Decode(error.into());
+    texts.iter().map(|text| text.parse().map_err(bad)).collect()
 }

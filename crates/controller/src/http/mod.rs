@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod api_key;
+mod audit;
 mod auth;
 mod camera;
 mod camera_group;
@@ -18,6 +19,7 @@ mod extract;
 mod grant;
 mod health;
 mod join_token;
+mod limit;
 mod node;
 mod page;
 mod playback_key;
@@ -40,6 +42,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
+pub(crate) use limit::Limits;
+pub use limit::RateLimitConfig;
 pub(crate) use server::serve;
 
 use crate::state::State;
@@ -150,6 +154,8 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(session::session_view))
         .routes(routes!(session::session_end))
         .routes(routes!(event::event_list))
+        .routes(routes!(audit::audit_list))
+        .routes(routes!(audit::audit_export))
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_view))
         .routes(routes!(
@@ -177,7 +183,8 @@ pub(crate) fn router(state: State) -> Router {
     if let Some(url) = &state.config.public_url {
         description.servers = Some(vec![utoipa::openapi::Server::new(url.as_str())]);
     }
-    let (router, _) = api().merge(edge::router()).split_for_parts();
+    let (router, inner) = api().merge(edge::router()).split_for_parts();
+    let around = envelope::Around::new(state.clone(), &inner);
     let router = router
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
@@ -186,10 +193,7 @@ pub(crate) fn router(state: State) -> Router {
         .method_not_allowed_fallback(envelope::no_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(envelope::panicked))
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            envelope::envelope,
-        ))
+        .layer(middleware::from_fn_with_state(around, envelope::envelope))
         .with_state(state);
     // Paths must be rewritten before they are routed, so around the router.
     Router::new().fallback_service(MapRequestLayer::new(verb::split).layer(router))

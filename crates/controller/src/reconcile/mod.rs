@@ -4,6 +4,7 @@
 //! next turn. It wakes on signal and on period. Listing, deciding and acting are three functions,
 //! so that a test can stop between them.
 
+mod audit;
 mod feed;
 mod housekeeping;
 pub(crate) mod node_death;
@@ -27,6 +28,9 @@ pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     );
     tasks.spawn("sessions", session::run(state.clone(), tasks.token()));
     tasks.spawn("feed", feed::run(state.clone(), tasks.token()));
+    if let Some(queue) = state.refusals.outlet() {
+        tasks.spawn("audit", audit::run(state.clone(), queue, tasks.token()));
+    }
     if let Some(queue) = state.edges.renewals.outlet() {
         tasks.spawn(
             "renewals",

@@ -65,6 +65,9 @@ pub(crate) fn config(pool: &PgPool) -> Config {
         lease_renew: Duration::from_secs(2),
         lease_suspect: Duration::from_secs(6),
         lease_dead: Duration::from_secs(10),
+        audit_retention: Duration::from_secs(3600),
+        connections_per_address: 2000,
+        rate_limit: headworks_controller::RateLimitConfig::default(),
         oidc: std::collections::BTreeMap::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod api_key;
+mod audit;
 mod auth;
 mod auth_attack;
 mod auth_oidc;
@@ -17,6 +18,7 @@ mod grant;
 mod grant_rule;
 mod harness;
 mod idempotency;
+mod limit;
 mod node;
 mod openapi;
 mod planner;

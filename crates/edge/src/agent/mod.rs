@@ -30,7 +30,13 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{Config, access::Access, session::Sessions, work::Work};
+use crate::{
+    Config,
+    access::Access,
+    audit::{Audit, Store, deliver},
+    session::Sessions,
+    work::Work,
+};
 
 pub(crate) use identity::Bound;
 use identity::Identity;
@@ -74,6 +80,8 @@ pub(crate) struct Agent {
     work: Work,
     sessions: Sessions,
     clock: Clock,
+    /// What is to be told to the audit log, and where it is kept.
+    audit: Option<(Audit, Store)>,
 }
 
 impl Agent {
@@ -109,7 +117,14 @@ impl Agent {
             work,
             sessions,
             clock,
+            audit: None,
         })
+    }
+
+    /// Delivers to the audit log what is kept for it.
+    pub(crate) fn with_audit(mut self, audit: Audit, store: Store) -> Self {
+        self.audit = Some((audit, store));
+        self
     }
 
     /// For readiness and metrics.
@@ -148,11 +163,18 @@ impl Agent {
             Arc::clone(&self.status),
             self.clock.clone(),
         );
-        let lease = LeaseLoop::new(client, self.status, self.work, self.clock);
+        let audit = self.audit.take();
+        let deliver = async {
+            if let Some((audit, store)) = audit {
+                deliver(audit, store, client.clone(), &token).await;
+            }
+        };
+        let lease = LeaseLoop::new(client.clone(), self.status, self.work, self.clock);
         tokio::join!(
             lease.run(&token),
             self.watch.run(&token),
-            sessions.run(&token)
+            sessions.run(&token),
+            deliver
         );
     }
 }

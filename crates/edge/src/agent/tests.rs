@@ -36,6 +36,7 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
             credentials: None,
             start: StartMode::OnDemand,
             stream_keys: Vec::new(),
+            outbound_allow: Vec::new(),
         }),
     }
 }
@@ -91,11 +92,15 @@ impl Edge {
         let ingests = Ingests::new(
             crate::ingest::Config::default(),
             hub.clone(),
+            Audit::new(clock.clone()).0,
             clock.clone(),
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            crate::restream::Config::default(),
+            crate::restream::Config {
+                outbound: crate::outbound::testing(),
+                ..crate::restream::Config::default()
+            },
             hub,
             Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone()),
             clock.clone(),

@@ -4,6 +4,8 @@ use std::{io, time::Duration};
 
 use headworks_hls::source;
 
+use crate::outbound::{self, Redirect};
+
 /// Why a camera gives no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
@@ -11,6 +13,8 @@ pub(crate) enum Failure {
     Refused,
     #[error("host name does not resolve")]
     Unresolved,
+    #[error("{0}")]
+    ClosedAddress(outbound::Closed),
     #[error("no route to host")]
     Unreachable,
     #[error("camera does not answer within {} s", .0.as_secs_f64())]
@@ -31,6 +35,8 @@ pub(crate) enum Failure {
     Certificate(String),
     #[error("answer is not FLV")]
     NotFlv,
+    #[error("{0}")]
+    Redirect(Redirect),
     #[error("{0}")]
     Url(String),
     #[error("{status} from camera: {reason}", status = .0, reason = reason(*.0, .1))]
@@ -76,6 +82,22 @@ impl Failure {
             Kind::TimedOut => Some(Self::Unreachable),
             _ => None,
         }
+    }
+}
+
+impl From<outbound::Error> for Failure {
+    fn from(error: outbound::Error) -> Self {
+        match error {
+            outbound::Error::Unresolved => Self::Unresolved,
+            outbound::Error::Closed(closed) => closed.into(),
+            outbound::Error::Io(error) => Self::of(&error),
+        }
+    }
+}
+
+impl From<outbound::Closed> for Failure {
+    fn from(closed: outbound::Closed) -> Self {
+        Self::ClosedAddress(closed)
     }
 }
 

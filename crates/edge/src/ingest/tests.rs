@@ -20,9 +20,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     access::sign::Issuer,
+    audit::Audit,
     ffmpeg,
     http::{self, PlaybackState},
-    hub,
+    hub, outbound,
     visitors::Visitors,
 };
 
@@ -54,7 +55,17 @@ impl World {
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let entered = runtime.enter();
         let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
-        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
+        let config = Config {
+            outbound: outbound::testing(),
+            ..config
+        };
+        let ingests = Ingests::new(
+            config,
+            hub.clone(),
+            Audit::new(clock.clone()).0,
+            clock.clone(),
+            tasks.clone(),
+        );
         let issuer = Issuer::new("k");
         let state = PlaybackState::new(hub, issuer.access(clock.clone()));
         let listener = runtime
@@ -122,6 +133,7 @@ fn slot(url: &str, login: Option<&Login>) -> Job {
             }),
             start: StartMode::Always,
             stream_keys: Vec::new(),
+            outbound_allow: Vec::new(),
         },
     }
 }

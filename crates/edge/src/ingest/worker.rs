@@ -144,6 +144,7 @@ async fn changed(desired: &mut watch::Receiver<Arc<Job>>, job: &Job) {
         new.work.source != job.work.source
             || new.work.credentials != job.work.credentials
             || new.work.start != job.work.start
+            || new.work.outbound_allow != job.work.outbound_allow
     };
     if desired.wait_for(matters).await.is_err() {
         // The slot is gone; the worker is cancelled at once.

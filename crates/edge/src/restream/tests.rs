@@ -14,7 +14,10 @@ use url::Url;
 use uuid::Uuid;
 
 use super::*;
-use crate::hub::{self, Publisher, Reader, Sound, testing};
+use crate::{
+    hub::{self, Publisher, Reader, Sound, testing},
+    outbound,
+};
 use failure::Failure;
 use source::{Copied, Rebase};
 use target::{Came, Target};
@@ -50,6 +53,7 @@ fn job(url: Url) -> Job {
             signing: RestreamSigning::None,
             video: RestreamVideo::Copy,
             audio: RestreamAudio::Copy,
+            outbound_allow: Vec::new(),
         }),
     }
 }
@@ -78,6 +82,7 @@ impl World {
         let config = Config {
             retry_min: Duration::from_millis(10),
             retry_max: Duration::from_millis(10),
+            outbound: outbound::testing(),
             ..config.clone()
         };
         let ffmpeg = Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone());

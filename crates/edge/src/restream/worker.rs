@@ -310,7 +310,9 @@ async fn connect(
     let config = &around.config;
     let link = {
         sleep(SPREAD.mul_f64(backoff::random())).await;
+        let gate = config.outbound.gate(&job.work.outbound_allow);
         let open = Link::open(
+            &gate,
             &job.work.url,
             job.work.tls_verify,
             config.stall,

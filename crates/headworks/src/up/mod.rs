@@ -124,6 +124,7 @@ impl Parts {
         let mut config = settings.edge;
         config.controller_url = Some(api.parse().map_err(Failure::from_error)?);
         config.join_token = Some(controller.join_token().await?);
+        config.allow_loopback();
         let edge = headworks_edge::Service::start(config, self.edge.clone()).await?;
 
         let ready = Ready {

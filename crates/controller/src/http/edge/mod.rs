@@ -10,8 +10,8 @@ use axum::{
 use headworks_types::{
     ProblemCode,
     edge::{
-        JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec, SessionReceipt,
-        SessionReport,
+        AuditDelivery, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeSpec,
+        SessionReceipt, SessionReport,
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -22,7 +22,11 @@ use super::{
     extract,
 };
 use crate::{
-    app::{self, edge::NodeCaller},
+    app::{
+        self,
+        audit::{edge_audit_deliver, identified_node},
+        edge::NodeCaller,
+    },
     state::State,
 };
 
@@ -39,6 +43,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         .routes(routes!(node_join))
         .routes(routes!(node_announce))
         .merge(large)
+        .routes(routes!(audit_deliver))
         .routes(routes!(watch::watch))
 }
 
@@ -53,7 +58,9 @@ impl FromRequestParts<State> for NodeCaller {
                 "send the node key as `Authorization: Bearer hwnk_…`",
             )
         })?;
-        Ok(Self::sign_in(state, key).await?)
+        let caller = Self::sign_in(state, key).await?;
+        identified_node(caller.0);
+        Ok(caller)
     }
 }
 
@@ -122,4 +129,22 @@ pub(crate) async fn session_report(
 ) -> Result<Json<SessionReceipt>> {
     let receipt = app::session::session_report(&state, node, &report).await?;
     Ok(Json(receipt))
+}
+
+/// Deliver records for the audit log
+///
+/// Sessions, publishers and refusals that the edge has kept on its disk, oldest first. What is sent
+/// again is stored once.
+#[utoipa::path(
+    post, path = "/edge/v1/audit", operation_id = "audit_deliver", tag = "edge",
+    request_body = AuditDelivery,
+    responses((status = 204, description = "They are stored."))
+)]
+pub(crate) async fn audit_deliver(
+    state: State,
+    NodeCaller(node): NodeCaller,
+    extract::Json(delivery): extract::Json<AuditDelivery>,
+) -> Result<StatusCode> {
+    edge_audit_deliver(&state, node, &delivery).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -279,7 +279,7 @@ impl Watch {
     /// Unseals the secrets: the only place that does, and only for the holder of the slot.
     fn open(&self, slot: Desired) -> DesiredSlot {
         if let Some(restream) = slot.restream {
-            let work = app::restream::open(&self.state.keys, restream);
+            let work = app::restream::open(&self.state.keys, restream, slot.outbound_allow);
             return DesiredSlot {
                 key: slot.key,
                 epoch: slot.epoch,
@@ -312,6 +312,7 @@ impl Watch {
                 credentials,
                 start: slot.start,
                 stream_keys: slot.stream_keys,
+                outbound_allow: slot.outbound_allow,
             }),
         }
     }

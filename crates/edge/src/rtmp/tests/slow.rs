@@ -33,6 +33,7 @@ impl Edge {
         let ingests = Ingests::new(
             ingest::Config::default(),
             hub.clone(),
+            crate::audit::Audit::new(clock.clone()).0,
             clock.clone(),
             tasks.clone(),
         );

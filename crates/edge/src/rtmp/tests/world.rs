@@ -15,6 +15,7 @@ pub(super) use crate::testing::{
 };
 use crate::{
     access::sign::Issuer,
+    audit::Audit,
     http::{self, PlaybackState},
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
@@ -65,7 +66,13 @@ impl World {
             video_timeout,
             ..ingest::Config::default()
         };
-        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
+        let ingests = Ingests::new(
+            config,
+            hub.clone(),
+            Audit::new(clock.clone()).0,
+            clock.clone(),
+            tasks.clone(),
+        );
         let issuer = Issuer::new("k");
         let access = issuer.access(clock.clone());
         let listen = || {
@@ -113,6 +120,7 @@ impl World {
                 credentials: None,
                 start: StartMode::Always,
                 stream_keys,
+                outbound_allow: Vec::new(),
             },
         });
     }

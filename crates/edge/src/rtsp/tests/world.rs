@@ -13,6 +13,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 pub(super) use crate::testing::{AAC, H264, KEY, LIMIT, all, camera, last_words};
 use crate::{
     access::sign::{self, Issuer},
+    audit::Audit,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
     rtsp::{Datagrams, Rtsp},
@@ -54,7 +55,13 @@ impl World {
             retry_max: Duration::from_millis(200),
             ..ingest::Config::default()
         };
-        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
+        let ingests = Ingests::new(
+            config,
+            hub.clone(),
+            Audit::new(clock.clone()).0,
+            clock.clone(),
+            tasks.clone(),
+        );
         let issuer = Issuer::new("k");
         let access = issuer.access(clock.clone());
         let any = ([127, 0, 0, 1], 0).into();
@@ -109,6 +116,7 @@ impl World {
                 credentials: None,
                 start: StartMode::Always,
                 stream_keys,
+                outbound_allow: Vec::new(),
             },
         });
     }

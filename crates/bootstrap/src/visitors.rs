@@ -6,14 +6,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use headworks_bootstrap::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::per_address::{PerAddress, network};
+use crate::{
+    Clock,
+    per_address::{PerAddress, network},
+};
 
 /// Counts connections by the address that they come from. Clones count together.
 #[derive(Clone)]
-pub(crate) struct Visitors(Arc<Inner>);
+pub struct Visitors(Arc<Inner>);
 
 struct Inner {
     limit: usize,
@@ -23,18 +25,20 @@ struct Inner {
 }
 
 /// One connection, counted until it is dropped.
-pub(crate) struct Visit {
+pub struct Visit {
     visitors: Visitors,
     from: IpAddr,
 }
 
-/// A connection's place among those that the edge takes, free again when it is dropped.
-pub(crate) struct Place {
+/// A connection's place among those that a listener takes, free again when it is dropped.
+pub struct Place {
     _taken: Option<(OwnedSemaphorePermit, Visit)>,
 }
 
 impl Visitors {
-    pub(crate) fn new(limit: usize, clock: Clock) -> Self {
+    /// So many from each address.
+    #[must_use]
+    pub fn new(limit: usize, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             limit,
             visits: Mutex::default(),
@@ -43,14 +47,15 @@ impl Visitors {
     }
 
     /// One more from `address`; `None` if it has as many as it may, which is logged.
-    pub(crate) fn enter(&self, address: IpAddr) -> Option<Visit> {
+    #[must_use]
+    pub fn enter(&self, address: IpAddr) -> Option<Visit> {
         let visit = self.try_enter(address);
         if visit.is_none()
             && let Some(times) = self.0.refused.count(address)
         {
             tracing::warn!(
                 %address, times, limit = self.0.limit,
-                "connections refused: their address has as many as edge.connections_per_address allows"
+                "connections refused: their address has as many as connections_per_address allows"
             );
         }
         visit
@@ -89,14 +94,16 @@ impl Drop for Visit {
 
 impl Place {
     /// A place of a listener, taken by somebody who is counted.
-    pub(crate) fn new(listener: OwnedSemaphorePermit, visit: Visit) -> Self {
+    #[must_use]
+    pub fn new(listener: OwnedSemaphorePermit, visit: Visit) -> Self {
         Self {
             _taken: Some((listener, visit)),
         }
     }
 
     /// Of a connection inside of another one, which holds the place.
-    pub(crate) fn of_another() -> Self {
+    #[must_use]
+    pub fn of_another() -> Self {
         Self { _taken: None }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use headworks_bootstrap::{Clock, Seldom};
+use crate::{Clock, Seldom};
 
 /// For how long one address is not mentioned again.
 const EVERY: Duration = Duration::from_secs(60);
@@ -18,13 +18,15 @@ const MOST: usize = 1024;
 /// Counts what addresses do, so that each of them is mentioned once a minute at most. Clones count
 /// together.
 #[derive(Clone)]
-pub(crate) struct PerAddress {
+pub struct PerAddress {
     clock: Clock,
     seen: Arc<Mutex<HashMap<IpAddr, Seldom>>>,
 }
 
 impl PerAddress {
-    pub(crate) fn new(clock: Clock) -> Self {
+    /// Nobody has done anything yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
         Self {
             clock,
             seen: Arc::default(),
@@ -32,7 +34,8 @@ impl PerAddress {
     }
 
     /// `address` does it again. If that is to be said: how often it did since it was mentioned last.
-    pub(crate) fn count(&self, address: IpAddr) -> Option<u64> {
+    #[must_use]
+    pub fn count(&self, address: IpAddr) -> Option<u64> {
         let now = self.clock.monotonic();
         let from = network(address);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
