@@ -22,13 +22,14 @@ CREATE TABLE camera_group (
 );
 CREATE INDEX camera_group_parent ON camera_group (parent_id) WHERE parent_id IS NOT NULL;
 -- Everything below a group.
-CREATE INDEX camera_group_path ON camera_group USING gin (path);
+CREATE INDEX camera_group_path ON camera_group USING gin (path) WITH (fastupdate = off);
 CREATE INDEX camera_group_labels ON camera_group USING gin (labels jsonb_path_ops);
 
 ALTER TABLE camera ADD COLUMN group_id uuid;
 ALTER TABLE camera ADD CONSTRAINT camera_group_fkey
     FOREIGN KEY (project_id, group_id) REFERENCES camera_group (project_id, id);
 CREATE INDEX camera_in_group ON camera (group_id, id) WHERE group_id IS NOT NULL;
+CREATE INDEX camera_in_no_group ON camera (project_id, id) WHERE group_id IS NULL;
 -- With its group, so that a list that leaves many out need not read them.
 DROP INDEX camera_page;
 CREATE INDEX camera_page ON camera (project_id, id) INCLUDE (group_id);

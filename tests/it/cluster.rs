@@ -70,6 +70,7 @@ impl Cluster {
             .env("HEADWORKS__EDGE__CONTROLLER_URL", &self.url)
             .env("HEADWORKS__EDGE__JOIN_TOKEN", token.secret.expose())
             .env("HEADWORKS__EDGE__NAME", name)
+            .env("HEADWORKS__EDGE__OUTBOUND__ALLOW", "127.0.0.0/8")
             .env("HEADWORKS__EDGE__HTTP_LISTEN", "127.0.0.1:0")
             .env(
                 "HEADWORKS__EDGE__DATA",

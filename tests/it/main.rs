@@ -11,3 +11,5 @@ mod operator;
 mod playback;
 mod restream;
 mod scene;
+mod session;
+mod sign;

@@ -15,6 +15,9 @@ fn user(api: &Api, camera: CameraId) -> (User, Grant) {
         name: "alice".to_owned(),
         external_id: None,
         labels: Default::default(),
+        email: None,
+        password: None,
+        max_sessions: None,
     }));
     let grant = api.call(api.client.grant_create(&GrantCreate::allow(
         Principal::User { id: user.id },
@@ -27,9 +30,9 @@ fn user(api: &Api, camera: CameraId) -> (User, Grant) {
 fn token_for(user: &User, camera: CameraId) -> PlaybackTokenCreate {
     PlaybackTokenCreate {
         user_id: Some(user.id),
-        camera_ids: vec![camera],
         expires_in_seconds: 600,
         watch_seconds: 3600,
+        ..PlaybackTokenCreate::for_cameras(vec![camera])
     }
 }
 

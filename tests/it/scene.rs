@@ -93,10 +93,9 @@ impl Api {
     /// Where to watch the camera, with a token of the caller.
     pub(crate) fn urls(&self, id: CameraId) -> PlaybackUrls {
         let token = self.call(self.client.playback_token_issue(&PlaybackTokenCreate {
-            user_id: None,
-            camera_ids: vec![id],
             expires_in_seconds: 600,
             watch_seconds: 3600,
+            ..PlaybackTokenCreate::for_cameras(vec![id])
         }));
         let urls = token.cameras.into_iter().find_map(|camera| camera.urls);
         urls.expect("the camera is on a node")
@@ -146,6 +145,7 @@ pub(crate) fn pulled(url: &str) -> CameraCreate {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        viewing: Default::default(),
     }
 }
 

@@ -8,33 +8,42 @@ use tokio::{
     time::sleep,
 };
 
-use crate::Tasks;
+use crate::{Clock, Seldom, Tasks};
 
 /// After a failed accept: usually the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Drives each connection of `listener` as a task of `tasks`, until `tasks` stops. A driver has its
-/// connection's place for as long as it keeps the permit; with all `places` taken, more connections
+/// How often that is said.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// Drives each connection of `listener`, which logs call `name`, as a task of `tasks`, until `tasks`
+/// stops. A driver has its connection's place for as long as it keeps the permit; with all `places` taken, more connections
 /// wait in the kernel's queue.
-pub fn accept<D, F>(listener: TcpListener, places: usize, tasks: &Tasks, drive: D)
-where
+pub fn accept<D, F>(
+    name: &'static str,
+    listener: TcpListener,
+    places: usize,
+    tasks: &Tasks,
+    drive: D,
+) where
     D: Fn(TcpStream, OwnedSemaphorePermit) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let connections = tasks.clone();
     tasks.spawn("listener", async move {
         let stop = connections.token();
-        stop.run_until_cancelled(run(listener, places, connections, drive))
+        stop.run_until_cancelled(run(name, listener, places, connections, drive))
             .await;
     });
 }
 
-async fn run<D, F>(listener: TcpListener, places: usize, tasks: Tasks, drive: D)
+async fn run<D, F>(name: &'static str, listener: TcpListener, places: usize, tasks: Tasks, drive: D)
 where
     D: Fn(TcpStream, OwnedSemaphorePermit) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(places));
+    let (clock, mut failures) = (Clock::system(), Seldom::new(SAID_EVERY));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
             Ok((socket, _)) => {
@@ -44,7 +53,9 @@ where
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
+                if let Some(times) = failures.count(clock.monotonic()) {
+                    tracing::warn!(listener = name, %error, times, "no connection can be accepted");
+                }
                 sleep(PAUSE).await;
             }
         }
@@ -72,7 +83,7 @@ mod tests {
         let address = listener.local_addr().expect("has an address");
         let tasks = Tasks::new();
         // Greets, and keeps the place until the client says something.
-        accept(listener, 1, &tasks, async |mut socket, place| {
+        accept("test", listener, 1, &tasks, async |mut socket, place| {
             let _ = socket.write_all(b"!").await;
             let _ = socket.read_u8().await;
             drop(place);

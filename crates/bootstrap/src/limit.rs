@@ -15,6 +15,25 @@ pub fn raise_open_files() {
     }
 }
 
+/// Says in the log if so many `connections`, which may come at once, are more than this process can
+/// have open files.
+pub fn check_open_files(connections: usize) {
+    let limit = getrlimit(Resource::Nofile).current;
+    if let Some(limit) = too_low(limit, connections) {
+        tracing::warn!(
+            open_files = limit,
+            connections,
+            "this process may open fewer files than it takes connections: the rest waits; raise \
+             the limit with `ulimit -n`, or LimitNOFILE= of systemd"
+        );
+    }
+}
+
+/// The limit, if it is one and too low; `None` of the system means no limit.
+fn too_low(limit: Option<u64>, connections: usize) -> Option<u64> {
+    limit.filter(|limit| usize::try_from(*limit).is_ok_and(|limit| limit < connections))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,5 +43,12 @@ mod tests {
         raise_open_files();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
+    }
+
+    #[test]
+    fn a_limit_is_too_low_for_more_connections() {
+        assert_eq!(too_low(Some(1024), 60_000), Some(1024));
+        assert_eq!(too_low(Some(60_000), 60_000), None);
+        assert_eq!(too_low(None, 60_000), None);
     }
 }

@@ -148,6 +148,7 @@ impl<T> Call<Page<T>> {
 pub trait Named {}
 
 impl Named for headworks_types::Camera {}
+impl Named for headworks_types::CameraGroup {}
 impl Named for headworks_types::Restream {}
 impl Named for headworks_types::User {}
 impl Named for headworks_types::UserGroup {}

@@ -1,7 +1,8 @@
 //! Cameras.
 
 use headworks_types::{
-    Camera, CameraBulkCreate, CameraBulkResult, CameraCreate, CameraId, CameraUpdate, Page,
+    Camera, CameraBulkCreate, CameraBulkResult, CameraCreate, CameraGroupId, CameraId,
+    CameraUpdate, Page,
 };
 
 use crate::{Call, Change, Client, Create};
@@ -35,5 +36,12 @@ impl Client {
     /// `DELETE /v1/cameras/{camera_id}`
     pub fn camera_delete(&self, id: CameraId) -> Call<(), Change> {
         self.delete(&["v1", "cameras", &id.to_string()])
+    }
+}
+
+impl Call<Page<Camera>> {
+    /// Only cameras in this group and everywhere below it.
+    pub fn in_group(self, id: CameraGroupId) -> Self {
+        self.with_query("group_id", id.to_string())
     }
 }

@@ -1,8 +1,9 @@
-//! What edges ask controllers: joining, saying what they are, renewing the lease.
+//! What edges ask controllers: joining, saying what they are, renewing the lease, who
+//! watches.
 
 use headworks_types::edge::{
-    CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeCertificate,
-    NodeSpec,
+    AuditDelivery, CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal,
+    NodeCertificate, NodeSpec, SessionReceipt, SessionReport,
 };
 use reqwest::Method;
 
@@ -24,8 +25,18 @@ impl Client {
         Call::new(self, Method::PUT, &["edge", "v1", "node"]).body(node)
     }
 
+    /// `POST /edge/v1/audit`
+    pub fn audit_deliver(&self, delivery: &AuditDelivery) -> Call<()> {
+        Call::new(self, Method::POST, &["edge", "v1", "audit"]).body(delivery)
+    }
+
     /// `POST /edge/v1/lease:renew`
     pub fn lease_renew(&self, renewal: &LeaseRenewal) -> Call<LeaseGrant> {
         Call::new(self, Method::POST, &["edge", "v1", "lease:renew"]).body(renewal)
+    }
+
+    /// `POST /edge/v1/sessions`
+    pub fn session_report(&self, report: &SessionReport) -> Call<SessionReceipt> {
+        Call::new(self, Method::POST, &["edge", "v1", "sessions"]).body(report)
     }
 }

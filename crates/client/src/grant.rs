@@ -1,6 +1,9 @@
 //! Grants.
 
-use headworks_types::{ApiKeyId, CameraId, Grant, GrantCreate, GrantId, Page, UserId};
+use headworks_types::{
+    ApiKeyId, CameraGroupId, CameraId, Grant, GrantCreate, GrantId, Page, RoleId, UserGroupId,
+    UserId,
+};
 use reqwest::Method;
 
 use crate::{Call, Client, Create};
@@ -36,6 +39,21 @@ impl Call<Page<Grant>> {
     /// Only grants to this API key.
     pub fn to_api_key(self, id: ApiKeyId) -> Self {
         self.with_query("api_key_id", id.to_string())
+    }
+
+    /// Only grants to this user group.
+    pub fn to_user_group(self, id: UserGroupId) -> Self {
+        self.with_query("user_group_id", id.to_string())
+    }
+
+    /// Only grants on this camera group itself.
+    pub fn on_camera_group(self, id: CameraGroupId) -> Self {
+        self.with_query("camera_group_id", id.to_string())
+    }
+
+    /// Only grants as this role.
+    pub fn as_role(self, id: RoleId) -> Self {
+        self.with_query("role_id", id.to_string())
     }
 
     /// Only grants on this camera.

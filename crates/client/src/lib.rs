@@ -8,10 +8,12 @@
 //! what may be repeated. Redirects are not followed and web proxies are not used, so that a
 //! credential goes to no other host than the one that was named.
 
+mod access;
 mod api_key;
 mod auth;
 mod call;
 mod camera;
+mod camera_group;
 mod cluster;
 mod edge;
 mod error;
@@ -20,8 +22,11 @@ mod grant;
 mod join_token;
 mod node;
 mod playback;
+mod playback_key;
 mod project;
 mod restream;
+mod role;
+mod session;
 mod signing_key;
 mod stream_key;
 mod user;

@@ -8,6 +8,8 @@ use headworks_types::{ProjectId, Secret, edge::STRICT_STOP};
 use serde::Deserialize;
 use url::Url;
 
+use crate::http::RateLimitConfig;
+
 /// Where edges reach a controller, unless it is told otherwise.
 pub(crate) const EDGE_LISTEN: &str = "[::]:8443";
 
@@ -58,6 +60,15 @@ pub struct Config {
     /// After what silence a node's work goes to others.
     #[serde(with = "humantime_serde")]
     pub lease_dead: Duration,
+    /// How long the audit log keeps its records.
+    #[serde(default = "audit_retention", with = "humantime_serde")]
+    pub audit_retention: Duration,
+    /// Connections that one address may have at the API.
+    #[serde(default = "connections_per_address")]
+    pub connections_per_address: usize,
+    /// How many requests somebody may make.
+    #[serde(default)]
+    pub rate_limit: RateLimitConfig,
     /// OpenID providers that people can sign in with, by name.
     #[serde(default)]
     pub oidc: BTreeMap<String, OidcConfig>,
@@ -90,6 +101,15 @@ pub struct OidcConfig {
     /// After what time a user must be sent to the provider again.
     #[serde(default = "a_working_day", with = "humantime_serde")]
     pub sign_in_lasts: Duration,
+}
+
+fn audit_retention() -> Duration {
+    Duration::from_secs(400 * 86_400)
+}
+
+/// Each edge has two or three, and many may be behind one address.
+fn connections_per_address() -> usize {
+    2000
 }
 
 fn profile_and_email() -> Vec<String> {
@@ -178,6 +198,10 @@ impl Config {
             "signing_key_rotation: must be at least 1h",
         );
         check(
+            self.audit_retention >= Duration::from_secs(3600),
+            "audit_retention: must be at least 1h",
+        );
+        check(
             self.lease_renew >= Duration::from_millis(50),
             "lease_renew: must be at least 50ms",
         );
@@ -203,6 +227,7 @@ impl Config {
                 ));
             }
         }
+        found.extend(self.rate_limit.validate());
         found
     }
 }

@@ -18,13 +18,18 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What a connection of the pool may take, so that nothing that hangs keeps its locks: neither a
 /// statement nor a transaction whose owner is gone. PostgreSQL finds out by keepalives when our
 /// machine is. `lock_timeout` is shorter than a planner's turn.
-const LIMITS: [(&str, &str); 6] = [
+///
+/// Plans are made for each execution, and not compiled: what callers may see comes as lists of ids
+/// that are empty for one and long for the next, and no plan fits both.
+const LIMITS: [(&str, &str); 8] = [
     ("statement_timeout", "30s"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "30s"),
     ("tcp_keepalives_idle", "30s"),
     ("tcp_keepalives_interval", "5s"),
     ("tcp_keepalives_count", "4"),
+    ("plan_cache_mode", "force_custom_plan"),
+    ("jit", "off"),
 ];
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -55,7 +60,7 @@ pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<PgPoo
 }
 
 /// Sets [`LIMITS`] by a statement: a pooler between us and PostgreSQL may refuse start parameters.
-async fn limit(conn: &mut PgConnection) -> sqlx::Result<()> {
+pub(crate) async fn limit(conn: &mut PgConnection) -> sqlx::Result<()> {
     let (names, values): (Vec<_>, Vec<_>) = LIMITS
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

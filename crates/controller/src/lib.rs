@@ -20,5 +20,5 @@ mod state;
 
 pub use app::reseal::{Resealed, reseal};
 pub use config::{Config, OidcConfig};
-pub use http::{edge_openapi, openapi};
+pub use http::{RateLimitConfig, edge_openapi, openapi};
 pub use service::Service;

@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use headworks_bootstrap::{Clock, Tasks, bind, tls::Certificate};
+use headworks_bootstrap::{Clock, Tasks, Visitors, bind, tls::Certificate};
 use headworks_types::Secret;
-use tokio::time::sleep;
+use tokio::{net::TcpListener, time::sleep};
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -58,6 +59,7 @@ impl Service {
         };
         let has_tls = tls.is_some();
         let authority = app::bootstrap::open_authority(&pool, &keys, clock.now()).await?;
+        let limits = http::Limits::new(&config.rate_limit, clock.clone());
         let state = State {
             pool,
             keys: Arc::new(keys),
@@ -67,20 +69,15 @@ impl Service {
             tasks: tasks.clone(),
             ids: Ids::new(clock.clone()),
             edges: app::edge::Edges::default(),
+            refusals: app::audit::Refusals::default(),
+            limits,
             auth,
             clock,
         };
         let admin_key = app::bootstrap::set_up(&state).await?;
         reconcile::spawn(&state, &tasks);
-        let shown = Certificate::new(state.authority.certify_controller(state.clock.now())?);
-        let edge_tls = Arc::new(state.authority.server_config(&shown)?);
-        tasks.spawn(
-            "controller certificate",
-            renew(state.clone(), shown, tasks.token()),
-        );
-        http::serve(listener, http::router(state.clone()), tls, &tasks);
-        let edge_router = http::edge_router(state.clone());
-        http::serve(edge_listener, edge_router, Some(edge_tls), &tasks);
+        serve(&state, listener, tls);
+        serve_edges(&state, edge_listener)?;
         tracing::info!(%local_addr, %edge_addr, "controller listens");
         Ok(Self {
             state,
@@ -115,6 +112,17 @@ impl Service {
         self.admin_key.clone()
     }
 
+    /// Makes one more key that may do everything, for whoever has lost the first one.
+    ///
+    /// # Errors
+    ///
+    /// If the database is away.
+    pub async fn new_admin_key(&self) -> anyhow::Result<Secret> {
+        app::bootstrap::admin_key(&self.state)
+            .await
+            .context("make an admin key")
+    }
+
     /// A join token that works for a short time, for an edge of the same process.
     ///
     /// # Errors
@@ -125,6 +133,43 @@ impl Service {
             .await
             .context("make a join token")
     }
+}
+
+/// Serves operators and programs.
+fn serve(state: &State, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
+    let server = http::Server {
+        name: "controller",
+        router: http::router(state.clone()),
+        visitors: visitors(state),
+        tls,
+    };
+    server.serve(listener, &state.tasks);
+}
+
+/// Serves edges, with a certificate that is never old.
+fn serve_edges(state: &State, listener: TcpListener) -> anyhow::Result<()> {
+    let shown = Certificate::new(state.authority.certify_controller(state.clock.now())?);
+    let tls = state.authority.server_config(&shown)?;
+    let renewal = renew(state.clone(), shown, state.tasks.token());
+    state.tasks.spawn("controller certificate", renewal);
+    let server = http::Server {
+        name: "edges",
+        router: http::edge_router(state.clone()),
+        visitors: visitors(state),
+        tls: Some(Arc::new(tls)),
+    };
+    server.serve(listener, &state.tasks);
+    Ok(())
+}
+
+/// Counts those of one listener, so that nobody keeps edges out by coming to the other one.
+fn visitors(state: &State) -> Visitors {
+    let config = &state.config;
+    Visitors::new(
+        config.connections_per_address,
+        config.trusted_proxies.clone(),
+        state.clock.clone(),
+    )
 }
 
 /// Makes the certificate that edges see anew, long before it ends.

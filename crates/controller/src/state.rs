@@ -13,7 +13,8 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::{
     Config,
-    app::{auth::SignInDesk, edge::Edges},
+    app::{audit::Refusals, auth::SignInDesk, edge::Edges},
+    http::Limits,
     keys::Keys,
     pki::Authority,
 };
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) edges: Edges,
+    pub(crate) refusals: Refusals,
+    pub(crate) limits: Limits,
     pub(crate) auth: SignInDesk,
 }
 
@@ -38,12 +41,23 @@ pub(crate) struct State {
 #[derive(Clone, Default)]
 pub(crate) struct Wake {
     planner: Arc<Notify>,
+    sessions: Arc<Notify>,
 }
 
 impl Wake {
     /// Cameras, slots or nodes have changed.
     pub(crate) fn planner(&self) {
         self.planner.notify_one();
+    }
+
+    /// Somebody watches, or rights have changed.
+    pub(crate) fn sessions(&self) {
+        self.sessions.notify_one();
+    }
+
+    /// Waits for [`Wake::sessions`], in the same way.
+    pub(crate) async fn sessions_called(&self) {
+        self.sessions.notified().await;
     }
 
     /// Waits for [`Wake::planner`]. A call from before is not lost; several count as one.

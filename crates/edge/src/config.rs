@@ -8,7 +8,7 @@ use headworks_types::{Labels, Secret, Validate as _, Violations};
 use serde::{Deserialize, de::Error as _};
 use url::Url;
 
-use crate::{ffmpeg, hub, ingest, restream};
+use crate::{audit, ffmpeg, hub, ingest, outbound, restream};
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,12 +75,21 @@ pub struct Config {
     /// Networks of proxies whose `X-Forwarded-For` counts.
     #[serde(default)]
     pub trusted_proxies: TrustedProxies,
+    /// Viewers at once, by all protocols.
+    #[serde(default = "max_viewers")]
+    pub max_viewers: usize,
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
     /// How cameras are pushed to other people's servers.
     #[serde(default)]
     pub(crate) restream: restream::Config,
+    /// Where it may connect to when somebody names a host.
+    #[serde(default)]
+    pub(crate) outbound: outbound::Config,
+    /// What is kept for the audit log.
+    #[serde(default)]
+    pub(crate) audit: audit::Config,
     /// How streams are buffered, written and cut.
     #[serde(default)]
     pub(crate) hub: hub::Config,
@@ -141,6 +150,17 @@ impl Config {
             found.push(format!("edge{key}: {}", field.detail));
         }
         found
+    }
+
+    /// Lets cameras and restreams be on this machine itself, which is closed to them otherwise:
+    /// for where everything runs on one machine. What `edge.outbound.allow` says comes before.
+    pub fn allow_loopback(&mut self) {
+        if self.outbound.allow_loopback() {
+            tracing::info!(
+                "cameras and restreams may be on this machine itself, since all of Headworks is; \
+                 edge.outbound.allow says otherwise"
+            );
+        }
     }
 
     fn validate_advertised(&self, found: &mut Vec<String>) {
@@ -217,6 +237,10 @@ fn connections_per_address() -> usize {
     2000
 }
 
+fn max_viewers() -> usize {
+    20_000
+}
+
 /// `off` is none. Other keys are left away for that, but this one has a default.
 fn address_or_off<'de, D>(deserializer: D) -> Result<Option<SocketAddr>, D::Error>
 where
@@ -254,8 +278,11 @@ pub(crate) fn testing() -> Config {
         rtsps_advertise: None,
         connections_per_address: connections_per_address(),
         trusted_proxies: TrustedProxies::default(),
+        max_viewers: max_viewers(),
         pull: ingest::Config::default(),
         restream: restream::Config::default(),
+        outbound: outbound::Config::default(),
+        audit: audit::Config::default(),
         hub: hub::Config::default(),
         ffmpeg: ffmpeg::Config::default(),
         tls: Files::default(),

@@ -6,6 +6,7 @@
 
 mod access;
 mod agent;
+mod audit;
 mod backoff;
 mod config;
 mod ffmpeg;
@@ -14,20 +15,24 @@ mod hub;
 mod ingest;
 mod jumps;
 mod metrics;
+mod outbound;
 pub mod peer;
+mod printable;
 mod restream;
 mod rtmp;
 mod rtsp;
 mod secrets;
 mod service;
+mod session;
 mod socket;
 #[cfg(test)]
 mod testing;
 mod tls;
 mod turns;
 mod udp;
-mod visitors;
 mod work;
+
+use headworks_bootstrap::visitors;
 
 pub use config::Config;
 pub use service::Service;

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -16,26 +17,33 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use headworks_bootstrap::{Clock, Tasks, bind};
+use headworks_bootstrap::{Clock, Tasks, bind, limit};
 use headworks_types::{Problem, ProblemCode};
-use tokio::{net::TcpListener, sync::watch::Receiver};
+use tokio::{net::TcpListener, sync::watch::Receiver, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
     access::{Access, TicketKey},
     agent::{Agent, Bound, Refused, Status},
+    audit::{self, Audit},
     ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
     hub::Hub,
     ingest::{self, Ingests},
     metrics::{self, Metrics},
-    restream::Restreams,
-    rtmp::Rtmp,
-    rtsp::{Datagrams, Rtsp},
+    outbound::Outbound,
+    restream::{self, Restreams},
+    rtmp::{self, Rtmp},
+    rtsp::{self, Datagrams, Rtsp},
+    session::Sessions,
     tls::Acceptor,
     visitors::Visitors,
     work::Work,
 };
+
+/// How often sessions are reviewed.
+const REVIEW: Duration = Duration::from_secs(1);
 
 /// A running edge. It stops with its tasks.
 #[derive(Debug)]
@@ -70,6 +78,40 @@ impl Listeners {
         })
     }
 
+    /// How many connections they take at once.
+    fn places(&self) -> usize {
+        let secure = |listener: &Option<TcpListener>| usize::from(listener.is_some());
+        http::MAX_CONNECTIONS * (1 + secure(&self.https))
+            + rtmp::MAX_CONNECTIONS * (1 + secure(&self.rtmps))
+            + rtsp::MAX_CONNECTIONS * (1 + secure(&self.rtsps))
+    }
+
+    /// Lets everybody in.
+    fn serve(
+        self,
+        http: http::Server,
+        rtmp: &Rtmp,
+        rtsp: &Rtsp,
+        tls: Option<Acceptor>,
+        tasks: &Tasks,
+    ) {
+        http.clone().serve(self.http, None, tasks);
+        rtmp.serve(self.rtmp, None);
+        rtsp.serve(self.rtsp, None);
+        let Some(tls) = tls else {
+            return;
+        };
+        if let Some(listener) = self.https {
+            http.serve(listener, Some(tls.clone()), tasks);
+        }
+        if let Some(listener) = self.rtmps {
+            rtmp.serve(listener, Some(tls.clone()));
+        }
+        if let Some(listener) = self.rtsps {
+            rtsp.serve(listener, Some(tls));
+        }
+    }
+
     /// Where each of them really listens.
     fn bound(&self) -> std::io::Result<Bound> {
         let address = |listener: &Option<TcpListener>| {
@@ -99,6 +141,7 @@ impl Service {
         let data = config.data.clone().context("edge.data is missing")?;
         let lock = open_data(&data)?;
         let listeners = Listeners::bind(&config).await?;
+        limit::check_open_files(listeners.places());
         let bound = listeners
             .bound()
             .context("find out where the edge listens")?;
@@ -108,20 +151,30 @@ impl Service {
         };
         let tls = Acceptor::load(&config.tls, 2 * config.hub.viewer_stall, tasks.clone())?;
 
-        let access = Access::new(TicketKey::load(&data.join("ticket.key"))?, clock.clone());
+        let sessions = Sessions::new(config.max_viewers, clock.clone());
+        sessions.remember(data.join("ended.json"))?;
+        let ticket_key = TicketKey::load(&data.join("ticket.key"))?;
+        let access = Access::new(ticket_key, sessions, clock.clone());
+        let (audit, outlet) = Audit::new(clock.clone());
+        let store = audit::Store::open(&data, &config.audit)?;
+        tasks.spawn("audit", audit::keep(outlet, store.clone(), tasks.token()));
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
+        let outbound = Outbound::new(config.outbound.clone());
         let ingests = Ingests::new(
             ingest::Config {
                 ffmpeg: config.ffmpeg.clone(),
+                outbound: outbound.clone(),
                 ..config.pull.clone()
             },
             hub.clone(),
+            audit.clone(),
             clock.clone(),
             tasks.clone(),
         );
-        let visitors = Visitors::with_proxies(
+        let visitors = Visitors::new(
             config.connections_per_address,
             config.trusted_proxies.clone(),
+            clock.clone(),
         );
         let rtmp = Rtmp::new(
             hub.clone(),
@@ -141,7 +194,10 @@ impl Service {
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            config.restream.clone(),
+            restream::Config {
+                outbound,
+                ..config.restream.clone()
+            },
             hub.clone(),
             Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             clock.clone(),
@@ -156,31 +212,22 @@ impl Service {
             work.clone(),
             access.clone(),
             clock.clone(),
-        )?;
+        )?
+        .with_audit(audit, store);
 
+        tasks.spawn("session review", review(access.clone(), tasks.token()));
         let health = Health {
             status: agent.status(),
             metrics: Arc::new(Metrics::new(&hub, pushed, work, &access, agent.status())),
         };
-        let playback = PlaybackState::new(hub, access, clock);
+        let playback = PlaybackState::new(hub, access);
         let server = http::Server {
             router: http::router(playback).merge(health_routes(health)),
             visitors,
             proxies: config.trusted_proxies.clone(),
         };
-        server.clone().serve(listeners.http, None, &tasks);
-        if let (Some(listener), Some(tls)) = (listeners.https, &tls) {
-            server.serve(listener, Some(tls.clone()), &tasks);
-        }
-        rtmp.serve(listeners.rtmp, None);
-        if let (Some(listener), Some(tls)) = (listeners.rtmps, &tls) {
-            rtmp.serve(listener, Some(tls.clone()));
-        }
-        rtsp.serve(listeners.rtsp, None);
-        if let (Some(listener), Some(tls)) = (listeners.rtsps, tls) {
-            rtsp.serve(listener, Some(tls));
-        }
-        tracing::info!(?bound, "the edge listens");
+        listeners.serve(server, &rtmp, &rtsp, tls, &tasks);
+        bound.log();
 
         agent.start(&tasks).await?;
         Ok(Self { bound, _lock: lock })
@@ -221,6 +268,17 @@ impl Service {
     pub fn rtsps_addr(&self) -> Option<SocketAddr> {
         self.bound.rtsps
     }
+}
+
+/// Ends sessions that may not go on because time has passed.
+async fn review(access: Access, stop: CancellationToken) {
+    let forever = async {
+        loop {
+            sleep(REVIEW).await;
+            access.review();
+        }
+    };
+    stop.run_until_cancelled(forever).await;
 }
 
 /// Makes the directory, and keeps other edges out of it for as long as the file is open.

@@ -39,10 +39,7 @@ impl Incoming {
     ) -> Option<Self> {
         let peer = socket.peer_addr().ok()?;
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let Some(visit) = visitors.enter(address.ip()) else {
-            tracing::debug!(%address, "connection refused: its address has too many");
-            return None;
-        };
+        let visit = visitors.enter(address.ip())?;
         let socket = match tls {
             None => Either::Left(socket),
             Some(tls) => {

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use headworks_hls::{
-    Config, Directives, Flavor, Segmenter, Window, multivariant,
+    Config, Directives, Flavor, Limits, Segmenter, Window, multivariant,
     source::{self, Playlist},
 };
 use url::Url;
@@ -137,6 +137,7 @@ fn window() -> Window {
         longest: 4 * second,
         listed: 3,
         part: Some(second / 4),
+        limits: Limits::default(),
     };
     let tracks = sample::streams().into_iter().next().expect("has one");
     let frames = sample::frames(&tracks);

@@ -144,6 +144,7 @@ fn write_seeds(target: &Target, directory: &Path) -> std::io::Result<()> {
         fs::write(seeds.join(number.to_string()), seed)?;
     }
     // libFuzzer takes no empty dictionary.
+    let mut dictionary = "# What inputs consist of.\n".to_owned();
     for word in target.words {
         let word = word.replace('"', "\\\"");
         let word = word.replace('\r', "\\x0d").replace('\n', "\\x0a");

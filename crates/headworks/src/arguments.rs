@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
-    Noun, api_key::ApiKeyVerb, camera::CameraVerb, grant::GrantVerb, join_token::JoinTokenVerb,
-    node::NodeVerb, restream::RestreamVerb, sign_in::SignInArguments, signing_key::SigningKeyVerb,
+    Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, camera::CameraVerb,
+    camera_group::CameraGroupVerb, grant::GrantVerb, join_token::JoinTokenVerb, node::NodeVerb,
+    restream::RestreamVerb, role::RoleVerb, sign_in::SignInArguments, signing_key::SigningKeyVerb,
     stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
 };
 
@@ -14,8 +15,23 @@ use crate::operator::{
 #[derive(Debug, Parser)]
 #[command(name = "headworks", version, propagate_version = true)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) api: EarlyApi,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// The command, with what was said before it. `None` if it has no use for that.
+    pub(crate) fn into_command(self) -> Option<Command> {
+        let Self { api, mut command } = self;
+        match command.api() {
+            Some(own) => own.or(api),
+            None if api == EarlyApi::default() => {}
+            None => return None,
+        }
+        Some(command)
+    }
 }
 
 /// What to do.
@@ -29,6 +45,8 @@ pub(crate) enum Command {
     Edge(ServeArguments),
     /// Cameras: what is watched
     Camera(Noun<CameraVerb>),
+    /// Camera groups: the tree that cameras hang in
+    CameraGroup(Noun<CameraGroupVerb>),
     /// Stream keys: how encoders publish cameras
     StreamKey(Noun<StreamKeyVerb>),
     /// Restreams: pushes of cameras to other people's servers
@@ -41,8 +59,12 @@ pub(crate) enum Command {
     SignIn(SignInArguments),
     /// API keys: how programs and operators sign in
     ApiKey(Noun<ApiKeyVerb>),
+    /// Roles: named sets of actions
+    Role(Noun<RoleVerb>),
     /// Grants: who may do what
     Grant(Noun<GrantVerb>),
+    /// Access: why somebody may do something, or may not
+    Access(Noun<AccessVerb>),
     /// Playback tokens: what players carry
     Token(Noun<TokenVerb>),
     /// Signing keys: what playback tokens are signed with
@@ -56,6 +78,30 @@ pub(crate) enum Command {
     Openapi(OpenapiArguments),
 }
 
+impl Command {
+    /// Which API an operator's command uses.
+    fn api(&mut self) -> Option<&mut Api> {
+        match self {
+            Self::Up(_) | Self::Controller(_) | Self::Edge(_) | Self::Openapi(_) => None,
+            Self::Camera(noun) => Some(&mut noun.api),
+            Self::CameraGroup(noun) => Some(&mut noun.api),
+            Self::StreamKey(noun) => Some(&mut noun.api),
+            Self::Restream(noun) => Some(&mut noun.api),
+            Self::User(noun) => Some(&mut noun.api),
+            Self::UserGroup(noun) => Some(&mut noun.api),
+            Self::SignIn(arguments) => Some(&mut arguments.api),
+            Self::ApiKey(noun) => Some(&mut noun.api),
+            Self::Role(noun) => Some(&mut noun.api),
+            Self::Grant(noun) => Some(&mut noun.api),
+            Self::Access(noun) => Some(&mut noun.api),
+            Self::Token(noun) => Some(&mut noun.api),
+            Self::SigningKey(noun) => Some(&mut noun.api),
+            Self::Node(noun) => Some(&mut noun.api),
+            Self::JoinToken(noun) => Some(&mut noun.api),
+        }
+    }
+}
+
 /// `headworks up`
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
@@ -66,8 +112,11 @@ pub(crate) struct UpArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// When ready, print one line of JSON: {"api", "edge_api", "admin_key" (first start only),
-    /// "http"}
+    /// Make a new admin key and print it, if all others are lost; those still work until they are
+    /// revoked
+    #[arg(long)]
+    pub(crate) new_admin_key: bool,
+    /// When ready, print one line of JSON: {"api", "edge_api", "admin_key" (if it is new), "http"}
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -77,6 +126,10 @@ pub(crate) struct UpArguments {
 pub(crate) struct ControllerArguments {
     #[command(flatten)]
     pub(crate) serve: ServeArguments,
+    /// Make a new admin key and print it, if all others are lost; those still work until they are
+    /// revoked
+    #[arg(long)]
+    pub(crate) new_admin_key: bool,
     #[command(subcommand)]
     pub(crate) verb: Option<ControllerVerb>,
 }
@@ -91,7 +144,6 @@ pub(crate) enum ControllerVerb {
         old_master_key_file: Option<PathBuf>,
     },
 }
-
 /// `headworks controller` and `headworks edge`
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
@@ -117,5 +169,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_api_is_named_before_or_behind_the_command() {
+        for line in [
+            "headworks --api http://a camera list",
+            "headworks camera --api http://a list",
+            "headworks camera list --api http://a",
+            "headworks --api http://b camera list --api http://a",
+        ] {
+            let parsed = Arguments::try_parse_from(line.split(' ')).expect("parses");
+            let Some(Command::Camera(noun)) = parsed.into_command() else {
+                panic!("{line}");
+            };
+            let shown = format!("{:?}", noun.api);
+            assert!(shown.contains("\"a\""), "{line}: {shown}");
+        }
+        let up = Arguments::try_parse_from(["headworks", "--json", "up"]).expect("parses");
+        assert!(up.into_command().is_none());
+        let up = Arguments::try_parse_from(["headworks", "up", "--json"]).expect("parses");
+        assert!(matches!(up.into_command(), Some(Command::Up(up)) if up.json));
     }
 }

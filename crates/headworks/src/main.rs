@@ -33,7 +33,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    match arguments.command {
+    let command = arguments.into_command().ok_or_else(|| {
+        Failure::user(
+            "this command uses no API: --api, --key, --key-file and --json before it mean nothing",
+        )
+    })?;
+    match command {
         Command::Openapi(arguments) => openapi(&arguments),
         command => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -56,6 +61,9 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::SignIn(arguments) => operator::sign_in::run(arguments).await,
         Command::ApiKey(command) => operator::api_key::run(command).await,
         Command::Grant(command) => operator::grant::run(command).await,
+        Command::Access(command) => operator::access::run(command).await,
+        Command::Role(command) => operator::role::run(command).await,
+        Command::CameraGroup(command) => operator::camera_group::run(command).await,
         Command::Token(command) => operator::token::run(command).await,
         Command::SigningKey(command) => operator::signing_key::run(command).await,
         Command::Node(command) => operator::node::run(command).await,

@@ -19,7 +19,7 @@ pub(crate) const CONTROLLER_STOP: Duration = Duration::from_secs(10);
 /// Runs a controller, or does what is to be done beside them.
 pub(crate) async fn controller(arguments: &ControllerArguments) -> Result<(), Failure> {
     match &arguments.verb {
-        None => run_controller(&arguments.serve).await,
+        None => run_controller(arguments).await,
         Some(ControllerVerb::Reseal {
             old_master_key_file,
         }) => reseal(&arguments.serve, old_master_key_file.as_deref()).await,
@@ -52,8 +52,8 @@ async fn reseal(arguments: &ServeArguments, old_key: Option<&Path>) -> Result<()
 }
 
 /// Runs a controller.
-async fn run_controller(arguments: &ServeArguments) -> Result<(), Failure> {
-    let settings = Settings::load(arguments.config.as_deref())?;
+async fn run_controller(arguments: &ControllerArguments) -> Result<(), Failure> {
+    let settings = Settings::load(arguments.serve.config.as_deref())?;
     let mut found = settings.telemetry.validate();
     found.extend(settings.controller.validate());
     check(&found)?;
@@ -61,11 +61,19 @@ async fn run_controller(arguments: &ServeArguments) -> Result<(), Failure> {
     limit::raise_open_files();
     let stop = Stop::listen()?;
     let tasks = Tasks::new();
-    let start = headworks_controller::Service::start(settings.controller, tasks.clone());
+    let start = async {
+        let service =
+            headworks_controller::Service::start(settings.controller, tasks.clone()).await?;
+        let key = match service.admin_key() {
+            None if arguments.new_admin_key => Some(service.new_admin_key().await?),
+            first => first,
+        };
+        anyhow::Ok((service, key))
+    };
     let result = match stop.or(Box::pin(start)).await {
-        Some(Ok(service)) => {
-            if let Some(key) = service.admin_key() {
-                first_key(key.expose());
+        Some(Ok((_service, key))) => {
+            if let Some(key) = key {
+                show_key(key.expose());
             }
             stop.requested().await;
             Ok(())
@@ -102,12 +110,12 @@ pub(crate) async fn edge(arguments: &ServeArguments) -> Result<(), Failure> {
     }
 }
 
-/// The database was empty: somebody must get the first key. It goes to stdout, not into a log.
-fn first_key(key: &str) {
+/// Somebody must get the key. It goes to stdout, not into a log.
+fn show_key(key: &str) {
     let text = format!(
-        "The first admin key, which is not shown again (to use it: export HEADWORKS_API_KEY=…):\n{key}"
+        "The admin key, which is not shown again (to use it: export HEADWORKS_API_KEY=…):\n{key}"
     );
     if let Err(failure) = output::important_line(&text) {
-        tracing::error!(%failure, "the first admin key could not be printed");
+        tracing::error!(%failure, "the admin key could not be printed");
     }
 }

@@ -130,7 +130,7 @@ fn an_edge_says_which_port_is_taken() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let mut edge = headworks("edge");
     edge.env("HEADWORKS__EDGE__DATA", directory.path())
-        .env("HEADWORKS__EDGE__CONTROLLER_URL", "http://127.0.0.1:1")
+        .env("HEADWORKS__EDGE__CONTROLLER_URL", "https://127.0.0.1:1")
         .env("HEADWORKS__EDGE__HTTP_LISTEN", &address);
     let (code, _, error) = run(edge);
     assert_eq!(code, Some(1));

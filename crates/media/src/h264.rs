@@ -1,7 +1,7 @@
 //! What an H.264 sequence parameter set tells (ITU-T H.264 §7.3.2.1, Annex E).
 
 use h264_reader::{
-    nal::sps::{BitstreamRestrictions, ChromaFormat, PicOrderCntType, SeqParameterSet},
+    nal::sps::{BitstreamRestrictions, ChromaFormat, PicOrderCntType, SeqParameterSet, SpsError},
     rbsp::{BitReader, ByteReader},
 };
 use mp4_atom::{Avcc, AvccExt};
@@ -22,16 +22,24 @@ pub(crate) struct Sps {
     chroma: Option<(u8, u8, u8)>,
 }
 
+fn in_words(error: &SpsError) -> String {
+    match error {
+        SpsError::RbspReaderError(_) => "it is cut off or damaged".to_owned(),
+        SpsError::FieldValueTooLarge { name, value } => format!("{name} {value} is too large"),
+        SpsError::FieldValueTooSmall { name, value } => format!("{name} {value} is too small"),
+        SpsError::CroppingError(_) => "it crops more than there is".to_owned(),
+        _ => "a value is out of range".to_owned(),
+    }
+}
+
 pub(crate) fn parse_sps(nal: &[u8]) -> Result<Sps, Error> {
     let error = |reason: String| Error::parameter_set("SPS", nal, reason);
     if nal.len() < 4 || nal[0] & 0x1f != 7 {
         return Err(error("not an H.264 SPS".to_owned()));
     }
     let bits = BitReader::new(ByteReader::skipping_h264_header(nal));
-    let sps = SeqParameterSet::from_bits(bits).map_err(|e| error(format!("{e:?}")))?;
-    let (width, height) = sps
-        .pixel_dimensions()
-        .map_err(|e| error(format!("{e:?}")))?;
+    let sps = SeqParameterSet::from_bits(bits).map_err(|e| error(in_words(&e)))?;
+    let (width, height) = sps.pixel_dimensions().map_err(|e| error(in_words(&e)))?;
     let vui = sps.vui_parameters.as_ref();
     // Table 7-1 of H.264: these profiles carry chroma format and depth, and so does their avcC.
     let chroma = sps.profile_idc.has_chroma_info().then(|| {

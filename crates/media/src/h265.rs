@@ -46,7 +46,7 @@ pub(crate) fn parse_sps(nal: &[u8]) -> Result<Sps, Error> {
     const HEADER: std::num::NonZeroUsize = std::num::NonZeroUsize::new(2).expect("two is not zero");
     let mut bits = BitReader::new(ByteReader::skipping_bytes(nal, HEADER));
     read_sps(&mut bits)
-        .map_err(|e| Error::parameter_set("SPS", nal, format!("{e:?}")))?
+        .map_err(|_| Error::parameter_set("SPS", nal, "it is cut off or damaged"))?
         .ok_or_else(|| Error::parameter_set("SPS", nal, "values out of range"))
 }
 

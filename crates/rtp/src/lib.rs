@@ -1,7 +1,7 @@
 //! RTP and RTCP (RFC 3550), and how H.264, H.265, AAC, G.711 and Opus travel in them.
 //!
 //! * Out: [`packet_count`] and [`interleaved`] or [`datagrams`] turn a frame into packets, once
-//!   for all viewers.
+//!   for all viewers. Access units of AAC that go out together can share one ([`aac_shares_packet`]).
 //! * In: a [`Receiver`] per track takes packets and RTCP, and gives pictures, sound and reports.
 //! * [`Format`] says in the words of SDP what a track is, and [`Described`] reads what others say.
 //! * [`rtcp`] has the reports of both sides, [`window`] the order of datagrams.
@@ -32,7 +32,7 @@ pub use depacketize::{MAX_PICTURE, Picture, Sound};
 pub use format::Format;
 pub use media::{AuHeaders, Codec, Described, Media};
 pub use packet::{HEADER, Packet};
-pub use packetize::{Payload, Payloads, packet_count, payloads};
+pub use packetize::{Load, Payload, Payloads, audio::aac_shares_packet, packet_count, payloads};
 pub use receiver::{Event, Options, Receiver};
 pub use statistics::Statistics;
 pub use write::{

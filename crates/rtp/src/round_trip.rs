@@ -7,8 +7,8 @@ use headworks_media::{AudioParameters, Frame, TrackKind, Tracks, VideoParameters
 use proptest::prelude::*;
 
 use crate::{
-    Codec, Described, Event, Format, Media, Options, Outgoing, Picture, Receiver, Run, Sound,
-    datagrams, packet_count, testing, window::Limits,
+    Codec, Described, Event, Format, HEADER, Load, MAX_PACKET, Media, Options, Outgoing, Picture,
+    Receiver, Run, Sound, aac_shares_packet, datagrams, packet_count, testing, window::Limits,
 };
 
 fn options(limits: Limits) -> Options {
@@ -235,6 +235,41 @@ proptest! {
                 prop_assert_eq!(all, frames.iter().flat_map(|frame| frame.payload.to_vec()).collect::<Vec<_>>());
             }
         }
+    }
+
+    #[test]
+    fn access_units_that_share_a_packet_come_out_one_by_one(
+        lengths in prop::collection::vec(prop_oneof![1_usize..20, 1_usize..1500], 1..20),
+    ) {
+        let tracks = testing::tracks(testing::h264(), testing::aac());
+        let frames: Vec<_> = lengths
+            .iter()
+            .zip(0..)
+            .map(|(length, number)| testing::sound(*length, number * 1024))
+            .collect();
+        let (mut packets, mut rest) = (Vec::new(), &frames[..]);
+        while let [first, ..] = rest {
+            let fits = |count: &usize| aac_shares_packet(rest[..*count].iter().map(|frame| &frame.payload[..]));
+            let (now, later) = rest.split_at((2..=rest.len()).take_while(fits).last().unwrap_or(1));
+            let more: Vec<_> = now[1..].iter().map(|frame| frame.payload.clone()).collect();
+            let load = Load { frame: first, more: &more };
+            let head = Outgoing { ssrc: 99, sequence: packets.len() as u16, timestamp_offset: 0 };
+            let runs = datagrams(load, &tracks, MAX_PACKET, head);
+            let sent: Vec<_> = runs.iter().flat_map(Run::packets).collect();
+            prop_assert_eq!(sent.len(), packet_count(load, &tracks, MAX_PACKET) as usize);
+            prop_assert!(now.len() == 1 || sent.len() == 1);
+            prop_assert!(sent.iter().all(|packet| packet.len() <= MAX_PACKET));
+            let wasted = later.first().map_or(MAX_PACKET, |next| {
+                HEADER + 2 + now.iter().chain([next]).map(|frame| 2 + frame.payload.len()).sum::<usize>()
+            });
+            prop_assert!(wasted > MAX_PACKET || now.len() == 8 || later.is_empty(), "has room");
+            packets.extend(sent);
+            rest = later;
+        }
+        let events = receive(&media(&Format::audio(&testing::aac())), Limits::STREAM, &packets);
+        let found: Vec<_> = sounds(&events).iter().map(|sound| (sound.timestamp, sound.payload.clone())).collect();
+        let sent: Vec<_> = frames.iter().map(|frame| (frame.pts, frame.payload.clone())).collect();
+        prop_assert_eq!(found, sent);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! packets under the same numbers, so that a viewer's transport is of no concern to the hub.
 
 use bytes::{BufMut, Bytes};
-use headworks_media::{Frame, TrackKind, Tracks};
+use headworks_media::{TrackKind, Tracks};
 
 use crate::{
     format,
     packet::{self, HEADER},
-    packetize::{Payload, payloads},
+    packetize::{Load, Payload, payloads},
 };
 
 /// The size of packets, RTP header included, that crosses nearly every network in one piece:
@@ -27,12 +27,12 @@ pub const MAX_RUN_PACKETS: usize = 64;
 /// … and as many bytes.
 pub const MAX_RUN_BYTES: usize = 65_000;
 
-/// What the headers of a frame's packets say.
+/// What the headers of a load's packets say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outgoing {
     /// The sender of this track.
     pub ssrc: u32,
-    /// The number of the frame's first packet. The next frame's is [`crate::packet_count`] higher.
+    /// The number of the load's first packet. The next load's is [`crate::packet_count`] higher.
     pub sequence: u16,
     /// What is added to every timestamp of the track.
     pub timestamp_offset: u32,
@@ -63,16 +63,22 @@ pub fn timestamp(pts: i64, offset: u32) -> u32 {
     (pts as u32).wrapping_add(offset)
 }
 
-/// All packets of a frame, each behind `$`, its channel and its length (RFC 2326 §10.12), in one
-/// piece of memory. Empty if RTP cannot carry the frame.
+/// All packets of a load, each behind `$`, its channel and its length (RFC 2326 §10.12), in one
+/// piece of memory. Empty if RTP cannot carry it.
 #[must_use]
-pub fn interleaved(frame: &Frame, tracks: &Tracks, max_packet: usize, head: Outgoing) -> Bytes {
-    let channel = match frame.track {
+pub fn interleaved<'a>(
+    load: impl Into<Load<'a>>,
+    tracks: &Tracks,
+    max_packet: usize,
+    head: Outgoing,
+) -> Bytes {
+    let load = load.into();
+    let channel = match load.frame.track {
         TrackKind::Video => VIDEO_CHANNEL,
         TrackKind::Audio => AUDIO_CHANNEL,
     };
-    let mut out = Vec::with_capacity(size(frame, tracks, max_packet, PREFIX));
-    for_each_packet(frame, tracks, max_packet, head, |header, payload| {
+    let mut out = Vec::with_capacity(size(load, tracks, max_packet, PREFIX));
+    for_each_packet(load, tracks, max_packet, head, |header, payload| {
         let length = HEADER + payload.length();
         out.extend_from_slice(&[b'$', channel]);
         out.put_u16(length as u16);
@@ -82,13 +88,19 @@ pub fn interleaved(frame: &Frame, tracks: &Tracks, max_packet: usize, head: Outg
     out.into()
 }
 
-/// All packets of a frame for UDP with generic segmentation offload. The runs share one piece of
-/// memory. Empty if RTP cannot carry the frame.
+/// All packets of a load for UDP with generic segmentation offload. The runs share one piece of
+/// memory. Empty if RTP cannot carry it.
 #[must_use]
-pub fn datagrams(frame: &Frame, tracks: &Tracks, max_packet: usize, head: Outgoing) -> Vec<Run> {
-    let mut out = Vec::with_capacity(size(frame, tracks, max_packet, 0));
+pub fn datagrams<'a>(
+    load: impl Into<Load<'a>>,
+    tracks: &Tracks,
+    max_packet: usize,
+    head: Outgoing,
+) -> Vec<Run> {
+    let load = load.into();
+    let mut out = Vec::with_capacity(size(load, tracks, max_packet, 0));
     let mut cuts = Cuts::default();
-    for_each_packet(frame, tracks, max_packet, head, |header, payload| {
+    for_each_packet(load, tracks, max_packet, head, |header, payload| {
         cuts.add(HEADER + payload.length());
         out.extend_from_slice(&header);
         payload.write(&mut out);
@@ -107,23 +119,23 @@ pub(crate) fn packet_limit(max_packet: usize) -> usize {
     max_packet.clamp(MIN_PACKET, MAX_RUN_BYTES)
 }
 
-fn size(frame: &Frame, tracks: &Tracks, max_packet: usize, prefix: usize) -> usize {
-    payloads(frame, tracks, packet_limit(max_packet) - HEADER)
+fn size(load: Load<'_>, tracks: &Tracks, max_packet: usize, prefix: usize) -> usize {
+    payloads(load, tracks, packet_limit(max_packet) - HEADER)
         .map(|payload| prefix + HEADER + payload.length())
         .sum()
 }
 
 fn for_each_packet(
-    frame: &Frame,
+    load: Load<'_>,
     tracks: &Tracks,
     max_packet: usize,
     head: Outgoing,
     mut take: impl FnMut([u8; HEADER], &Payload<'_>),
 ) {
-    let payload_type = format::payload_type(frame.track, tracks);
-    let shown = timestamp(frame.pts, head.timestamp_offset);
+    let payload_type = format::payload_type(load.frame.track, tracks);
+    let shown = timestamp(load.frame.pts, head.timestamp_offset);
     let mut sequence = head.sequence;
-    for payload in payloads(frame, tracks, packet_limit(max_packet) - HEADER) {
+    for payload in payloads(load, tracks, packet_limit(max_packet) - HEADER) {
         let timestamp = shown.wrapping_add(payload.later);
         let header = packet::header(payload.marker, payload_type, sequence, timestamp, head.ssrc);
         take(header, &payload);
@@ -164,6 +176,7 @@ impl Cuts {
 
 #[cfg(test)]
 mod tests {
+    use headworks_media::Frame;
     use proptest::prelude::*;
 
     use super::*;
@@ -254,6 +267,15 @@ mod tests {
         let whole = packets_of(&testing::sound(300, 0), &aac);
         assert_eq!(whole[0][HEADER..HEADER + 5], [0, 16, 9, 0x60, 0]);
         assert_eq!(whole[0][1], 0x80 | 97);
+        let more = [Bytes::from_static(&[7; 40])];
+        let frame = testing::sound(300, 0);
+        let load = Load {
+            frame: &frame,
+            more: &more,
+        };
+        let both = packets(&interleaved(load, &aac, 1400, HEAD));
+        assert_eq!(both[0][HEADER..HEADER + 6], [0, 32, 9, 0x60, 1, 0x40]);
+        assert_eq!((both.len(), both[0][1]), (1, 0x80 | 97));
         let parts = packets_of(&testing::sound(3000, 0), &aac);
         let marked: Vec<_> = parts.iter().map(|packet| packet[1] >> 7).collect();
         assert_eq!(marked, [0, 0, 1]);

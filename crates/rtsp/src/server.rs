@@ -258,7 +258,11 @@ impl Server {
                 }
                 Err(error) => {
                     self.ended = true;
-                    self.send(&Response::new(error.status()), None);
+                    let mut response = Response::new(error.status());
+                    if response.status == 400 {
+                        response.reason = format!("{}: {error}", response.reason);
+                    }
+                    self.send(&response, None);
                     return Err(error.into());
                 }
             }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     CameraGroupId, CameraId, CameraSource, Labels, NodeId, Problem, ProjectId, PublishUrls,
-    Publisher, RefusedPublisher, Secret, Track, Validate, Violations,
+    Publisher, RefusedPublisher, Secret, Track, Validate, Viewing, Violations,
 };
 
 /// A named live source.
@@ -36,6 +36,9 @@ pub struct Camera {
     pub start: StartMode,
     /// Which nodes may do its work.
     pub placement: Placement,
+    /// How it may be watched.
+    #[serde(default)]
+    pub viewing: Viewing,
     /// How it is doing.
     pub status: CameraStatus,
     /// Where its publisher sends it now, without the stream key. Only a published camera has it,
@@ -118,7 +121,7 @@ pub struct CameraStatus {
     /// What it is made of, as last seen.
     #[serde(default)]
     pub tracks: Vec<Track>,
-    /// How many watch it now.
+    /// How many players watch it now, also several of one person. Restreams do not count.
     pub viewers: u32,
     /// Who publishes it now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -177,6 +180,9 @@ pub struct CameraCreate {
     /// Which nodes may do its work.
     #[serde(default)]
     pub placement: Placement,
+    /// How it may be watched.
+    #[serde(default)]
+    pub viewing: Viewing,
 }
 
 impl Validate for CameraCreate {
@@ -186,6 +192,7 @@ impl Validate for CameraCreate {
         found.within("labels", |found| self.labels.validate(found));
         found.within("source", |found| self.source.validate(found));
         found.within("placement", |found| self.placement.validate(found));
+        found.within("viewing", |found| self.viewing.validate(found));
         if let Some(credentials) = &self.credentials {
             found.within("credentials", |found| credentials.validate(found));
         }
@@ -233,6 +240,9 @@ pub struct CameraUpdate {
     /// Which nodes may do its work, whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
+    /// How it may be watched, whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewing: Option<Viewing>,
 }
 
 impl Validate for CameraUpdate {
@@ -254,6 +264,9 @@ impl Validate for CameraUpdate {
         }
         if let Some(placement) = &self.placement {
             found.within("placement", |found| placement.validate(found));
+        }
+        if let Some(viewing) = &self.viewing {
+            found.within("viewing", |found| viewing.validate(found));
         }
     }
 }

@@ -5,6 +5,9 @@
 //! ([`LeaseRenewal`]), which carries what it observes, and watches what it should do
 //! ([`WatchMessage`]). Controllers never call an edge.
 
+mod audit;
+mod view;
+
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -14,9 +17,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, NodeId, NodeLoad, OnConflict,
-    ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
+    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLoad,
+    OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
     RestreamVideo, Secret, StartMode, StreamKeyId, Track, Transport, Validate, Violations,
+};
+
+pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
+pub use view::{
+    PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
+    SessionSent, ViewPolicy,
 };
 
 /// How an edge describes itself when it joins and whenever it starts.
@@ -218,6 +227,9 @@ pub struct DesiredSlot {
     pub project_id: ProjectId,
     /// The camera's name, for logs.
     pub camera_name: String,
+    /// What to know of the camera when somebody wants to watch it.
+    #[serde(skip_serializing_if = "ViewPolicy::is_empty", default)]
+    pub view: ViewPolicy,
     /// What to do.
     pub work: Work,
 }
@@ -245,6 +257,9 @@ pub struct IngestWork {
     /// Who may publish it: the keys of a published camera that work now or later.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub stream_keys: Vec<StreamKeyDigest>,
+    /// Networks that the project may connect to although they are closed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outbound_allow: Vec<Network>,
 }
 
 /// Pushes a camera, which the same node brings in, to somebody else's server. Secrets are open.
@@ -274,6 +289,9 @@ pub struct RestreamWork {
     pub video: RestreamVideo,
     /// What becomes of the audio.
     pub audio: RestreamAudio,
+    /// Networks that the project may connect to although they are closed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outbound_allow: Vec<Network>,
 }
 
 /// What an edge needs of a stream key to check publishers by itself.
@@ -319,6 +337,9 @@ pub enum WatchMessage {
     Bookmark {
         /// The node's revision now.
         revision: i64,
+        /// How long ago the controller has last read what the bundle has, in seconds.
+        #[serde(default)]
+        bundle_age: u64,
     },
 }
 
@@ -327,6 +348,12 @@ pub enum WatchMessage {
 pub struct Bundle {
     /// The keys that playback tokens may be signed with.
     pub jwks: Jwks,
+    /// Customers' keys that playback tokens may be signed with too.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub playback_keys: Vec<PlaybackKeyRule>,
+    /// What does not count any more: all that has not expired.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub revocations: Vec<Revocation>,
 }
 
 /// Renews the node's lease and says what it observes.

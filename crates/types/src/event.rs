@@ -135,6 +135,21 @@ pub enum EventKind {
     /// A playback token was issued.
     #[serde(rename = "playback_token.issued")]
     PlaybackTokenIssued,
+    /// A playback token was revoked.
+    #[serde(rename = "playback_token.revoked")]
+    PlaybackTokenRevoked,
+    /// A customer's public key was registered.
+    #[serde(rename = "playback_key.created")]
+    PlaybackKeyCreated,
+    /// A customer's public key was revoked.
+    #[serde(rename = "playback_key.revoked")]
+    PlaybackKeyRevoked,
+    /// A viewer's session was ended.
+    #[serde(rename = "session.ended")]
+    SessionEnded,
+    /// All sessions of a user were ended.
+    #[serde(rename = "user.sessions_revoked")]
+    UserSessionsRevoked,
     /// A project was created.
     #[serde(rename = "project.created")]
     ProjectCreated,

@@ -7,6 +7,7 @@
 mod access;
 mod action;
 mod api_key;
+mod audit;
 mod auth;
 mod camera;
 mod camera_group;
@@ -20,13 +21,17 @@ mod network;
 mod node;
 mod page;
 mod playback;
+mod playback_key;
 mod problem;
 mod project;
+mod public_key;
 mod publish;
 mod restream;
 mod role;
 mod schedule;
 mod secret;
+mod session;
+mod shown_url;
 mod signing_key;
 mod source;
 mod stream;
@@ -34,10 +39,12 @@ mod stream_key;
 mod user;
 mod user_group;
 mod validate;
+mod viewing;
 
 pub use access::{AccessExplanation, AccessGrant};
 pub use action::Action;
 pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+pub use audit::{AuditRecord, AuditResult};
 pub use auth::{
     Auth, AuthRefresh, AuthRights, OidcBegin, OidcBegun, OidcComplete, OidcIdentity, OidcProvider,
     PasswordChange, SignIn, SignedIn,
@@ -62,10 +69,12 @@ pub use node::{
 pub use page::{Page, PageQuery};
 pub use playback::{
     MAX_OPEN_SECONDS, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera,
-    PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackUrls,
+    PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
 };
+pub use playback_key::{PlaybackBounds, PlaybackKey, PlaybackKeyCreate};
 pub use problem::{Problem, ProblemCode, ProblemField};
 pub use project::{Project, ProjectCreate, ProjectUpdate};
+pub use public_key::{PublicKey, PublicKeyKind};
 pub use publish::{PublishProtocol, PublishUrls, Publisher, RefusedPublisher, RtmpPublish};
 pub use restream::{
     AlibabaVariant, Placeholders, Restream, RestreamAudio, RestreamCreate, RestreamImport,
@@ -76,6 +85,8 @@ pub use restream::{
 pub use role::{BuiltInRole, Role, RoleCreate, RoleRef, RoleUpdate};
 pub use schedule::{Schedule, TimeOfDay, Weekday, WeeklyWindow};
 pub use secret::Secret;
+pub use session::{Session, ViewProtocol};
+pub use shown_url::ShownUrl;
 pub use signing_key::{SigningKey, SigningKeyState};
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
@@ -85,3 +96,4 @@ pub use user_group::{
     UserGroup, UserGroupCreate, UserGroupMember, UserGroupMemberAdd, UserGroupUpdate,
 };
 pub use validate::{Validate, Violations};
+pub use viewing::Viewing;

@@ -1,13 +1,17 @@
 //! Playback tokens: signed, per user, checked by every edge alone.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{Action, Advertise, CameraId, NodeId, Secret, UserId, Validate, Violations};
+use crate::{
+    Action, Advertise, CameraGroupId, CameraId, NodeId, ProjectId, Secret, UserId, Validate,
+    Violations,
+};
 
 /// `typ` of a playback token's header (RFC 8725 §3.11). API credentials have another form.
 pub const PLAYBACK_TYP: &str = "hwplay+jwt";
@@ -18,31 +22,72 @@ pub const PLAYBACK_ISSUER: &str = "headworks";
 /// For how long a token opens sessions at most, in seconds.
 pub const MAX_OPEN_SECONDS: u32 = 600;
 
-/// What a playback token says (RFC 7519). Times are seconds since 1970.
+/// What a playback token says (RFC 7519). Times are whole seconds since 1970.
 ///
 /// It says no more than edges need: FFmpeg cuts the path of an RTMP URL behind `/live/` after 511
-/// characters, and the token is one part of it.
+/// characters, and the token is one part of it. With one camera and nothing special it has less
+/// than 400.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaybackClaims {
-    /// Always [`PLAYBACK_ISSUER`].
-    pub iss: String,
+    /// [`PLAYBACK_ISSUER`], or nothing. What customers sign says what it likes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iss: Option<String>,
     /// Always [`PLAYBACK_AUDIENCE`].
     pub aud: String,
-    /// The user or API key that watches: `usr_…` or `key_…`.
+    /// The user or API key that watches: `usr_…` or `key_…`. In what customers sign, their own
+    /// name for who watches.
     pub sub: String,
+    /// The issuer's own name for who watches, where `sub` is the issuer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vid: Option<String>,
     /// Names this token.
-    pub jti: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub jti: Option<String>,
     /// When it was issued.
     pub iat: i64,
-    /// Until when it opens a session.
+    /// From when on it opens a session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nbf: Option<i64>,
+    /// Until when it opens a session: at most [`Self::MAX_OPEN`] after `iat`.
     pub exp: i64,
-    /// Until when a session may watch.
-    pub sxp: i64,
+    /// Until when a session may watch: at most [`Self::MAX_WATCH`] after `iat`. If it is not said,
+    /// [`Self::WATCH`] after `iat`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sxp: Option<i64>,
     /// The cameras that it opens.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub cams: Vec<CameraId>,
+    /// The groups below which it opens all cameras.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub grps: Vec<CameraGroupId>,
     /// What it allows with them. To watch them live, if it says nothing.
     #[serde(default = "to_watch", skip_serializing_if = "is_to_watch")]
     pub act: Vec<Action>,
+    /// The network that viewers have to come from: `192.0.2.0/24`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ip: Option<IpNet>,
+    /// The web origin that viewers have to come from, by HTTP: `https://example.com`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub org: Option<String>,
+    /// How many sessions it may have at once; needs a `jti`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max: Option<u32>,
+}
+
+impl PlaybackClaims {
+    /// The longest time that a token may open sessions, seconds after `iat`.
+    pub const MAX_OPEN: i64 = MAX_OPEN_SECONDS as i64;
+    /// The longest time that a session may watch, seconds after `iat`.
+    pub const MAX_WATCH: i64 = 43_200;
+    /// How long a session may watch if the token does not say, seconds after `iat`.
+    pub const WATCH: i64 = 14_400;
+
+    /// Says to watch until this time, if that has to be said.
+    #[must_use]
+    pub fn with_watch_until(mut self, sxp: i64) -> Self {
+        self.sxp = Some(sxp).filter(|sxp| *sxp != self.iat.saturating_add(Self::WATCH));
+        self
+    }
 }
 
 /// Asks for a playback token.
@@ -52,28 +97,112 @@ pub struct PlaybackTokenCreate {
     /// The user who will watch; needs `user.manage`. The caller itself if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub user_id: Option<UserId>,
-    /// 1 to 50 cameras that whoever watches may view.
-    #[schema(min_items = 1, max_items = 50)]
+    /// The caller's own name for who will watch, 1 to 64 characters; sessions show it. Not with
+    /// `user_id`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub viewer_id: Option<String>,
+    /// At most 50 cameras that whoever watches may view.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schema(max_items = 50)]
     pub camera_ids: Vec<CameraId>,
+    /// At most 10 camera groups below which whoever watches may view everything.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schema(max_items = 10)]
+    pub camera_group_ids: Vec<CameraGroupId>,
+    /// What the token allows. Default: to watch live.
+    #[serde(default = "to_watch", skip_serializing_if = "is_to_watch")]
+    #[schema(min_items = 1)]
+    pub actions: Vec<Action>,
     /// For how long it opens sessions, in seconds: 1 to 600. Default 300.
     #[serde(default = "five_minutes")]
     pub expires_in_seconds: u32,
     /// For how long a session may watch, in seconds: `expires_in_seconds` to 43200. Default 14400.
     #[serde(default = "four_hours")]
     pub watch_seconds: u32,
+    /// The network that viewers have to come from: `192.0.2.7` or `192.0.2.0/24`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ip: Option<String>,
+    /// The web origin that viewers have to come from: `https://example.com`. Opens nothing but
+    /// HTTP.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<String>,
+    /// How many sessions the token may have at once in the whole cluster, 1 to 1000.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub max_sessions: Option<u32>,
+}
+
+impl PlaybackTokenCreate {
+    /// A token of the caller for these cameras, with all defaults.
+    #[must_use]
+    pub fn for_cameras(camera_ids: Vec<CameraId>) -> Self {
+        Self {
+            user_id: None,
+            viewer_id: None,
+            camera_ids,
+            camera_group_ids: Vec::new(),
+            actions: to_watch(),
+            expires_in_seconds: five_minutes(),
+            watch_seconds: four_hours(),
+            ip: None,
+            origin: None,
+            max_sessions: None,
+        }
+    }
+
+    /// The network of `ip`; of a single address, the one with only that.
+    #[must_use]
+    pub fn network(&self) -> Option<IpNet> {
+        let text = self.ip.as_deref()?;
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.ok().map(|network: IpNet| network.trunc())
+    }
+
+    fn validate_objects(&self, found: &mut Violations) {
+        if self.camera_ids.len() > 50
+            || self.camera_ids.is_empty() && self.camera_group_ids.is_empty()
+        {
+            found.report("camera_ids", "must name 1 to 50 cameras, or camera groups");
+        }
+        if self.camera_group_ids.len() > 10 {
+            found.report("camera_group_ids", "must name at most 10 camera groups");
+        }
+        once("camera_ids", &self.camera_ids, found);
+        once("camera_group_ids", &self.camera_group_ids, found);
+        once("actions", &self.actions, found);
+        if self.actions.is_empty() {
+            found.report("actions", "must name at least one; empty never means all");
+        }
+        for (index, action) in self.actions.iter().enumerate() {
+            if !action.is_on_camera() {
+                let name = action.as_str();
+                found.within("actions", |found| {
+                    found.report(&index.to_string(), format!("{name} is not about a camera"));
+                });
+            }
+        }
+    }
+}
+
+/// Reports what stands in a list twice.
+fn once<T: PartialEq>(name: &str, list: &[T], found: &mut Violations) {
+    for (index, item) in list.iter().enumerate() {
+        if list[..index].contains(item) {
+            found.within(name, |found| {
+                found.report(&index.to_string(), "stands here twice");
+            });
+        }
+    }
 }
 
 impl Validate for PlaybackTokenCreate {
     fn validate(&self, found: &mut Violations) {
-        if !(1..=50).contains(&self.camera_ids.len()) {
-            found.report("camera_ids", "must name 1 to 50 cameras");
-        }
-        for (index, id) in self.camera_ids.iter().enumerate() {
-            if self.camera_ids[..index].contains(id) {
-                found.within("camera_ids", |found| {
-                    found.report(&index.to_string(), "stands here twice");
-                });
-            }
+        self.validate_objects(found);
+        found.optional_text("viewer_id", self.viewer_id.as_deref(), 64);
+        if self.user_id.is_some() && self.viewer_id.is_some() {
+            found.report("viewer_id", "goes without `user_id`: the user has a name");
         }
         if !(1..=MAX_OPEN_SECONDS).contains(&self.expires_in_seconds) {
             found.report("expires_in_seconds", "must be 1 to 600");
@@ -84,12 +213,51 @@ impl Validate for PlaybackTokenCreate {
                 "must be `expires_in_seconds` to 43200 (12 hours)",
             );
         }
+        if self.ip.is_some() && self.network().is_none() {
+            found.report("ip", "must be an address or a network like 192.0.2.0/24");
+        }
+        if let Some(origin) = &self.origin
+            && !is_origin(origin)
+        {
+            found.report("origin", "must be like https://example.com");
+        }
+        if self
+            .max_sessions
+            .is_some_and(|max| !(1..=1000).contains(&max))
+        {
+            found.report("max_sessions", "must be 1 to 1000");
+        }
+    }
+}
+
+/// As browsers write it (RFC 6454 §6.2).
+fn is_origin(text: &str) -> bool {
+    let parsed = Url::parse(text);
+    text.len() <= 255 && parsed.is_ok_and(|url| url.origin().ascii_serialization() == text)
+}
+
+/// Takes a playback token back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaybackTokenRevoke {
+    /// The token's `jti`.
+    pub token_id: String,
+    /// The project of its cameras; the caller's own if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub project_id: Option<ProjectId>,
+}
+
+impl Validate for PlaybackTokenRevoke {
+    fn validate(&self, found: &mut Violations) {
+        found.text("token_id", &self.token_id, 128);
     }
 }
 
 /// A playback token and where to use it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlaybackToken {
+    /// The token's `jti`: it can be revoked by that.
+    pub token_id: String,
     /// The signed token.
     pub token: Secret,
     /// Until when it opens sessions.
@@ -228,6 +396,61 @@ mod tests {
 
     use super::*;
 
+    fn claims() -> PlaybackClaims {
+        PlaybackClaims {
+            iss: None,
+            aud: PLAYBACK_AUDIENCE.to_owned(),
+            sub: "usr_00000000000000000000000000000001".to_owned(),
+            vid: None,
+            jti: None,
+            iat: 0,
+            nbf: None,
+            exp: 1,
+            sxp: None,
+            cams: Vec::new(),
+            grps: Vec::new(),
+            act: to_watch(),
+            ip: None,
+            org: None,
+            max: None,
+        }
+    }
+
+    #[test]
+    fn what_is_the_default_is_not_said() {
+        let text = serde_json::to_string(&claims().with_watch_until(14_400)).expect("serializes");
+        let said = r#"{"aud":"headworks-edge","sub":"usr_00000000000000000000000000000001","iat":0,"exp":1}"#;
+        assert_eq!(text, said);
+    }
+
+    #[test]
+    fn networks_and_origins_are_checked() {
+        for (ip, network) in [
+            ("192.0.2.7", Some("192.0.2.7/32")),
+            ("192.0.2.7/24", Some("192.0.2.0/24")),
+            ("2001:db8::1", Some("2001:db8::1/128")),
+            ("192.0.2.0/33", None),
+            ("here", None),
+        ] {
+            let mut ask = PlaybackTokenCreate::for_cameras(vec![Uuid::from_u128(1).into()]);
+            ask.ip = Some(ip.to_owned());
+            assert_eq!(ask.network().map(|net| net.to_string()).as_deref(), network);
+            let mut found = Violations::default();
+            ask.validate(&mut found);
+            assert_eq!(found.into_fields().is_empty(), network.is_some(), "{ip}");
+        }
+        for (origin, good) in [
+            ("https://example.com", true),
+            ("http://localhost:3000", true),
+            ("https://example.com/", false),
+            ("https://example.com:443", false),
+            ("null", false),
+            ("*", false),
+        ] {
+            assert_eq!(is_origin(origin), good, "{origin}");
+        }
+    }
+
     fn node(http: &str) -> Advertise {
         Advertise::new(http.parse().expect("is a URL"))
     }
@@ -276,17 +499,7 @@ mod tests {
 
     #[test]
     fn a_token_to_watch_does_not_say_so() {
-        let claims = |act| PlaybackClaims {
-            iss: PLAYBACK_ISSUER.to_owned(),
-            aud: PLAYBACK_AUDIENCE.to_owned(),
-            sub: "usr_00000000000000000000000000000001".to_owned(),
-            jti: "1".to_owned(),
-            iat: 0,
-            exp: 1,
-            sxp: 2,
-            cams: Vec::new(),
-            act,
-        };
+        let claims = |act| PlaybackClaims { act, ..claims() };
         for (act, said) in [
             (vec![Action::CameraViewLive], false),
             (vec![Action::CameraManage], true),

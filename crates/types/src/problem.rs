@@ -90,6 +90,8 @@ codes! {
     UnsupportedMediaType = 415, "The body must be application/json";
     /// This `Idempotency-Key` was used with another request.
     IdempotencyKeyReused = 422, "The idempotency key belongs to another request";
+    /// As many watch as may at once: with this token, this camera, or on this edge.
+    SessionLimit = 429, "Too many watch at once";
     /// Too many attempts; `Retry-After` says when the next one is taken.
     TooManyRequests = 429, "Too many requests";
     /// The camera is not on this edge.

@@ -34,9 +34,13 @@ pub struct RtmpPublish {
     pub url: Url,
     /// The field "Server": `rtmp://edge:1935/live`
     pub server: Url,
-    /// The field "Stream Key": `<camera>?key=<stream key>`
+    /// The field "Stream Key": `<camera>?key=<stream key>`. Keys are shown once; where this one is not
+    /// known, `hwsk_…` stands for it, to be put in its place.
     pub stream_key: Secret,
 }
+
+/// Stands for a stream key that is not shown again, where an encoder's user has to put it.
+const UNKNOWN: &str = "hwsk_…";
 
 /// Leaves the stream key out.
 impl fmt::Debug for PublishUrls {
@@ -87,7 +91,7 @@ impl RtmpPublish {
         }
         let stream_key = match key {
             Some(key) => format!("{camera}?key={}", key.expose()),
-            None => camera.to_string(),
+            None => format!("{camera}?key={UNKNOWN}"),
         };
         Self {
             url: with_key(Advertise::live(base, camera, None), key),
@@ -207,10 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_there_is_no_place_for_one() {
+    fn without_a_key_only_encoders_see_where_it_goes() {
         let urls = PublishUrls::new(&node("rtmp://edge", "rtsps://edge"), camera(), None);
-        let urls = serde_json::to_string(&urls).expect("serializes");
-        assert!(!urls.contains('?') && !urls.contains("key="), "{urls}");
+        let urls = urls.expect("takes publishers");
+        let rtmp = urls.rtmp.as_ref().expect("is offered");
+        let field = format!("{}?key=hwsk_…", camera());
+        assert_eq!(rtmp.stream_key.expose(), field);
+        for url in [
+            &rtmp.url,
+            &rtmp.server,
+            urls.rtsps.as_ref().expect("is offered"),
+        ] {
+            assert_eq!(url.query(), None);
+        }
         let http = Advertise::new("http://edge:8081/".parse().expect("is a URL"));
         assert_eq!(PublishUrls::new(&http, camera(), None), None);
     }

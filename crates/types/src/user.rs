@@ -34,8 +34,11 @@ pub struct User {
     /// When the user signed in last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_signed_in_at: Option<DateTime<Utc>>,
-    /// A disabled user cannot sign in and gets no tokens.
+    /// A disabled user cannot sign in, gets no tokens and watches nothing.
     pub enabled: bool,
+    /// How many cameras the user may watch at once; as many as it likes if absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_sessions: Option<u32>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was changed last.
@@ -54,6 +57,10 @@ pub struct UserCreate {
     /// Labels.
     #[serde(default)]
     pub labels: Labels,
+    /// How many cameras the user may watch at once, in the whole cluster: 1 to 1000.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub max_sessions: Option<u32>,
     /// What the user signs in with; letters may be of either case. Unique in the whole installation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email: Option<String>,
@@ -67,6 +74,7 @@ impl Validate for UserCreate {
         found.text("name", &self.name, 128);
         found.optional_text("external_id", self.external_id.as_deref(), 128);
         found.within("labels", |found| self.labels.validate(found));
+        check_max_sessions(self.max_sessions, found);
         if let Some(email) = &self.email {
             found.email("email", email);
         }
@@ -102,9 +110,14 @@ pub struct UserUpdate {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     pub password: Option<Option<Secret>>,
-    /// A disabled user is signed out everywhere, cannot sign in and gets no tokens.
+    /// A disabled user is signed out everywhere, cannot sign in, gets no tokens and watches
+    /// nothing: running sessions end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// How many cameras the user may watch at once; `null` for as many as it likes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[schema(value_type = Option<u32>)]
+    pub max_sessions: Option<Option<u32>>,
 }
 
 impl Validate for UserUpdate {
@@ -125,5 +138,12 @@ impl Validate for UserUpdate {
         if let Some(Some(password)) = &self.password {
             check_password(found, "password", password, email);
         }
+        check_max_sessions(self.max_sessions.flatten(), found);
+    }
+}
+
+fn check_max_sessions(max: Option<u32>, found: &mut Violations) {
+    if max.is_some_and(|max| !(1..=1000).contains(&max)) {
+        found.report("max_sessions", "must be 1 to 1000");
     }
 }

@@ -29,6 +29,12 @@ impl Violations {
         });
     }
 
+    /// Reports what was found in a part of the present object; its pointer starts there.
+    pub fn report_field(&mut self, mut field: ProblemField) {
+        field.pointer.insert_str(0, &self.at);
+        self.fields.push(field);
+    }
+
     /// Runs `check` with `field` of the present object as the present object.
     pub fn within(&mut self, field: &str, check: impl FnOnce(&mut Self)) {
         let outer = self.pointer(field);
@@ -137,7 +143,14 @@ mod tests {
         let mut found = Violations::default();
         found.within("labels", |found| found.report("a/b~c", "bad"));
         found.text("name", "", 10);
+        found.within("item", |found| {
+            found.report_field(ProblemField {
+                pointer: "/credentials/password".to_owned(),
+                detail: "bad".to_owned(),
+            });
+        });
         let pointers: Vec<_> = found.into_fields().into_iter().map(|f| f.pointer).collect();
-        assert_eq!(pointers, ["/labels/a~1b~0c", "/name"]);
+        let expected = ["/labels/a~1b~0c", "/name", "/item/credentials/password"];
+        assert_eq!(pointers, expected);
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what things cost, beside a measure from the same run.
 
+mod access;
 mod bare_tcp;
 mod bare_udp;
 mod clip;
@@ -34,6 +35,7 @@ usage: cargo xtask bench fanout [--mbit N]… [--viewers N] [--rounds N] [--seco
        cargo xtask bench profile [as fanout, without rounds]
        cargo xtask bench ingest [--rounds N] [--seconds N]
        cargo xtask bench stalled [--minutes N]
+       cargo xtask bench access
        cargo xtask bench all [--rounds N] [--seconds N]
 With --write, the figures go into crates/xtask/src/bench/README.md as well.";
 
@@ -72,6 +74,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
             let minutes = stalled::parse(rest)?;
             report("stalled", write, &stalled::run(minutes, &build()?)?)
         }
+        "access" => report("access", write, &access::run()?),
         "all" => everything(rest, write),
         _ => bail!("{USAGE}"),
     }
@@ -86,6 +89,7 @@ fn everything(size: &[&str], write: bool) -> anyhow::Result<()> {
     let minutes = stalled::parse(&[])?;
     // What one demand says is no reason to leave out the others.
     let reports = [
+        report("access", write, &access::run()?),
         report("ingest", write, &ingest::run(&options, &binary)?),
         report("fanout", write, &fanout::run(&usual, &binary)?),
         report("fanout-1000", write, &fanout::run(&many, &binary)?),

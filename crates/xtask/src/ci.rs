@@ -2,11 +2,11 @@
 
 use headworks_testkit::Stopwatch;
 
-use crate::{cargo, demo, deps, openapi, setup, sqlx, test};
+use crate::{cargo, demo, deps, fuzz, openapi, setup, sqlx, test};
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("setup", setup::everything),
     ("fmt", fmt),
     ("deps", deps::check),
@@ -14,6 +14,7 @@ const STEPS: [Step; 10] = [
     ("clippy", clippy),
     ("doc", doc),
     ("sqlx", sqlx::check),
+    ("fuzz --check", || fuzz::run(&["--check"])),
     ("test", || test::run(&[])),
     ("openapi", openapi::check),
     ("demo --check", demo::check::run),

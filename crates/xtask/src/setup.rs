@@ -36,6 +36,8 @@ const PACKAGES: &[(&str, &str)] = &[
         "python3-pip",
         "installs a newer FFmpeg, which also knows H.265 in FLV",
     ),
+    ("python3-jwt", "signs playback tokens as customers do"),
+    ("python3-cryptography", "its algorithms"),
 ];
 
 /// Set this where there is no Debian, or no packages shall be installed.

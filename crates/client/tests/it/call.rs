@@ -21,6 +21,7 @@ fn project(number: u128) -> Project {
     Project {
         id: ProjectId::from(Uuid::from_u128(number)),
         name: number.to_string(),
+        outbound_allow: Vec::new(),
         created_at: time,
         updated_at: time,
     }

@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
-    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
-    CameraId, CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate,
-    JoinTokenId, Labels, NodeId, NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict,
-    PasswordChange, Placement, PlaybackTokenCreate, Principal, ProjectCreate, ProjectId,
-    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, Secret, SignIn,
-    StartMode, StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate,
-    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
+    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, BuiltInRole, CameraBulkCreate,
+    CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource,
+    CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId,
+    NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict, PasswordChange, Placement,
+    PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal,
+    ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
+    RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
+    StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate, UserGroupId,
+    UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec},
 };
 use serde_json::Value;
@@ -137,6 +139,7 @@ async fn everybodys_api() {
     compare("headworks.json", async |client, names| {
         cameras(client, names).await;
         restreams(client, names).await;
+        camera_groups(client, names).await;
         people(client, names).await;
         user_groups(client, names).await;
         sign_in(client, names).await;
@@ -158,6 +161,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        viewing: Default::default(),
     };
     let bulk = CameraBulkCreate {
         items: vec![],
@@ -168,11 +172,10 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         expires_at: None,
         on_conflict: OnConflict::Takeover,
     };
-    let playback = PlaybackTokenCreate {
-        user_id: None,
-        camera_ids: vec![id],
-        expires_in_seconds: 1,
-        watch_seconds: 1,
+    let playback = PlaybackTokenCreate::for_cameras(vec![id]);
+    let revoke = PlaybackTokenRevoke {
+        token_id: "x".to_owned(),
+        project_id: None,
     };
     call!(names, client.camera_list());
     call!(names, client.camera_create(&camera));
@@ -188,7 +191,19 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
     );
     call!(names, client.stream_key_revoke(key));
     call!(names, client.playback_token_issue(&playback));
+    call!(names, client.playback_token_revoke(&revoke));
     call!(names, client.jwks_view());
+    let key = PlaybackKeyId::from(ID);
+    let json = serde_json::json!({"name": "x", "pem": "x", "bounds": {"whole_project": true}});
+    let new: PlaybackKeyCreate = serde_json::from_value(json).expect("parses");
+    call!(names, client.playback_key_list());
+    call!(names, client.playback_key_create(&new));
+    call!(names, client.playback_key_view(key));
+    call!(names, client.playback_key_revoke(key));
+    call!(names, client.session_list());
+    call!(names, client.session_view(SessionId::from(ID)));
+    call!(names, client.session_end(SessionId::from(ID)));
+    call!(names, client.user_revoke_sessions(UserId::from(ID)));
 }
 
 async fn restreams(client: &Client, names: &mut Vec<&'static str>) {
@@ -215,11 +230,30 @@ async fn restreams(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.restream_restart(id));
 }
 
+async fn camera_groups(client: &Client, names: &mut Vec<&'static str>) {
+    let id = CameraGroupId::from(ID);
+    let group = CameraGroupCreate {
+        name: "x".to_owned(),
+        parent_id: None,
+        external_id: None,
+        labels: Labels::default(),
+    };
+    call!(names, client.camera_group_list());
+    call!(names, client.camera_group_create(&group));
+    call!(names, client.camera_group_view(id));
+    call!(
+        names,
+        client.camera_group_update(id, &CameraGroupUpdate::default())
+    );
+    call!(names, client.camera_group_delete(id));
+}
+
 async fn people(client: &Client, names: &mut Vec<&'static str>) {
     let user = UserCreate {
         name: "x".to_owned(),
         external_id: None,
         labels: Labels::default(),
+        max_sessions: None,
         email: None,
         password: None,
     };
@@ -245,6 +279,23 @@ async fn people(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.api_key_create(&key));
     call!(names, client.api_key_view(ApiKeyId::from(ID)));
     call!(names, client.api_key_revoke(ApiKeyId::from(ID)));
+    let role = RoleCreate {
+        name: "x".to_owned(),
+        actions: vec![Action::CameraPtz],
+    };
+    let viewer = RoleRef::BuiltIn(BuiltInRole::Viewer);
+    call!(names, client.role_list());
+    call!(names, client.role_create(&role));
+    call!(names, client.role_view(viewer));
+    call!(
+        names,
+        client.role_update(RoleId::from(ID), &RoleUpdate::default())
+    );
+    call!(names, client.role_delete(RoleId::from(ID)));
+    call!(
+        names,
+        client.access_explain(principal, CameraId::from(ID), Action::CameraPtz)
+    );
     call!(names, client.grant_list());
     call!(names, client.grant_create(&grant));
     call!(names, client.grant_view(GrantId::from(ID)));

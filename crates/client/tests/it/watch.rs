@@ -36,7 +36,10 @@ async fn lines_come_in_any_pieces_and_unknown_ones_are_skipped() {
     assert_eq!(
         messages,
         [
-            WatchMessage::Bookmark { revision: 1 },
+            WatchMessage::Bookmark {
+                revision: 1,
+                bundle_age: 0
+            },
             WatchMessage::Snapshot {
                 revision: 2,
                 slots: vec![]
@@ -78,7 +81,10 @@ async fn silence_is_death() {
     let messages: Vec<_> = messages.collect().await;
     assert!(matches!(
         messages[0],
-        Ok(WatchMessage::Bookmark { revision: 1 })
+        Ok(WatchMessage::Bookmark {
+            revision: 1,
+            bundle_age: 0
+        })
     ));
     assert!(
         matches!(messages[1], Err(Error::Timeout { .. })),

@@ -6,7 +6,7 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Identity, Once, Reach, Result, grant::require_own};
+use super::{Begun, Caller, Error, Identity, Once, Reach, Result, grant::require_own, revocation};
 use crate::{
     credential::{Kind, generate},
     db::{
@@ -92,6 +92,7 @@ pub(crate) async fn api_key_revoke(
     }
     let api_key = db::api_key::api_key_revoke(conn, found.project_id, id).await?;
     if found.revoked_at.is_none() {
+        revocation::end_subject(conn, id.into()).await?;
         announce(
             conn,
             caller,

@@ -4,13 +4,13 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    ApiKeyCreate, BuiltInRole, Effect, EventKind, GrantConditions, GrantCreate, GrantObject,
-    JoinTokenId, Principal, RoleRef, Secret, SigningKeyState,
+    ApiKeyCreate, ApiKeyId, BuiltInRole, Effect, EventKind, GrantConditions, GrantCreate,
+    GrantObject, JoinTokenId, Principal, ProjectId, RoleRef, Secret, SigningKeyState,
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    app::signing_key::create,
+    app::{Reach, signing_key::create},
     credential::{Kind, generate},
     db::{
         api_key::api_key_insert,
@@ -19,7 +19,7 @@ use crate::{
         event::{NewEvent, event_insert, event_insert_many},
         grant::grant_insert,
         join_token::join_token_insert,
-        project::{project_exists, project_insert},
+        project::{project_exists, project_insert, project_list},
         schema::schema_lock,
     },
     keys::{DigestKey, Keys, Row},
@@ -79,6 +79,40 @@ pub(crate) async fn set_up(state: &State) -> anyhow::Result<Option<Secret>> {
         return Ok(None);
     }
     let project = project_insert(&mut tx, state.ids.next(), "default").await?;
+    create(&mut tx, &state.keys, SigningKeyState::Active).await?;
+    let created = NewEvent {
+        project_id: Some(project.id),
+        kind: EventKind::ProjectCreated,
+        subject: project.id.to_string(),
+        actor: "bootstrap",
+        message: "project `default` was created".to_owned(),
+    };
+    event_insert(&mut tx, created).await?;
+    let (key, secret) = insert_admin_key(state, &mut tx, project.id).await?;
+    tx.commit().await?;
+    tracing::info!(project.id = %project.id, api_key.id = %key, "database set up");
+    Ok(Some(secret))
+}
+
+/// One more key that may do everything, for whoever has lost the others. Those go on working until
+/// they are revoked.
+pub(crate) async fn admin_key(state: &State) -> anyhow::Result<Secret> {
+    let mut tx = state.pool.begin().await?;
+    let oldest = project_list(&mut tx, &Reach::everywhere(), None, 1)
+        .await?
+        .pop();
+    let project = oldest.context("there is no project")?.id;
+    let (key, secret) = insert_admin_key(state, &mut tx, project).await?;
+    tx.commit().await?;
+    tracing::warn!(api_key.id = %key, "a new admin key was made, as this start was asked to");
+    Ok(secret)
+}
+
+async fn insert_admin_key(
+    state: &State,
+    conn: &mut PgConnection,
+    project: ProjectId,
+) -> sqlx::Result<(ApiKeyId, Secret)> {
     let credential = generate(&state.keys, Kind::ApiKey);
     let id = state.ids.next();
     let key = ApiKeyCreate {
@@ -87,7 +121,7 @@ pub(crate) async fn set_up(state: &State) -> anyhow::Result<Option<Secret>> {
         scopes: None,
         expires_at: None,
     };
-    let key = api_key_insert(&mut tx, project.id, id, &key, &credential).await?;
+    let key = api_key_insert(conn, project, id, &key, &credential).await?;
     let everything = GrantCreate {
         effect: Effect::Allow,
         principal: Principal::ApiKey { id: key.id },
@@ -96,21 +130,15 @@ pub(crate) async fn set_up(state: &State) -> anyhow::Result<Option<Secret>> {
         actions: None,
         conditions: GrantConditions::default(),
     };
-    let grant = grant_insert(&mut tx, state.ids.next(), project.id, &everything).await?;
-    create(&mut tx, &state.keys, SigningKeyState::Active).await?;
+    let grant = grant_insert(conn, state.ids.next(), project, &everything).await?;
     let event = |kind, subject: String, message: &str| NewEvent {
-        project_id: Some(project.id),
+        project_id: Some(project),
         kind,
         subject,
         actor: "bootstrap",
         message: message.to_owned(),
     };
     let events = vec![
-        event(
-            EventKind::ProjectCreated,
-            project.id.to_string(),
-            "project `default` was created",
-        ),
         event(
             EventKind::ApiKeyCreated,
             key.id.to_string(),
@@ -119,13 +147,11 @@ pub(crate) async fn set_up(state: &State) -> anyhow::Result<Option<Secret>> {
         event(
             EventKind::GrantCreated,
             grant.id.to_string(),
-            "the first key may do everything on the cluster",
+            "the key `admin` may do everything on the cluster",
         ),
     ];
-    event_insert_many(&mut tx, events).await?;
-    tx.commit().await?;
-    tracing::info!(project.id = %project.id, api_key.id = %key.id, "database set up");
-    Ok(Some(credential.secret))
+    event_insert_many(conn, events).await?;
+    Ok((key.id, credential.secret))
 }
 
 /// How long the join token for an edge of the same process works.

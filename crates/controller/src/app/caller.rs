@@ -100,6 +100,11 @@ impl Reach {
         Self(Some(vec![caller.project_id.uuid()]))
     }
 
+    /// Every project, for what the controller does by itself.
+    pub(crate) fn everywhere() -> Self {
+        Self(None)
+    }
+
     /// One project, in which something was found already.
     pub(crate) fn of(project: ProjectId) -> Self {
         Self(Some(vec![project.uuid()]))
@@ -159,7 +164,7 @@ impl Caller {
         project_id: ProjectId,
         scopes: Actions,
     ) -> Result<Self> {
-        let rules = access::rules(conn, identity, Holding::Now(origin.address)).await?;
+        let rules = access::rules(conn, identity, Holding::At(None, origin.address)).await?;
         let rights = Rights::new(&rules, scopes);
         let projects = if rights.spare_projects() {
             project_list_ids(conn).await?

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use super::{
     Begun, Caller, Error, Expected, Once, Result, Sight, Versioned, camera_group::require_place,
+    revocation,
 };
 use crate::{
     db::{
@@ -115,6 +116,7 @@ pub(crate) async fn camera_delete(
     let camera = get_locked(state, &mut tx, &sight, id, &expected).await?;
     slot_release_all(&mut tx, id).await?;
     db::camera::camera_delete(&mut tx, camera.project_id, id).await?;
+    revocation::end_camera(&mut tx, id).await?;
     announce(
         &mut tx,
         caller,
@@ -161,6 +163,7 @@ pub(crate) fn prepare(state: &State, new: CameraCreate) -> Result<NewCamera> {
         enabled: new.enabled,
         start: new.start,
         placement: new.placement,
+        viewing: new.viewing,
     })
 }
 
@@ -220,9 +223,11 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
         enabled,
         start,
         placement,
+        viewing,
     } = change;
     camera.enabled = enabled.unwrap_or(camera.enabled);
     camera.start = start.unwrap_or(camera.start);
+    camera.viewing = viewing.unwrap_or(camera.viewing);
     camera.group_id = group_id.unwrap_or(camera.group_id);
     if let Some(name) = name {
         camera.name = name;

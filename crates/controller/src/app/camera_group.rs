@@ -16,6 +16,7 @@ use crate::{
             camera_group_list_access, tree_lock,
         },
         event::{NewEvent, event_insert},
+        viewing::view_policy_tell,
     },
     state::State,
 };
@@ -168,7 +169,8 @@ async fn move_to(
     if above.len() + height > MAX_DEPTH {
         return Err(too_deep());
     }
-    Ok(db::camera_group::camera_group_move(conn, project, group.id, &above).await?)
+    db::camera_group::camera_group_move(conn, project, group.id, &above).await?;
+    Ok(view_policy_tell(conn, group.id).await?)
 }
 
 /// The groups from the top down to this one.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use headworks_types::{
     EventKind, JoinTokenId, NodeId,
     edge::{
-        CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeCertificate,
-        NodeSpec,
+        Bundle, CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal,
+        NodeCertificate, NodeSpec,
     },
 };
 use sqlx::PgConnection;
@@ -19,7 +19,7 @@ pub(crate) use feed::Feeds;
 pub(crate) use renewal::{Renewals, Waiting};
 pub(crate) use sign_in::{KnownCertificates, NodeCaller};
 
-use super::{Error, Result};
+use super::{Error, Result, signing_key};
 use crate::{
     credential::{self, Kind},
     db::{
@@ -31,6 +31,8 @@ use crate::{
             NewCertificate, certificate_lock, certificate_present, certificate_set, node_joined_by,
             node_joining_again,
         },
+        playback_key::playback_key_rules,
+        revocation::revocation_list,
     },
     pki::{Asked, Fingerprint, NODE_LIFE},
     state::State,
@@ -45,6 +47,15 @@ pub(crate) struct Edges {
     pub(crate) feeds: Feeds,
     /// What certificates of nodes are worth.
     pub(crate) certificates: KnownCertificates,
+}
+
+/// What every edge has to know.
+pub(crate) async fn bundle(conn: &mut PgConnection) -> sqlx::Result<Bundle> {
+    Ok(Bundle {
+        jwks: signing_key::jwks(conn).await?,
+        playback_keys: playback_key_rules(conn).await?,
+        revocations: revocation_list(conn).await?,
+    })
 }
 
 /// Takes a node into the cluster: a new one, or, where an edge has lost its data, the one of its

@@ -48,6 +48,14 @@ pub(crate) enum Error {
     /// The database is away or overloaded. It may work later.
     #[error("the database is not available; try again")]
     Unavailable(#[source] sqlx::Error),
+    /// The database has run out of disk, memory or connections, and takes no writes.
+    #[error("{what}; try again when there is room")]
+    Full {
+        /// What has run out, for people.
+        what: &'static str,
+        /// What the database says.
+        source: sqlx::Error,
+    },
     /// A bug or an unforeseen state.
     #[error("something went wrong here; the logs say more")]
     Internal(#[source] anyhow::Error),
@@ -70,11 +78,34 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if is_outage(&error) {
+        if let Some(what) = shortage(&error) {
+            Self::Full {
+                what,
+                source: error,
+            }
+        } else if is_outage(&error) {
             Self::Unavailable(error)
         } else {
             Self::Internal(error.into())
         }
+    }
+}
+
+/// What the database has too little of (class 53 of PostgreSQL's error codes), if that is the error.
+fn shortage(error: &sqlx::Error) -> Option<&'static str> {
+    let sqlx::Error::Database(error) = error else {
+        return None;
+    };
+    shortage_of(&error.code()?)
+}
+
+fn shortage_of(code: &str) -> Option<&'static str> {
+    match code {
+        "53100" => Some("the database's disk is full"),
+        "53200" => Some("the database is out of memory"),
+        "53300" => Some("the database has too many connections"),
+        code if code.starts_with("53") => Some("the database is short of resources"),
+        _ => None,
     }
 }
 
@@ -94,5 +125,17 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
                 .any(|class| code.starts_with(class))
         }),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_is_short_of_is_said() {
+        assert_eq!(shortage_of("53100"), Some("the database's disk is full"));
+        assert!(shortage_of("53400").is_some());
+        assert_eq!(shortage_of("57014"), None);
     }
 }

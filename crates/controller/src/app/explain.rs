@@ -11,13 +11,13 @@ use sqlx::PgConnection;
 
 use super::{
     Caller, Error, Reach, Result,
-    access::{Actions, Decision, Object, Place, Rule, decide, name},
+    access::{Actions, Decision, Object, Place, Question, Rule, allowed, decide, name},
 };
 use crate::{
     db::{
         access::{Standing, object_project, principal_project, standing_get, verdict_list},
         camera::camera_path,
-        grant::grant_get_many,
+        grant::{grant_get_many, principal_uuid},
     },
     state::State,
 };
@@ -48,6 +48,14 @@ pub(crate) async fn access_explain(
         .await?
         .ok_or_else(|| Error::not_found(who(ask.principal)))?;
     let place = place_of(conn, &reach, ask.camera).await?;
+    let question = Question {
+        principal: principal_uuid(ask.principal),
+        camera: ask.camera.uuid(),
+        action: ask.action,
+        address: ask.address,
+    };
+    // What is said is what is done: the words are found for the answer that everybody gets.
+    let allowed = allowed(conn, &[question], ask.at).await? == [true];
     let standing = standing_get(conn, home, ask.principal, ask.at).await?;
     let objects = place.objects();
     let verdicts = verdict_list(conn, ask.principal, &objects, ask.address, ask.at).await?;
@@ -60,7 +68,8 @@ pub(crate) async fn access_explain(
             let idle = idle.remove(&grant.id).flatten();
             (grant, idle)
         });
-    Ok(answer(&ask, standing.as_ref(), &place, grants.collect()))
+    let grants = grants.collect();
+    Ok(answer(&ask, allowed, standing.as_ref(), &place, grants))
 }
 
 /// Where the camera is, if that is within reach.
@@ -84,6 +93,7 @@ async fn place_of(conn: &mut PgConnection, reach: &Reach, camera: CameraId) -> R
 /// does not hold.
 fn answer(
     ask: &Ask,
+    allowed: bool,
     standing: Option<&Standing>,
     place: &Place,
     grants: Vec<(Grant, Option<String>)>,
@@ -96,7 +106,6 @@ fn answer(
     let decision = decide(&held, ask.action, place);
     let obstacle = obstacle(ask, standing);
     let (reason, by) = reason(ask, &decision);
-    let allowed = decision.is_allowed() && obstacle.is_none();
     AccessExplanation {
         principal: ask.principal,
         camera_id: ask.camera,

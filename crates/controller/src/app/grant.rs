@@ -11,7 +11,7 @@ use super::{
     Begun, Caller, Error, Once, Reach, Result, Scope,
     access::{Actions, name, require_all},
     api_key::{administers, keep_an_administrator},
-    camera_group,
+    camera_group, revocation,
 };
 use crate::{
     db::{
@@ -56,7 +56,11 @@ pub(crate) async fn grant_create(
         .await
         .map_err(gone_meanwhile)?;
     announce(conn, caller, &grant, EventKind::GrantCreated).await?;
+    if new.effect == Effect::Deny {
+        revocation::narrow_principal(conn, grant.principal).await?;
+    }
     write.commit(&grant).await?;
+    state.wake.sessions();
     Ok(grant)
 }
 
@@ -83,7 +87,10 @@ pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) ->
         other => other?,
     }
     announce(&mut tx, caller, &grant, EventKind::GrantDeleted).await?;
+    // What was issued before says more than is so now.
+    revocation::narrow_principal(&mut tx, grant.principal).await?;
     tx.commit().await?;
+    state.wake.sessions();
     Ok(())
 }
 

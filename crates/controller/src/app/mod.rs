@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod bootstrap;
 pub(crate) mod caller;
@@ -16,11 +17,14 @@ pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
 pub(crate) mod once;
+pub(crate) mod playback_key;
 pub(crate) mod playback_token;
 pub(crate) mod project;
 pub(crate) mod reseal;
 pub(crate) mod restream;
+pub(crate) mod revocation;
 pub(crate) mod role;
+pub(crate) mod session;
 pub(crate) mod signing_key;
 pub(crate) mod stream_key;
 pub(crate) mod user;

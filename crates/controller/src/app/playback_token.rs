@@ -1,85 +1,200 @@
 //! Playback tokens: who may watch is decided here, once; edges only verify.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use headworks_types::{
-    Action, CameraId, EventKind, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera,
-    PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackUrls, ProjectId, Secret, UserId,
+    Action, CameraId, EventKind, GrantObject, PLAYBACK_AUDIENCE, PLAYBACK_TYP, PlaybackCamera,
+    PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
+    ProjectId, Secret, UserId, edge::RevocationKind,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Begun, Caller, Error, Identity, Once, Result,
-    access::{self, Actions, Holding, Rights},
+    access::{self, Actions, Holding, Rights, Sight},
     signing_key::sign,
 };
 use crate::{
     db::{
+        access::denied_below,
         camera::{CameraAccess, camera_list_access, camera_list_access_of_user},
+        camera_group::camera_group_list_access,
         event::{NewEvent, event_insert},
+        revocation::{NewRevocation, revocation_insert, revocation_issue_time},
         slot::playback_list,
         user::user_get,
     },
     state::State,
 };
 
-/// Issues a token for a user, or for the caller itself.
+/// Issues a token for a user, for the caller itself, or for somebody whom only the caller knows. It
+/// allows no more than whom it is for and the caller may do.
 pub(crate) async fn playback_token_issue(
     state: &State,
     caller: &Caller,
     once: Once,
     ask: PlaybackTokenCreate,
 ) -> Result<PlaybackToken> {
+    check_viewer(caller, &ask)?;
     let mut write = match once.begin(state, caller).await? {
         Begun::Fresh(write) => write,
         Begun::Again(token) => return Ok(token),
     };
     let conn = write.conn();
-    let (subject, access) = match ask.user_id {
-        Some(user) => (
-            user.to_string(),
-            access_of_user(conn, caller, user, &ask).await?,
-        ),
-        None => {
-            let sight = caller.sight()?;
-            let found = camera_list_access(conn, &sight, &ask.camera_ids).await?;
-            (caller.identity.to_string(), found)
-        }
+    let subject = match ask.user_id {
+        Some(user) => user.to_string(),
+        None => caller.identity.to_string(),
     };
-    let project = check(&subject, &ask.camera_ids, &access)?;
-    let now = state.clock.now();
-    let expires_at = now + TimeDelta::seconds(ask.expires_in_seconds.into());
-    let watch_until = now + TimeDelta::seconds(ask.watch_seconds.into());
-    let claims = PlaybackClaims {
-        iss: PLAYBACK_ISSUER.to_owned(),
-        aud: PLAYBACK_AUDIENCE.to_owned(),
-        sub: subject,
-        jti: URL_SAFE_NO_PAD.encode(state.ids.next::<Uuid>()),
-        iat: now.timestamp(),
-        exp: expires_at.timestamp(),
-        sxp: watch_until.timestamp(),
-        cams: ask.camera_ids,
-        act: vec![Action::CameraViewLive],
-    };
+    let project = authorize(conn, caller, &subject, &ask).await?;
+    let issued = revocation_issue_time(conn, &subject).await?;
+    let claims = claims(subject, issued, ask);
     let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
+    let at = |seconds: i64| issued + TimeDelta::seconds(seconds - claims.iat);
     let answer = PlaybackToken {
+        token_id: claims.jti.clone().unwrap_or_default(),
         cameras: places(conn, &claims.cams, &token).await?,
         token,
-        expires_at,
-        watch_until,
+        expires_at: at(claims.exp),
+        watch_until: at(claims.sxp.unwrap_or(claims.iat + PlaybackClaims::WATCH)),
     };
     announce(conn, caller, project, &claims).await?;
     write.commit(&answer).await?;
     Ok(answer)
 }
 
-async fn access_of_user(
+/// Takes a token back: it opens nothing any more, and its sessions end.
+pub(crate) async fn playback_token_revoke(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    revoke: PlaybackTokenRevoke,
+) -> Result<PlaybackTokenRevoke> {
+    let project = revoke.project_id.unwrap_or(caller.project_id);
+    if !caller.reach(Action::UserManage)?.covers(project) {
+        return Err(Error::not_found(project));
+    }
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(token) => return Ok(token),
+    };
+    let conn = write.conn();
+    let new = NewRevocation {
+        kind: RevocationKind::Token,
+        value: &revoke.token_id,
+        project: Some(project),
+        ends_sessions: true,
+    };
+    revocation_insert(conn, &[new]).await?;
+    let event = NewEvent {
+        project_id: Some(project),
+        kind: EventKind::PlaybackTokenRevoked,
+        subject: revoke.token_id.clone(),
+        actor: &caller.identity.to_string(),
+        message: format!("token {} was revoked", revoke.token_id),
+    };
+    event_insert(conn, event).await?;
+    let answer = PlaybackTokenRevoke {
+        project_id: Some(project),
+        ..revoke
+    };
+    write.commit(&answer).await?;
+    Ok(answer)
+}
+
+/// Only programs have viewers of their own.
+fn check_viewer(caller: &Caller, ask: &PlaybackTokenCreate) -> Result<()> {
+    if ask.viewer_id.is_some() && matches!(caller.identity, Identity::User(_)) {
+        return Err(Error::invalid(
+            "/viewer_id",
+            "is for API keys; a user gets tokens for itself",
+        ));
+    }
+    Ok(())
+}
+
+/// The project of what the token opens, if whom it is for and the caller may do all of it.
+async fn authorize(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    subject: &str,
+    ask: &PlaybackTokenCreate,
+) -> Result<ProjectId> {
+    if let Some(user) = ask.user_id {
+        let (project, sight) = sight_of_user(conn, caller, user).await?;
+        let found = camera_list_access_of_user(conn, project, &sight, &ask.camera_ids).await?;
+        let project = check(subject, ask, &found)?;
+        check_groups(conn, subject, &sight, ask, project).await?;
+    }
+    let sight = caller.sight()?;
+    let found = camera_list_access(conn, &sight, &ask.camera_ids).await?;
+    let caller = caller.identity.to_string();
+    let project = check(&caller, ask, &found)?;
+    let project = check_groups(conn, &caller, &sight, ask, project).await?;
+    project.ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups"))
+}
+
+/// The project of all groups and of what was found before, if everything below the groups may be
+/// watched: nothing there is denied.
+async fn check_groups(
+    conn: &mut PgConnection,
+    subject: &str,
+    sight: &Sight,
+    ask: &PlaybackTokenCreate,
+    mut project: Option<ProjectId>,
+) -> Result<Option<ProjectId>> {
+    for (index, &id) in ask.camera_group_ids.iter().enumerate() {
+        let found = camera_group_list_access(conn, sight, &[id]).await?;
+        let found = found.first().ok_or_else(|| Error::not_found(id))?;
+        let denied = denied_below(conn, sight, GrantObject::CameraGroup { id }).await?;
+        let actions = found.actions.without(denied);
+        let missing = ask.actions.iter().find(|action| !actions.include(**action));
+        if let Some(action) = missing {
+            return Err(Error::Forbidden(format!(
+                "{subject} has no {action} on all of {id}"
+            )));
+        }
+        if *project.get_or_insert(found.project_id) != found.project_id {
+            return Err(Error::invalid(
+                format!("/camera_group_ids/{index}"),
+                "is of another project; ask for a token for each project",
+            ));
+        }
+    }
+    Ok(project)
+}
+
+/// What the token says: nothing that edges take for granted.
+fn claims(subject: String, issued: DateTime<Utc>, ask: PlaybackTokenCreate) -> PlaybackClaims {
+    let iat = issued.timestamp();
+    // Half of a random id: enough for tokens that live for hours, and short.
+    let name = Uuid::new_v4();
+    let claims = PlaybackClaims {
+        iss: None,
+        aud: PLAYBACK_AUDIENCE.to_owned(),
+        sub: subject,
+        vid: ask.viewer_id.clone(),
+        jti: Some(URL_SAFE_NO_PAD.encode(&name.as_bytes()[8..])),
+        iat,
+        nbf: None,
+        exp: iat + i64::from(ask.expires_in_seconds),
+        sxp: None,
+        ip: ask.network(),
+        org: ask.origin,
+        max: ask.max_sessions,
+        cams: ask.camera_ids,
+        grps: ask.camera_group_ids,
+        act: ask.actions,
+    };
+    claims.with_watch_until(iat + i64::from(ask.watch_seconds))
+}
+
+/// The user's project, and what its grants show it now.
+async fn sight_of_user(
     conn: &mut PgConnection,
     caller: &Caller,
     id: UserId,
-    ask: &PlaybackTokenCreate,
-) -> Result<Vec<CameraAccess>> {
+) -> Result<(ProjectId, Sight)> {
     let reach = caller.reach(Action::UserManage)?;
     let user = user_get(conn, &reach, id)
         .await?
@@ -88,23 +203,27 @@ async fn access_of_user(
     if !user.enabled {
         return Err(Error::Forbidden(format!("{id} is disabled")));
     }
-    let rules = access::rules(conn, Identity::User(id), Holding::Now(None)).await?;
+    let rules = access::rules(conn, Identity::User(id), Holding::At(None, None)).await?;
     let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
-    Ok(camera_list_access_of_user(conn, user.project_id, &sight, &ask.camera_ids).await?)
+    Ok((user.project_id, sight))
 }
 
 /// The project of all cameras, if all may be watched.
-fn check(subject: &str, asked: &[CameraId], found: &[CameraAccess]) -> Result<ProjectId> {
+fn check(
+    subject: &str,
+    ask: &PlaybackTokenCreate,
+    found: &[CameraAccess],
+) -> Result<Option<ProjectId>> {
     let mut project = None;
-    for (index, id) in asked.iter().enumerate() {
+    for (index, id) in ask.camera_ids.iter().enumerate() {
         let camera = found
             .iter()
             .find(|camera| camera.id == *id)
             .ok_or_else(|| Error::not_found(id))?;
-        if !camera.may(Action::CameraViewLive) {
+        let missing = ask.actions.iter().find(|action| !camera.may(**action));
+        if let Some(action) = missing {
             return Err(Error::Forbidden(format!(
-                "{subject} has no {} on {id}",
-                Action::CameraViewLive.as_str()
+                "{subject} has no {action} on {id}"
             )));
         }
         if *project.get_or_insert(camera.project_id) != camera.project_id {
@@ -114,7 +233,7 @@ fn check(subject: &str, asked: &[CameraId], found: &[CameraAccess]) -> Result<Pr
             ));
         }
     }
-    project.ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras"))
+    Ok(project)
 }
 
 /// Where each camera can be watched now, in the order asked for.
@@ -147,7 +266,11 @@ async fn announce(
         kind: EventKind::PlaybackTokenIssued,
         subject: claims.sub.clone(),
         actor: &caller.identity.to_string(),
-        message: format!("token {} opens {}", claims.jti, cameras.join(", ")),
+        message: format!(
+            "token {} opens {}",
+            claims.jti.as_deref().unwrap_or_default(),
+            cameras.join(", ")
+        ),
     };
     Ok(event_insert(conn, event).await?)
 }

@@ -1,13 +1,16 @@
 //! Projects: the tenants. The cluster's administrators create them.
 
-use headworks_types::{Action, EventKind, Project, ProjectCreate, ProjectId, ProjectUpdate};
+use headworks_types::{
+    Action, EventKind, Network, Project, ProjectCreate, ProjectId, ProjectUpdate,
+};
 
 use super::{Begun, Caller, Error, Expected, Once, Result, Scope, Versioned};
 use crate::{
     db::{
         OnConstraint,
         event::{NewEvent, event_insert},
-        project::{self, project_get, project_insert, project_lock},
+        node::revision_bump,
+        project::{self, project_get, project_insert, project_list_nodes, project_lock},
     },
     state::State,
 };
@@ -39,7 +42,7 @@ pub(crate) async fn project_create(
     Ok(project)
 }
 
-/// Renames a project.
+/// Renames a project, or opens closed networks to it.
 pub(crate) async fn project_update(
     state: &State,
     caller: &Caller,
@@ -52,28 +55,47 @@ pub(crate) async fn project_update(
         return Err(Error::not_found(id));
     }
     caller.require(Action::ProjectManage, Scope::Project(id))?;
+    if change.outbound_allow.is_some() {
+        // It lets the project at machines that are not its own.
+        caller.require(Action::ProjectManage, Scope::Cluster)?;
+    }
     let mut tx = state.pool.begin().await?;
     project_lock(&mut tx, id).await?;
     let found = project_get(&mut tx, &known, id)
         .await?
         .ok_or_else(|| Error::not_found(id))?;
     expected.check(found.version)?;
-    let Some(name) = change.name else {
+    let before = &found.thing;
+    let name = change.name.unwrap_or_else(|| before.name.clone());
+    let allow = change.outbound_allow.as_ref();
+    let allow = allow.unwrap_or(&before.outbound_allow);
+    let opens = *allow != before.outbound_allow;
+    if name == before.name && !opens {
         return Ok(found);
-    };
-    let renamed = project::project_update(&mut tx, id, &name)
+    }
+    let changed = project::project_update(&mut tx, id, &name, allow)
         .await
         .on_constraint("project_name_key", || name_taken(&name))?;
+    let message = if opens {
+        let networks: Vec<_> = allow.iter().map(Network::to_string).collect();
+        format!("project `{name}` may connect to [{}]", networks.join(", "))
+    } else {
+        format!("project `{}` is called `{name}` now", before.name)
+    };
     let event = NewEvent {
         project_id: Some(id),
         kind: EventKind::ProjectUpdated,
         subject: id.to_string(),
         actor: &caller.identity.to_string(),
-        message: format!("project `{}` is called `{name}` now", found.thing.name),
+        message,
     };
     event_insert(&mut tx, event).await?;
+    if opens {
+        let nodes = project_list_nodes(&mut tx, id).await?;
+        revision_bump(&mut tx, &nodes).await?;
+    }
     tx.commit().await?;
-    Ok(renamed)
+    Ok(changed)
 }
 
 fn name_taken(name: &str) -> Error {

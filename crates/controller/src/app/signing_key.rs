@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Once, Result, caller::Scope};
+use super::{Begun, Caller, Error, Once, Result, caller::Scope, revocation::end_signing_key};
 use crate::{
     db::{
         event::{NewEvent, event_insert},
@@ -116,7 +116,7 @@ pub(crate) async fn signing_key_rotate(
     Ok(key)
 }
 
-/// Makes what the key has signed worth nothing, at once. If it is the one that signs, another one
+/// Makes what the key has signed worth nothing, at once; who watches by that is thrown out. If it is the one that signs, another one
 /// does from now on: its first tokens may come to an edge before the key does.
 pub(crate) async fn signing_key_revoke(
     state: &State,
@@ -136,6 +136,7 @@ pub(crate) async fn signing_key_revoke(
     let found = found.ok_or_else(|| Error::not_found(kid))?;
     if found.state != SigningKeyState::Revoked {
         revoke(conn, kid, &actor).await?;
+        end_signing_key(conn, kid).await?;
     }
     if found.state == SigningKeyState::Active {
         let next = match find(conn, |key| key.state == SigningKeyState::Pending).await? {

@@ -43,6 +43,12 @@ pub(crate) async fn stream_key_create(
     let conn = write.conn();
     camera_lock(conn, &sight, camera).await?;
     let project = require_managed(conn, &sight, camera).await?;
+    if camera_source(conn, project, camera).await? != CameraSource::Publish {
+        return Err(Error::Conflict(format!(
+            "{camera} is not published to us; a stream key is for a camera with the source \
+             `publish`"
+        )));
+    }
     let credential = generate(&state.keys, Kind::StreamKey);
     let new = NewStreamKey {
         id: state.ids.next(),

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::{
     Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, auth::oidc::issuer_for,
-    grant::require_rights_of,
+    grant::require_rights_of, revocation,
 };
 use crate::{
     db::{
@@ -46,6 +46,7 @@ pub(crate) async fn user_create(
         labels: new.labels,
         email: email.as_deref(),
         password: password.as_deref(),
+        max_sessions: new.max_sessions,
     };
     let user = db::user::user_insert(write.conn(), project, state.ids.next(), &row)
         .await
@@ -78,6 +79,7 @@ pub(crate) async fn user_update(
     };
     let mut tx = state.pool.begin().await?;
     let Versioned { mut thing, .. } = get_locked(&mut tx, &reach, id, &expected).await?;
+    let was_enabled = thing.enabled;
     if change.email.is_some() || change.password.is_some() || change.enabled.is_some() {
         // Who chooses the password of somebody can do all that they can.
         require_rights_of(&mut tx, caller, &thing).await?;
@@ -93,6 +95,9 @@ pub(crate) async fn user_update(
     let changed = db::user::user_update(&mut tx, &thing)
         .await
         .map_err(taken)?;
+    if was_enabled && !thing.enabled {
+        revocation::end_subject(&mut tx, id.into()).await?;
+    }
     let what = if thing.enabled {
         "was changed"
     } else {
@@ -100,6 +105,7 @@ pub(crate) async fn user_update(
     };
     announce(&mut tx, caller, &thing, EventKind::UserUpdated, what).await?;
     tx.commit().await?;
+    state.wake.sessions();
     Ok(changed)
 }
 
@@ -115,6 +121,7 @@ pub(crate) async fn user_delete(
     let user = get_locked(&mut tx, &reach, id, &expected).await?.thing;
     require_rights_of(&mut tx, caller, &user).await?;
     db::user::user_delete(&mut tx, user.project_id, id).await?;
+    revocation::end_subject(&mut tx, id.into()).await?;
     announce(
         &mut tx,
         caller,
@@ -238,6 +245,7 @@ fn apply(user: &mut User, change: UserUpdate) {
         email,
         password: _,
         enabled,
+        max_sessions,
     } = change;
     if let Some(email) = email {
         user.email = email.map(|email| email.to_ascii_lowercase());
@@ -253,6 +261,9 @@ fn apply(user: &mut User, change: UserUpdate) {
     }
     if let Some(enabled) = enabled {
         user.enabled = enabled;
+    }
+    if let Some(max_sessions) = max_sessions {
+        user.max_sessions = max_sessions;
     }
 }
 

@@ -29,9 +29,9 @@ pub(crate) async fn rule_list(
     principal: Uuid,
     holding: Holding,
 ) -> sqlx::Result<Vec<Rule>> {
-    let (always, address) = match holding {
-        Holding::Always => (true, None),
-        Holding::Now(address) => (false, address),
+    let (always, at, address) = match holding {
+        Holding::Always => (true, None, None),
+        Holding::At(at, address) => (false, at, address),
     };
     let rows = sqlx::query_as!(
         Row,
@@ -48,10 +48,11 @@ pub(crate) async fn rule_list(
                      g.effect = 'deny'
                      OR num_nonnulls(g.schedule, g.networks, g.not_before, g.not_after) = 0
                  ELSE
-                     grant_idle(g, statement_timestamp(), $3::text::inet) IS NULL
+                     grant_idle(g, COALESCE($3, statement_timestamp()), $4::text::inet) IS NULL
                  END"#,
         principal,
         always,
+        at,
         text(address)
     )
     .fetch_all(conn)

@@ -9,13 +9,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use headworks_types::{
     Action, Camera, CameraGroupId, CameraId, CameraSource, CameraStatus, Labels, Placement,
-    ProjectId, PublishUrls, StartMode,
+    ProjectId, PublishUrls, StartMode, Viewing,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, slot::playback_list, slot::status_list, to_json};
+use super::{
+    ensure_one_row, from_json,
+    slot::playback_list,
+    slot::status_list,
+    to_json,
+    viewing::{viewing_list, viewing_put},
+};
 use crate::app::{Sight, Versioned, access::Actions};
 
 struct Row {
@@ -73,6 +79,8 @@ pub(crate) struct NewCamera {
     pub(crate) enabled: bool,
     pub(crate) start: StartMode,
     pub(crate) placement: Placement,
+    /// Has a table of its own.
+    pub(crate) viewing: Viewing,
 }
 
 /// The cameras that the caller may see, with their status.
@@ -81,6 +89,7 @@ pub(crate) struct NewCamera {
 /// but for groups that are denied; groups that are allowed; and cameras that something is granted
 /// on, one by one. Of the groups, only those whose first camera is among the first can have cameras
 /// on the page: so neither who may see few cameras of very many waits nor who may see nearly all.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub(crate) async fn camera_list(
     conn: &mut PgConnection,
     sight: &Sight,
@@ -92,87 +101,134 @@ pub(crate) async fn camera_list(
     let below = filter.group.map(|id| vec![id.uuid()]);
     let rows = sqlx::query_as!(
         Row,
-        r#"WITH own AS MATERIALIZED (
+        r#"WITH rights AS MATERIALIZED (
+               SELECT * FROM unnest($1::uuid[], $2::integer[], $3::integer[])
+                   AS r (id, allow, deny)
+           ), cluster AS (
+               SELECT allow, deny FROM rights
+               WHERE id = '00000000-0000-0000-0000-000000000000'
+               UNION ALL SELECT 0, 0
+           ), own AS MATERIALIZED (
                SELECT unnest($8::uuid[]) AS id
-           ), touched AS MATERIALIZED (
-               -- Groups that something is granted on or above, or that are asked for.
-               SELECT g.id, g.project_id,
-                      (bit_or(r.allow) & ~bit_or(r.deny) & $4) <> 0 AS visible
-               FROM camera_group g
-               CROSS JOIN LATERAL unnest(
-                   ARRAY['00000000-0000-0000-0000-000000000000', g.project_id] || g.path
-               ) AS place (id)
-               JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) AS r (id, allow, deny)
-                    ON r.id = place.id
-               WHERE g.path && COALESCE($9, $7::uuid[])
+           ), reached AS (
+               -- Groups that something is granted on or above; or those that are asked for.
+               SELECT g.id, g.project_id, bit_or(r.allow) AS allow, bit_or(r.deny) AS deny
+               FROM unnest($7::uuid[], $15::integer[], $16::integer[]) AS r (id, allow, deny)
+               JOIN camera_group g ON g.path @> ARRAY[r.id]
+               WHERE $9::uuid[] IS NULL
                GROUP BY g.id
-           ), hidden AS MATERIALIZED (
-               SELECT id FROM touched WHERE NOT visible
+               UNION ALL
+               SELECT g.id, g.project_id, COALESCE(bit_or(r.allow), 0), COALESCE(bit_or(r.deny), 0)
+               FROM camera_group g
+               CROSS JOIN LATERAL unnest(g.path) AS above (id)
+               LEFT JOIN rights r ON r.id = above.id
+               WHERE g.path @> $9
+               GROUP BY g.id
+           ), touched AS MATERIALIZED (
+               SELECT g.id, g.project_id,
+                      (g.allow | COALESCE(p.allow, 0) | (SELECT bit_or(allow) FROM cluster))
+                          & ~(g.deny | COALESCE(p.deny, 0) | (SELECT bit_or(deny) FROM cluster))
+                          & $4 <> 0 AS visible
+               FROM reached g
+               LEFT JOIN rights p ON p.id = g.project_id
+           ), wide AS MATERIALIZED (
+               -- Projects that are allowed as a whole, and whether groups of them are denied.
+               SELECT p.id, EXISTS (
+                          SELECT FROM touched t WHERE t.project_id = p.id AND NOT t.visible
+                      ) AS holes
+               FROM unnest($6::uuid[]) AS p (id)
+               WHERE $9 IS NULL
            ), shown AS MATERIALIZED (
-               SELECT t.id, first.id AS camera_id
-               FROM touched t
+               SELECT id, project_id FROM touched
+               WHERE visible
+                 AND project_id NOT IN (SELECT id FROM wide WHERE NOT holes)
+                 AND NOT ($5 AND $9 IS NULL AND project_id <> ALL($14))
+               UNION ALL
+               SELECT g.id, g.project_id
+               FROM camera_group g JOIN wide ON wide.id = g.project_id AND wide.holes
+               WHERE g.id NOT IN (SELECT id FROM touched)
+           ), walked AS MATERIALIZED (
+               SELECT id, true AS whole FROM wide WHERE NOT holes
+               UNION ALL
+               SELECT project_id, false FROM shown GROUP BY project_id HAVING count(*) > 1000
+           ), first AS MATERIALIZED (
+               SELECT s.id, camera.id AS camera_id
+               FROM shown s
                CROSS JOIN LATERAL (
                    SELECT c.id FROM camera c
-                   WHERE c.group_id = t.id AND c.id > $12 AND c.id NOT IN (SELECT id FROM own)
+                   WHERE c.group_id = s.id AND c.id > $12 AND c.id NOT IN (SELECT id FROM own)
                      AND ($10::jsonb IS NULL OR c.labels @> $10)
                      AND ($11::text IS NULL OR c.external_id = $11)
                    ORDER BY c.id LIMIT 1
-               ) AS first
-               WHERE t.visible
-                 AND ($9 IS NOT NULL
-                      OR NOT ($5 AND t.project_id <> ALL($14) OR t.project_id = ANY($6)))
-               ORDER BY first.id LIMIT $13
-           )
-           SELECT c.id, c.project_id, c.group_id, c.name, c.external_id, c.labels, c.source,
-                  c.credentials IS NOT NULL AS "has_credentials!",
-                  c.enabled, c.start, c.placement, c.version, c.created_at, c.updated_at
-           FROM camera c
-           WHERE c.id IN (
+               ) AS camera
+               WHERE s.project_id NOT IN (SELECT id FROM walked)
+               ORDER BY camera.id LIMIT $13
+           ), candidate AS (
                (SELECT c.id FROM camera c
                 WHERE $5 AND $9 IS NULL AND c.project_id <> ALL($14) AND c.id > $12
-                  AND (c.group_id IS NULL OR c.group_id NOT IN (SELECT id FROM hidden))
+                  AND (c.group_id IS NULL
+                       OR c.group_id NOT IN (SELECT id FROM touched WHERE NOT visible))
                   AND c.id NOT IN (SELECT id FROM own)
                   AND ($10::jsonb IS NULL OR c.labels @> $10)
                   AND ($11::text IS NULL OR c.external_id = $11)
                 ORDER BY c.id LIMIT $13)
                UNION ALL
-               (SELECT page.id
-                FROM unnest($6::uuid[]) AS p (id)
-                CROSS JOIN LATERAL (
-                    SELECT c.id FROM camera c
-                    WHERE $9 IS NULL AND c.project_id = p.id AND c.id > $12
-                      AND (c.group_id IS NULL OR c.group_id NOT IN (SELECT id FROM hidden))
-                      AND c.id NOT IN (SELECT id FROM own)
-                      AND ($10::jsonb IS NULL OR c.labels @> $10)
-                      AND ($11::text IS NULL OR c.external_id = $11)
-                    ORDER BY c.id LIMIT $13
-                ) AS page
-                ORDER BY page.id LIMIT $13)
+               SELECT page.id
+               FROM walked
+               CROSS JOIN LATERAL (
+                   SELECT c.id FROM camera c
+                   WHERE c.project_id = walked.id AND c.id > $12
+                     AND (walked.whole OR c.group_id IN (SELECT id FROM shown)
+                          OR c.group_id IS NULL AND c.project_id IN (SELECT id FROM wide))
+                     AND c.id NOT IN (SELECT id FROM own)
+                     AND ($10::jsonb IS NULL OR c.labels @> $10)
+                     AND ($11::text IS NULL OR c.external_id = $11)
+                   ORDER BY c.id LIMIT $13
+               ) AS page
                UNION ALL
-               (SELECT page.id
-                FROM shown
-                CROSS JOIN LATERAL (
-                    SELECT c.id FROM camera c
-                    WHERE c.group_id = shown.id AND c.id >= shown.camera_id
-                      AND c.id NOT IN (SELECT id FROM own)
-                      AND ($10::jsonb IS NULL OR c.labels @> $10)
-                      AND ($11::text IS NULL OR c.external_id = $11)
-                    ORDER BY c.id LIMIT $13
-                ) AS page
-                ORDER BY page.id LIMIT $13)
+               SELECT page.id
+               FROM first
+               CROSS JOIN LATERAL (
+                   SELECT c.id FROM camera c
+                   WHERE c.group_id = first.id AND c.id >= first.camera_id
+                     AND c.id NOT IN (SELECT id FROM own)
+                     AND ($10::jsonb IS NULL OR c.labels @> $10)
+                     AND ($11::text IS NULL OR c.external_id = $11)
+                   ORDER BY c.id LIMIT $13
+               ) AS page
                UNION ALL
-               (SELECT c.id
-                FROM camera_access(
-                         ARRAY(SELECT id FROM own WHERE id > $12), $1, $2, $3
-                     ) AS a
-                JOIN camera c ON c.id = a.id
-                WHERE a.actions & $4 <> 0
-                  AND ($9 IS NULL OR c.group_id IN (SELECT id FROM touched))
-                  AND ($10::jsonb IS NULL OR c.labels @> $10)
-                  AND ($11::text IS NULL OR c.external_id = $11)
-                ORDER BY c.id LIMIT $13)
+               SELECT page.id
+               FROM wide
+               CROSS JOIN LATERAL (
+                   SELECT c.id FROM camera c
+                   WHERE c.project_id = wide.id AND c.group_id IS NULL AND c.id > $12
+                     AND c.id NOT IN (SELECT id FROM own)
+                     AND ($10::jsonb IS NULL OR c.labels @> $10)
+                     AND ($11::text IS NULL OR c.external_id = $11)
+                   ORDER BY c.id LIMIT $13
+               ) AS page
+               WHERE wide.id NOT IN (SELECT id FROM walked)
+               UNION ALL
+               SELECT a.id
+               FROM camera_access(
+                        ARRAY(SELECT id FROM unnest($17::uuid[]) AS d (id) WHERE id > $12),
+                        $1, $2, $3
+                    ) AS a
+               WHERE a.actions & $4 <> 0
            )
-           ORDER BY c.id
+           SELECT c.id, c.project_id, c.group_id, c.name, c.external_id, c.labels, c.source,
+                  c.credentials IS NOT NULL AS "has_credentials!",
+                  c.enabled, c.start, c.placement, c.version, c.created_at, c.updated_at
+           FROM (SELECT DISTINCT id FROM candidate ORDER BY id) AS k
+           CROSS JOIN LATERAL (
+               SELECT * FROM camera c
+               WHERE c.id = k.id
+                 AND ($9 IS NULL OR c.group_id IN (SELECT id FROM touched))
+                 AND ($10::jsonb IS NULL OR c.labels @> $10)
+                 AND ($11::text IS NULL OR c.external_id = $11)
+               LIMIT 1
+           ) AS c
+           ORDER BY k.id
            LIMIT $13"#,
         sight.objects(),
         sight.allow(),
@@ -187,7 +243,10 @@ pub(crate) async fn camera_list(
         filter.external_id,
         after.unwrap_or_default(),
         limit,
-        sight.hidden()
+        sight.hidden(),
+        sight.group_allow(),
+        sight.group_deny(),
+        sight.doubtful()
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -391,8 +450,10 @@ pub(crate) async fn camera_insert(
         &placements,
         &groups as &[Option<Uuid>]
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let viewing: Vec<_> = cameras.iter().map(|c| (c.id, c.viewing)).collect();
+    viewing_put(conn, &viewing).await?;
     Ok(inserted.into_iter().map(Into::into).collect())
 }
 
@@ -423,9 +484,10 @@ pub(crate) async fn camera_update(
         credentials.flatten(),
         camera.group_id.map(CameraGroupId::uuid)
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    ensure_one_row(&result)
+    ensure_one_row(&result)?;
+    viewing_put(conn, &[(camera.id, camera.viewing)]).await
 }
 
 /// Deletes the camera with its slots, stream keys and grants.
@@ -491,6 +553,10 @@ async fn with_status(
         Some(row.into_camera(status))
     });
     let mut cameras = cameras.collect::<sqlx::Result<Vec<_>>>()?;
+    let mut viewing = viewing_list(conn, &ids).await?;
+    for camera in &mut cameras {
+        camera.thing.viewing = viewing.remove(&camera.thing.id).unwrap_or_default();
+    }
     with_publish_urls(conn, &mut cameras).await?;
     Ok(cameras)
 }
@@ -534,6 +600,7 @@ impl Row {
             enabled: self.enabled,
             start: from_json(Value::String(self.start))?,
             placement: from_json(self.placement)?,
+            viewing: Viewing::default(),
             status,
             publish_urls: None,
             created_at: self.created_at,

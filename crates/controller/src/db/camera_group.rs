@@ -55,16 +55,23 @@ pub(crate) async fn camera_group_list(
         Row,
         r#"WITH rights AS MATERIALIZED (
                SELECT * FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS r (id, allow, deny)
+           ), cluster AS (
+               SELECT COALESCE(bit_or(allow), 0) AS allow, COALESCE(bit_or(deny), 0) AS deny
+               FROM rights WHERE id = '00000000-0000-0000-0000-000000000000'
+           ), reached AS MATERIALIZED (
+               SELECT g.id, bit_or(r.allow) AS allow, bit_or(r.deny) AS deny
+               FROM unnest($5::uuid[], $6::integer[], $7::integer[]) AS r (id, allow, deny)
+               JOIN camera_group g ON g.path @> ARRAY[r.id]
+               GROUP BY g.id
            )
            SELECT g.id, g.project_id, g.parent_id, g.path, g.name, g.external_id, g.labels,
                   g.version, g.created_at, g.updated_at
            FROM camera_group g
-           WHERE ($5 OR g.project_id = ANY($6) OR g.path && $7)
-             AND (SELECT bit_or(r.allow) & ~bit_or(r.deny) & $4
-                  FROM unnest(
-                      ARRAY['00000000-0000-0000-0000-000000000000', g.project_id] || g.path
-                  ) AS place (id)
-                  JOIN rights r ON r.id = place.id) <> 0
+           LEFT JOIN reached t ON t.id = g.id
+           LEFT JOIN rights p ON p.id = g.project_id
+           CROSS JOIN cluster
+           WHERE (COALESCE(t.allow, 0) | COALESCE(p.allow, 0) | cluster.allow)
+                     & ~(COALESCE(t.deny, 0) | COALESCE(p.deny, 0) | cluster.deny) & $4 <> 0
              AND ($8::jsonb IS NULL OR g.labels @> $8)
              AND ($9::text IS NULL OR g.external_id = $9)
              AND ($10::uuid IS NULL OR g.parent_id = $10)
@@ -75,9 +82,9 @@ pub(crate) async fn camera_group_list(
         sight.allow(),
         sight.deny(),
         sight.mask(),
-        sight.everywhere(),
-        sight.projects(),
         sight.groups(),
+        sight.group_allow(),
+        sight.group_deny(),
         super::filter_to_json(&filter.labels)?,
         filter.external_id,
         filter.parent.map(CameraGroupId::uuid),

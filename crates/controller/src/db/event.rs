@@ -8,8 +8,8 @@
 use headworks_types::{Event, EventKind, ProjectId};
 use sqlx::PgConnection;
 
-use super::{from_json, to_json};
-use crate::app::Reach;
+use super::{audit::audit_insert, from_json, to_json};
+use crate::app::{Reach, audit::of_change};
 
 /// An event to be.
 pub(crate) struct NewEvent<'a> {
@@ -30,7 +30,7 @@ pub(crate) async fn event_insert(conn: &mut PgConnection, event: NewEvent<'_>) -
     event_insert_many(conn, vec![event]).await
 }
 
-/// Appends events in this order, in one statement.
+/// Appends events in this order, in one statement; those of a request also to the audit log.
 pub(crate) async fn event_insert_many(
     conn: &mut PgConnection,
     events: Vec<NewEvent<'_>>,
@@ -44,6 +44,10 @@ pub(crate) async fn event_insert_many(
         .map(|event| kind_to_text(event.kind))
         .collect::<sqlx::Result<Vec<_>>>()?;
     let actors: Vec<_> = events.iter().map(|event| event.actor.to_owned()).collect();
+    let records: Vec<_> = events
+        .iter()
+        .filter_map(|e| of_change(e.project_id, e.actor, &e.subject, &e.message))
+        .collect();
     let (subjects, messages): (Vec<_>, Vec<_>) = events
         .into_iter()
         .map(|event| (event.subject, event.message))
@@ -60,9 +64,12 @@ pub(crate) async fn event_insert_many(
         &actors,
         &messages
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    if records.is_empty() {
+        return Ok(());
+    }
+    audit_insert(conn, &records).await
 }
 
 /// True if there is an event of this id: readers may go on from it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headworks_types::{
     Advertise, CameraId, Labels, NodeId, NodeLoad, ProjectId, RestreamAudio, RestreamId,
-    RestreamSigning, RestreamVideo, Transport,
+    RestreamSigning, RestreamVideo, Transport, UserId,
     edge::{NodeSpec, Role, SlotKey},
 };
 use sqlx::{PgConnection, PgPool};
@@ -30,6 +30,21 @@ pub(crate) async fn project(conn: &mut PgConnection) -> ProjectId {
     .execute(conn)
     .await
     .expect("inserts a project");
+    id.into()
+}
+
+/// A user who is enabled, or not.
+pub(crate) async fn user(conn: &mut PgConnection, project: ProjectId, enabled: bool) -> UserId {
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        r#"INSERT INTO "user" (id, project_id, name, enabled) VALUES ($1, $2, 'Ann', $3)"#,
+        id,
+        project.uuid(),
+        enabled
+    )
+    .execute(conn)
+    .await
+    .expect("inserts a user");
     id.into()
 }
 

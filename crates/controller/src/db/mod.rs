@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod camera;
 pub(crate) mod camera_group;
 pub(crate) mod cluster_ca;
@@ -18,11 +19,14 @@ pub(crate) mod node;
 pub(crate) mod node_certificate;
 pub(crate) mod oidc;
 pub(crate) mod planner_lease;
+pub(crate) mod playback_key;
 pub(crate) mod project;
 pub(crate) mod reseal;
 pub(crate) mod restream;
+pub(crate) mod revocation;
 pub(crate) mod role;
 pub(crate) mod schema;
+pub(crate) mod session;
 pub(crate) mod sign_in;
 pub(crate) mod sign_in_throttle;
 pub(crate) mod signing_key;
@@ -32,8 +36,9 @@ pub(crate) mod stream_key;
 mod tenant_tests;
 pub(crate) mod user;
 pub(crate) mod user_group;
+pub(crate) mod viewing;
 
-use headworks_types::Labels;
+use headworks_types::{Labels, Network};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::postgres::PgQueryResult;
 
@@ -85,4 +90,10 @@ pub(crate) fn filter_to_json(labels: &Labels) -> sqlx::Result<Option<serde_json:
         return Ok(None);
     }
     to_json(labels).map(Some)
+}
+
+/// The networks of a `text[]` column.
+pub(crate) fn networks(texts: &[String]) -> sqlx::Result<Vec<Network>> {
+    let bad = |error: String| sqlx::Error::Decode(error.into());
+    texts.iter().map(|text| text.parse().map_err(bad)).collect()
 }

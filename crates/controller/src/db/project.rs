@@ -1,15 +1,17 @@
 //! Projects: rows of `project`.
 
 use chrono::{DateTime, Utc};
-use headworks_types::{Project, ProjectId};
+use headworks_types::{Network, Project, ProjectId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::networks;
 use crate::app::{Reach, Versioned};
 
 struct Row {
     id: Uuid,
     name: String,
+    outbound_allow: Vec<String>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -24,7 +26,7 @@ pub(crate) async fn project_list(
 ) -> sqlx::Result<Vec<Project>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, name, version, created_at, updated_at
+        "SELECT id, name, outbound_allow, version, created_at, updated_at
          FROM project
          WHERE ($1::uuid[] IS NULL OR id = ANY($1)) AND ($2::uuid IS NULL OR id > $2)
          ORDER BY id
@@ -35,10 +37,8 @@ pub(crate) async fn project_list(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| row.into_project().thing)
-        .collect())
+    let projects = rows.into_iter().map(Row::into_project);
+    projects.map(|project| Ok(project?.thing)).collect()
 }
 
 /// Every project's id.
@@ -56,7 +56,7 @@ pub(crate) async fn project_get(
 ) -> sqlx::Result<Option<Versioned<Project>>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, version, created_at, updated_at
+        "SELECT id, name, outbound_allow, version, created_at, updated_at
          FROM project
          WHERE id = $1 AND ($2::uuid[] IS NULL OR id = ANY($2))",
         id.uuid(),
@@ -64,7 +64,7 @@ pub(crate) async fn project_get(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(Row::into_project))
+    row.map(Row::into_project).transpose()
 }
 
 /// Keeps others from changing the project until the transaction ends.
@@ -84,33 +84,51 @@ pub(crate) async fn project_insert(
     let row = sqlx::query_as!(
         Row,
         "INSERT INTO project (id, name) VALUES ($1, $2)
-         RETURNING id, name, version, created_at, updated_at",
+         RETURNING id, name, outbound_allow, version, created_at, updated_at",
         id.uuid(),
         name
     )
     .fetch_one(conn)
     .await?;
-    Ok(row.into_project().thing)
+    Ok(row.into_project()?.thing)
 }
 
-/// Renames the project.
+/// Writes what may change; the version rises.
 pub(crate) async fn project_update(
     conn: &mut PgConnection,
     id: ProjectId,
     name: &str,
+    outbound_allow: &[Network],
 ) -> sqlx::Result<Versioned<Project>> {
+    let outbound_allow: Vec<_> = outbound_allow.iter().map(Network::to_string).collect();
     let row = sqlx::query_as!(
         Row,
         "UPDATE project
-         SET name = $2, version = version + 1, updated_at = clock_timestamp()
+         SET name = $2, outbound_allow = $3, version = version + 1, updated_at = clock_timestamp()
          WHERE id = $1
-         RETURNING id, name, version, created_at, updated_at",
+         RETURNING id, name, outbound_allow, version, created_at, updated_at",
         id.uuid(),
-        name
+        name,
+        &outbound_allow
     )
     .fetch_one(conn)
     .await?;
-    Ok(row.into_project())
+    row.into_project()
+}
+
+/// The nodes that have work of the project.
+pub(crate) async fn project_list_nodes(
+    conn: &mut PgConnection,
+    id: ProjectId,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT s.node_id AS "node_id!"
+           FROM slot s JOIN camera c ON c.id = s.camera_id
+           WHERE c.project_id = $1 AND s.node_id IS NOT NULL"#,
+        id.uuid()
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// True if there is any project: the database has been set up.
@@ -121,15 +139,16 @@ pub(crate) async fn project_exists(conn: &mut PgConnection) -> sqlx::Result<bool
 }
 
 impl Row {
-    fn into_project(self) -> Versioned<Project> {
-        Versioned {
+    fn into_project(self) -> sqlx::Result<Versioned<Project>> {
+        Ok(Versioned {
             version: self.version,
             thing: Project {
                 id: self.id.into(),
                 name: self.name,
+                outbound_allow: networks(&self.outbound_allow)?,
                 created_at: self.created_at,
                 updated_at: self.updated_at,
             },
-        }
+        })
     }
 }

@@ -108,33 +108,41 @@ pub(crate) async fn restream_list(
         Row,
         r#"WITH rights AS MATERIALIZED (
                SELECT * FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS r (id, allow, deny)
+           ), cluster AS (
+               SELECT COALESCE(bit_or(allow), 0) AS allow, COALESCE(bit_or(deny), 0) AS deny
+               FROM rights WHERE id = '00000000-0000-0000-0000-000000000000'
+           ), reached AS MATERIALIZED (
+               SELECT g.id, bit_or(r.allow) AS allow, bit_or(r.deny) AS deny
+               FROM unnest($5::uuid[], $6::integer[], $7::integer[]) AS r (id, allow, deny)
+               JOIN camera_group g ON g.path @> ARRAY[r.id]
+               GROUP BY g.id
            )
            SELECT r.id, r.camera_id, r.project_id, r.name, r.external_id, r.labels, r.url,
                   r.transport, r.tls_verify, r.signing, r.has_credentials, r.has_stream_key,
                   r.video, r.audio, r.enabled, r.generation, r.version, r.created_at, r.updated_at
            FROM restream r
            JOIN camera c ON c.id = r.camera_id
-           LEFT JOIN camera_group g ON g.id = c.group_id
-           WHERE ($5 OR r.project_id = ANY($6) OR g.path && $7 OR c.id = ANY($8))
-             AND (SELECT bit_or(rights.allow) & ~bit_or(rights.deny) & $4
-                  FROM unnest(
-                      ARRAY['00000000-0000-0000-0000-000000000000', c.project_id, c.id] || g.path
-                  ) AS place (id)
-                  JOIN rights ON rights.id = place.id) <> 0
-             AND ($9::uuid IS NULL OR r.camera_id = $9)
-             AND ($10::jsonb IS NULL OR r.labels @> $10)
-             AND ($11::text IS NULL OR r.external_id = $11)
-             AND ($12::uuid IS NULL OR r.id > $12)
+           LEFT JOIN reached t ON t.id = c.group_id
+           LEFT JOIN rights p ON p.id = c.project_id
+           LEFT JOIN rights own ON own.id = c.id
+           CROSS JOIN cluster
+           WHERE (COALESCE(own.allow, 0) | COALESCE(t.allow, 0) | COALESCE(p.allow, 0)
+                      | cluster.allow)
+                     & ~(COALESCE(own.deny, 0) | COALESCE(t.deny, 0) | COALESCE(p.deny, 0)
+                         | cluster.deny) & $4 <> 0
+             AND ($8::uuid IS NULL OR r.camera_id = $8)
+             AND ($9::jsonb IS NULL OR r.labels @> $9)
+             AND ($10::text IS NULL OR r.external_id = $10)
+             AND ($11::uuid IS NULL OR r.id > $11)
            ORDER BY r.id
-           LIMIT $13"#,
+           LIMIT $12"#,
         sight.objects(),
         sight.allow(),
         sight.deny(),
         sight.mask(),
-        sight.everywhere(),
-        sight.projects(),
         sight.groups(),
-        sight.cameras(),
+        sight.group_allow(),
+        sight.group_deny(),
         filter.camera.map(CameraId::uuid),
         super::filter_to_json(&filter.labels)?,
         filter.external_id,

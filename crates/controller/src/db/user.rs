@@ -20,6 +20,7 @@ struct Row {
     must_change_password: bool,
     last_signed_in_at: Option<DateTime<Utc>>,
     enabled: bool,
+    max_sessions: Option<i32>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -47,7 +48,7 @@ pub(crate) async fn user_list(
         Row,
         r#"SELECT id, project_id, name, external_id, labels, email,
                   password IS NOT NULL AS "has_password!", must_change_password,
-                  last_signed_in_at, enabled, version, created_at, updated_at
+                  last_signed_in_at, enabled, max_sessions, version, created_at, updated_at
            FROM "user"
            WHERE ($1::uuid[] IS NULL OR project_id = ANY($1))
              AND ($2::jsonb IS NULL OR labels @> $2)
@@ -79,7 +80,7 @@ pub(crate) async fn user_get(
         Row,
         r#"SELECT id, project_id, name, external_id, labels, email,
                   password IS NOT NULL AS "has_password!", must_change_password,
-                  last_signed_in_at, enabled, version, created_at, updated_at
+                  last_signed_in_at, enabled, max_sessions, version, created_at, updated_at
            FROM "user"
            WHERE id = $1 AND ($2::uuid[] IS NULL OR project_id = ANY($2))"#,
         id.uuid(),
@@ -118,6 +119,7 @@ pub(crate) struct NewUser<'a> {
     pub(crate) email: Option<&'a str>,
     /// The hash of a password that somebody else has chosen.
     pub(crate) password: Option<&'a str>,
+    pub(crate) max_sessions: Option<u32>,
 }
 
 /// A new user, enabled.
@@ -130,18 +132,19 @@ pub(crate) async fn user_insert(
     let row = sqlx::query_as!(
         Row,
         r#"INSERT INTO "user" (id, project_id, name, external_id, labels, email, password,
-                               must_change_password)
-           VALUES ($1, $2, $3, $4, $5, $6, $7::text, $7 IS NOT NULL)
+                               must_change_password, max_sessions)
+           VALUES ($1, $2, $3, $4, $5, $6, $7::text, $7 IS NOT NULL, $8)
            RETURNING id, project_id, name, external_id, labels, email,
                      password IS NOT NULL AS "has_password!", must_change_password,
-                     last_signed_in_at, enabled, version, created_at, updated_at"#,
+                     last_signed_in_at, enabled, max_sessions, version, created_at, updated_at"#,
         id.uuid(),
         project.uuid(),
         new.name,
         new.external_id,
         to_json(&new.labels)?,
         new.email,
-        new.password
+        new.password,
+        new.max_sessions.map(u32::cast_signed)
     )
     .fetch_one(conn)
     .await?;
@@ -156,19 +159,20 @@ pub(crate) async fn user_update(
     let row = sqlx::query_as!(
         Row,
         r#"UPDATE "user"
-           SET name = $3, external_id = $4, labels = $5, enabled = $6, email = $7,
+           SET name = $3, external_id = $4, labels = $5, enabled = $6, email = $7, max_sessions = $8,
                version = version + 1, updated_at = clock_timestamp()
            WHERE id = $1 AND project_id = $2
            RETURNING id, project_id, name, external_id, labels, email,
                      password IS NOT NULL AS "has_password!", must_change_password,
-                     last_signed_in_at, enabled, version, created_at, updated_at"#,
+                     last_signed_in_at, enabled, max_sessions, version, created_at, updated_at"#,
         user.id.uuid(),
         user.project_id.uuid(),
         user.name,
         user.external_id,
         to_json(&user.labels)?,
         user.enabled,
-        user.email
+        user.email,
+        user.max_sessions.map(u32::cast_signed)
     )
     .fetch_one(conn)
     .await?;
@@ -225,6 +229,7 @@ impl Row {
                 must_change_password: self.must_change_password,
                 last_signed_in_at: self.last_signed_in_at,
                 enabled: self.enabled,
+                max_sessions: self.max_sessions.map(i32::unsigned_abs),
                 created_at: self.created_at,
                 updated_at: self.updated_at,
             },

@@ -1,32 +1,103 @@
 //! What every request goes through: a request id in and out, a span, a deadline, a net for panics,
-//! and the writing of problems.
+//! the writing of problems, and the audit of refusals.
 
-use std::{any::Any, net::SocketAddr, time::Duration};
+use std::{
+    any::Any,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
-    extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use headworks_types::{Problem, ProblemCode};
 use tracing::Instrument;
+use utoipa::openapi::OpenApi;
 use uuid::Uuid;
 
 use super::error::Refusal;
-use crate::{app::Origin, state::State};
+use crate::{
+    app::{Origin, audit},
+    state::State,
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What stands around every request.
+#[derive(Clone)]
+pub(crate) struct Around {
+    state: State,
+    /// Ids of operations, by method and route.
+    operations: Arc<HashMap<(Method, String), &'static str>>,
+}
+
+impl Around {
+    /// `api` describes the routes as the router knows them. Call it once for each: the ids are kept for good.
+    pub(crate) fn new(state: State, api: &OpenApi) -> Self {
+        let mut operations = HashMap::new();
+        for (path, item) in &api.paths.paths {
+            for (method, operation) in [
+                (Method::GET, &item.get),
+                (Method::POST, &item.post),
+                (Method::PUT, &item.put),
+                (Method::PATCH, &item.patch),
+                (Method::DELETE, &item.delete),
+            ] {
+                let id = operation.as_ref().and_then(|o| o.operation_id.clone());
+                if let Some(id) = id {
+                    operations.insert((method, path.clone()), &*id.leak());
+                }
+            }
+        }
+        Self {
+            state,
+            operations: Arc::new(operations),
+        }
+    }
+
+    fn operation(&self, request: &Request) -> &'static str {
+        let route = request.extensions().get::<MatchedPath>();
+        let route = route.map_or("", MatchedPath::as_str).to_owned();
+        let key = (request.method().clone(), route);
+        self.operations.get(&key).copied().unwrap_or("none")
+    }
+}
+
+/// The last id in the path.
+fn object(path: &str) -> Option<String> {
+    let is_id = |part: &&str| {
+        part.split_once('_').is_some_and(|(noun, number)| {
+            let hex = |b: u8| b.is_ascii_hexdigit();
+            !noun.is_empty() && number.len() == 32 && number.bytes().all(hex)
+        })
+    };
+    let mut parts = path.rsplit('/');
+    parts.find(is_id).map(str::to_owned)
+}
+
+/// Where the credential comes from that the request shows, if it shows one. Those of edges are not
+/// guessed, and their work must not stop for somebody who stands beside them.
+fn guess(request: &Request, origin: &Origin) -> Option<IpAddr> {
+    let is_shown = request.headers().contains_key(header::AUTHORIZATION);
+    let is_edge = request.uri().path().starts_with("/edge/");
+    origin.address.filter(|_| is_shown && !is_edge)
+}
+
 /// Runs the request inside its envelope.
 pub(crate) async fn envelope(
-    axum::extract::State(state): axum::extract::State<State>,
+    axum::extract::State(around): axum::extract::State<Around>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let id = request_id(&state, &request);
+    let state = &around.state;
+    let id = request_id(state, &request);
     let peer = request.extensions().get::<Option<SocketAddr>>().copied();
     let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
     let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
@@ -37,6 +108,18 @@ pub(crate) async fn envelope(
             .map(|peer| proxies.client(peer.ip(), forwarded.iter().copied())),
         request_id: id.clone(),
     };
+    let audited = Arc::new(audit::Request::new(
+        origin.clone(),
+        around.operation(&request),
+        object(request.uri().path()),
+    ));
+    let meter = state.limits.meter();
+    let guess = guess(&request, &origin);
+    let welcome = match origin.address {
+        Some(address) => meter.come_from(address, guess.is_some()),
+        None => Ok(()),
+    };
+    request.extensions_mut().insert(meter.clone());
     request.extensions_mut().insert(origin);
     // Without the query: nothing secret belongs there, but people put it there.
     let span = tracing::info_span!(
@@ -46,12 +129,27 @@ pub(crate) async fn envelope(
         http.path = request.uri().path(),
     );
     let started = state.clock.monotonic();
-    let mut response = in_time(next.run(request), state.config.request_timeout)
+    let answer = Arc::clone(&audited).scope(async {
+        match welcome {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        }
+    });
+    let mut response = in_time(answer, state.config.request_timeout)
         .instrument(span.clone())
         .await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if let Some(record) = audited.refused(problem.code) {
+            state.refusals.push(record);
+        }
+        if problem.code == ProblemCode::Unauthenticated
+            && let Some(address) = guess
+        {
+            meter.failed(address);
+        }
         write(&mut response, problem, &id);
     }
+    meter.write(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

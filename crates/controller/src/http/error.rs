@@ -70,6 +70,7 @@ impl From<app::Error> for Refusal {
                     tracing::warn!(error = cause, "database is not available");
                 }
                 app::Error::NotNow(_) => tracing::warn!(error = cause, "request not taken"),
+                app::Error::Full { what, .. } => tracing::error!(error = cause, "{what}"),
                 _ => tracing::error!(error = cause, "request failed"),
             }
         }
@@ -103,7 +104,9 @@ pub(crate) fn problem(error: &app::Error) -> Problem {
         app::Error::Invalid(_) => ProblemCode::Invalid,
         app::Error::Changed { .. } => ProblemCode::PreconditionFailed,
         app::Error::KeyReused => ProblemCode::IdempotencyKeyReused,
-        app::Error::Unavailable(_) | app::Error::NotNow(_) => ProblemCode::Unavailable,
+        app::Error::Unavailable(_) | app::Error::NotNow(_) | app::Error::Full { .. } => {
+            ProblemCode::Unavailable
+        }
         app::Error::Internal(_) => ProblemCode::Internal,
     };
     let problem = Problem::new(code).with_detail(error.to_string());

@@ -22,9 +22,9 @@ use utoipa::{
     },
 };
 
-use super::error::Refusal;
+use super::{error::Refusal, limit::Meter};
 use crate::{
-    app::{Caller, Expected, Once, Origin},
+    app::{Caller, Expected, Once, Origin, audit::identified},
     pointer::pointer,
     state::State,
 };
@@ -42,11 +42,16 @@ impl FromRequestParts<State> for Caller {
         })?;
         let origin = origin(parts)?;
         // A token has dots, a key has none.
-        Ok(if credential.contains('.') {
+        let caller = if credential.contains('.') {
             Self::of_user(state, origin, credential).await?
         } else {
             Self::sign_in(state, origin, credential).await?
-        })
+        };
+        identified(&caller);
+        if let Some(meter) = parts.extensions.get::<Meter>() {
+            meter.spend(caller.identity.uuid())?;
+        }
+        Ok(caller)
     }
 }
 

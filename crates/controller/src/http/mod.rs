@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod api_key;
+mod audit;
 mod auth;
 mod camera;
 mod camera_group;
@@ -18,13 +19,16 @@ mod extract;
 mod grant;
 mod health;
 mod join_token;
+mod limit;
 mod node;
 mod page;
+mod playback_key;
 mod playback_token;
 mod project;
 mod restream;
 mod role;
 mod server;
+mod session;
 mod signing_key;
 mod spec;
 mod stream_key;
@@ -39,7 +43,9 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-pub(crate) use server::serve;
+pub(crate) use limit::Limits;
+pub use limit::RateLimitConfig;
+pub(crate) use server::Server;
 
 use crate::state::State;
 
@@ -48,11 +54,11 @@ const BULK_BODY_LIMIT: usize = 8 << 20;
 
 /// The API for operators and programs.
 fn api() -> OpenApiRouter<State> {
-    // The only operations with larger bodies.
-    let bulk = OpenApiRouter::new()
-        .routes(routes!(camera::camera_bulk_create))
-        .routes(routes!(restream::restream_import))
-        .layer(DefaultBodyLimit::max(BULK_BODY_LIMIT));
+    people().merge(cameras()).merge(cluster())
+}
+
+/// Who there is, and who may do what.
+fn people() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(project::project_list, project::project_create))
         .routes(routes!(project::project_view, project::project_update))
@@ -62,6 +68,7 @@ fn api() -> OpenApiRouter<State> {
             user::user_update,
             user::user_delete
         ))
+        .routes(routes!(session::user_revoke_sessions))
         .routes(routes!(user::user_link))
         .routes(routes!(user::user_unlink))
         .routes(routes!(user_group::user_group_list_of_user))
@@ -100,6 +107,16 @@ fn api() -> OpenApiRouter<State> {
             role::role_delete
         ))
         .routes(routes!(access::access_explain))
+}
+
+/// What is watched, and by whom.
+fn cameras() -> OpenApiRouter<State> {
+    // The only operations with larger bodies.
+    let bulk = OpenApiRouter::new()
+        .routes(routes!(camera::camera_bulk_create))
+        .routes(routes!(restream::restream_import))
+        .layer(DefaultBodyLimit::max(BULK_BODY_LIMIT));
+    OpenApiRouter::new()
         .routes(routes!(
             camera_group::camera_group_list,
             camera_group::camera_group_create
@@ -136,11 +153,28 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(restream::restream_stop))
         .routes(routes!(restream::restream_restart))
         .routes(routes!(playback_token::playback_token_issue))
+        .routes(routes!(playback_token::playback_token_revoke))
         .routes(routes!(playback_token::jwks_view))
+        .routes(routes!(
+            playback_key::playback_key_list,
+            playback_key::playback_key_create
+        ))
+        .routes(routes!(playback_key::playback_key_view))
+        .routes(routes!(playback_key::playback_key_revoke))
+        .routes(routes!(session::session_list))
+        .routes(routes!(session::session_view))
+        .routes(routes!(session::session_end))
+}
+
+/// What runs it all, and what was done.
+fn cluster() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
         .routes(routes!(signing_key::signing_key_list))
         .routes(routes!(signing_key::signing_key_rotate))
         .routes(routes!(signing_key::signing_key_revoke))
         .routes(routes!(event::event_list))
+        .routes(routes!(audit::audit_list))
+        .routes(routes!(audit::audit_export))
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_view))
         .routes(routes!(node::node_revoke))
@@ -169,18 +203,19 @@ pub(crate) fn router(state: State) -> Router {
     if let Some(url) = &state.config.public_url {
         description.servers = Some(vec![utoipa::openapi::Server::new(url.as_str())]);
     }
-    let (router, _) = api().split_for_parts();
+    let (router, inner) = api().split_for_parts();
     let docs = SwaggerUi::new("/docs").url("/openapi.json", description);
-    enveloped(router.merge(docs), state)
+    enveloped(router.merge(docs), &inner, state)
 }
 
 /// Everything that the controller serves to edges, on a listener of their own.
 pub(crate) fn edge_router(state: State) -> Router {
-    let (router, _) = edge::router().split_for_parts();
-    enveloped(router, state)
+    let (router, inner) = edge::router().split_for_parts();
+    enveloped(router, &inner, state)
 }
 
-fn enveloped(router: Router<State>, state: State) -> Router {
+fn enveloped(router: Router<State>, described: &OpenApi, state: State) -> Router {
+    let around = envelope::Around::new(state.clone(), described);
     let router = router
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
@@ -188,10 +223,7 @@ fn enveloped(router: Router<State>, state: State) -> Router {
         .method_not_allowed_fallback(envelope::no_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(envelope::panicked))
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            envelope::envelope,
-        ))
+        .layer(middleware::from_fn_with_state(around, envelope::envelope))
         .with_state(state);
     // Paths must be rewritten before they are routed, so around the router.
     Router::new().fallback_service(MapRequestLayer::new(verb::split).layer(router))

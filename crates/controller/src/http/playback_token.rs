@@ -1,7 +1,7 @@
 //! `/v1/playback_tokens`, and the keys that verify them.
 
 use axum::{Json, http::header};
-use headworks_types::{Jwks, PlaybackToken, PlaybackTokenCreate};
+use headworks_types::{Jwks, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke};
 
 use super::{answer::Created, error::Result, extract::Post};
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
 /// Issue a playback token
 ///
 /// For a user, with `user.manage` on the user's project: then the user's grants decide what the
-/// token opens. Else for the key itself: then its own grants decide.
+/// token opens, and the caller's own, too. Else for the caller itself, or for somebody whom it calls
+/// `viewer_id`: then its own grants decide.
 #[utoipa::path(
     post, path = "/v1/playback_tokens", operation_id = "playback_token_issue",
     tag = "playback_token",
@@ -27,6 +28,26 @@ pub(crate) async fn playback_token_issue(
     let Post { once, body } = post;
     let token = app::playback_token::playback_token_issue(&state, &caller, once, body).await?;
     Ok(Created(token))
+}
+
+/// Revoke a playback token
+///
+/// It opens nothing any more, and whoever watches with it is thrown out within two seconds. Needs
+/// `user.manage` on the project of its cameras.
+#[utoipa::path(
+    post, path = "/v1/playback_tokens:revoke", operation_id = "playback_token_revoke",
+    tag = "playback_token",
+    request_body = PlaybackTokenRevoke,
+    responses((status = 200, description = "It is revoked.", body = PlaybackTokenRevoke))
+)]
+pub(crate) async fn playback_token_revoke(
+    state: State,
+    caller: Caller,
+    post: Post<PlaybackTokenRevoke>,
+) -> Result<Json<PlaybackTokenRevoke>> {
+    let Post { once, body } = post;
+    let token = app::playback_token::playback_token_revoke(&state, &caller, once, body).await?;
+    Ok(Json(token))
 }
 
 /// The keys that playback tokens are signed with

@@ -75,7 +75,7 @@ pub(crate) async fn project_view(
 
 /// Change a project
 ///
-/// Needs `project.manage` on it.
+/// Needs `project.manage` on it; `outbound_allow` needs it on the cluster.
 #[utoipa::path(
     patch, path = "/v1/projects/{project_id}", operation_id = "project_update", tag = "project",
     params(("project_id" = ProjectId, Path), IfMatch),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request};
-use headworks_bootstrap::{Tasks, tls::HANDSHAKE};
+use headworks_bootstrap::{Tasks, Visitors, tls::HANDSHAKE, visitors::Visit};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -27,34 +27,57 @@ const MAX_CONNECTIONS: usize = 20_000;
 /// For a request's head, and between requests of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A request's head is no longer, bytes; hyper answers 431.
+const MAX_HEAD: usize = 64 << 10;
+
 /// The certificate that the client has shown, if any: an extension of each request. Only a listener
 /// that asks for one gets any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerCertificate(pub(crate) Option<Fingerprint>);
 
-/// Serves `router` on `listener` until `tasks` stops, over TLS if there is a configuration for it;
-/// requests that are under way then are answered.
-pub(crate) fn serve(
-    listener: TcpListener,
-    router: Router,
-    tls: Option<Arc<ServerConfig>>,
-    tasks: &Tasks,
-) {
-    let stop = tasks.token();
-    let tls = tls.map(TlsAcceptor::from);
-    headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
-        welcome(socket, place, tls.clone(), router.clone(), stop.clone())
-    });
+/// What is served, and to whom.
+pub(crate) struct Server {
+    /// What logs call it.
+    pub(crate) name: &'static str,
+    pub(crate) router: Router,
+    pub(crate) visitors: Visitors,
+    /// Speaks TLS, if there is a configuration for it.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+}
+
+impl Server {
+    /// Serves on `listener` until `tasks` stops; requests that are under way then are answered.
+    pub(crate) fn serve(self, listener: TcpListener, tasks: &Tasks) {
+        let Self {
+            name,
+            router,
+            visitors,
+            tls,
+        } = self;
+        let stop = tasks.token();
+        let tls = tls.map(TlsAcceptor::from);
+        let each = move |socket: TcpStream, place| {
+            let visit = socket.peer_addr().ok();
+            let visit = visit.and_then(|peer| visitors.enter(peer.ip()));
+            let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+            welcome(socket, (place, visit), tls, router, stop)
+        };
+        headworks_bootstrap::accept(name, listener, MAX_CONNECTIONS, tasks, each);
+    }
 }
 
 /// Does the handshake, if there is one to do.
 async fn welcome(
     socket: TcpStream,
-    _place: OwnedSemaphorePermit,
+    (_place, visit): (OwnedSemaphorePermit, Option<Visit>),
     tls: Option<TlsAcceptor>,
     router: Router,
     stop: CancellationToken,
 ) {
+    // Who has too many is not answered.
+    let Some(_visit) = visit else {
+        return;
+    };
     let peer = socket.peer_addr().ok();
     let Some(tls) = tls else {
         return drive(socket, peer, PeerCertificate(None), router, stop).await;
@@ -88,6 +111,7 @@ async fn drive(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service))
     );
     // How a connection ends says nothing that a request's own log line does not.
@@ -102,6 +126,7 @@ async fn drive(
 
 #[cfg(test)]
 mod tests {
+    use headworks_bootstrap::{Clock, TrustedProxies};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -110,7 +135,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("has an address");
         let router = Router::new().fallback(async || "ok");
-        serve(listener, router, None, tasks);
+        let server = Server {
+            name: "test",
+            router,
+            visitors: Visitors::new(1, TrustedProxies::default(), Clock::system()),
+            tls: None,
+        };
+        server.serve(listener, tasks);
         TcpStream::connect(address).await.expect("connects")
     }
 
@@ -123,6 +154,36 @@ mod tests {
             .expect("is closed")
             .expect("reads");
         text
+    }
+
+    #[tokio::test]
+    async fn one_address_has_no_more_connections_than_it_may() {
+        let tasks = Tasks::new();
+        let mut first = connect(&tasks).await;
+        let address = first.peer_addr().expect("is connected");
+        let mut second = TcpStream::connect(address).await.expect("connects");
+        let mut nothing = Vec::new();
+        let closed = second.read_to_end(&mut nothing).await;
+        assert!(closed.is_err() || nothing.is_empty());
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        first.write_all(request).await.expect("writes");
+        assert!(rest(&mut first).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        tasks.shutdown(HEAD_TIMEOUT).await;
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_refused() {
+        let tasks = Tasks::new();
+        let mut client = connect(&tasks).await;
+        let long = "a".repeat(2 * MAX_HEAD);
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n");
+        // It may be closed before all is written.
+        let _ = client.write_all(head.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = client.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(!answer.contains(" 200 "), "{answer}");
+        tasks.shutdown(HEAD_TIMEOUT).await;
     }
 
     #[tokio::test(start_paused = true)]

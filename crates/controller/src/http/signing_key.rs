@@ -52,8 +52,9 @@ pub(crate) async fn signing_key_rotate(
 
 /// Revoke a signing key
 ///
-/// For a key that has become known: tokens that it has signed open nothing from now on. If it is
-/// the one that signs, another takes its place at once. Needs `node.manage` on the cluster.
+/// For a key that has become known: tokens that it has signed open nothing from now on, and whoever
+/// watches with one is thrown out. If it is the one that signs, another takes its place at once.
+/// Needs `node.manage` on the cluster.
 #[utoipa::path(
     post, path = "/v1/signing_keys/{kid}/~revoke", operation_id = "signing_key_revoke",
     tag = "signing_key",

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::signing_key,
+    app::edge::bundle,
     db::node::{DOORBELL, revision_list},
     state::State,
 };
@@ -26,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Listed {
     pub(crate) revisions: HashMap<NodeId, i64>,
     pub(crate) bundle: Bundle,
+    /// When reading began.
+    pub(crate) read_at: Instant,
 }
 
 /// Announces until the controller stops.
@@ -88,12 +90,13 @@ async fn rung(doorbell: &mut Option<PgListener>, next: Instant) {
 /// Reads the revisions of the nodes that watch here, and the bundle.
 pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
     let watched = state.edges.feeds.watched();
+    let read_at = state.clock.monotonic();
     let mut conn = state.pool.acquire().await?;
     let revisions = revision_list(&mut conn, &watched).await?;
-    let jwks = signing_key::jwks(&mut conn).await?;
     Ok(Listed {
         revisions: revisions.into_iter().collect(),
-        bundle: Bundle { jwks },
+        bundle: bundle(&mut conn).await?,
+        read_at,
     })
 }
 
@@ -102,5 +105,8 @@ pub(crate) fn act(state: &State, listed: Listed) {
     for (node, revision) in listed.revisions {
         state.edges.feeds.announce_revision(node, revision);
     }
-    state.edges.feeds.announce_bundle(listed.bundle);
+    state
+        .edges
+        .feeds
+        .announce_bundle(listed.bundle, listed.read_at);
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::auth::throttle::FORGET_SECONDS,
     db::{
-        event::event_sweep, join_token::join_token_sweep, oidc::oidc_state_sweep,
-        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
+        audit::audit_sweep, event::event_sweep, join_token::join_token_sweep,
+        oidc::oidc_state_sweep, revocation::revocation_sweep, sign_in::sign_in_sweep,
+        sign_in_throttle::throttle_sweep,
     },
     state::State,
 };
@@ -25,10 +27,11 @@ const SIGN_IN_DAYS: i32 = 1;
 const BATCH: i64 = 10_000;
 
 /// What a turn did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) events: u64,
     pub(crate) join_tokens: u64,
+    pub(crate) audit: u64,
     /// Sign-ins, and what was counted and remembered on the way to them.
     pub(crate) sign_ins: u64,
 }
@@ -37,21 +40,8 @@ pub(crate) struct Status {
 pub(super) async fn run(state: State, stop: CancellationToken) {
     loop {
         match turn(&state).await {
-            Ok(Status {
-                events: 0,
-                join_tokens: 0,
-                sign_ins: 0,
-            }) => {}
-            Ok(Status {
-                events,
-                join_tokens,
-                sign_ins,
-            }) => tracing::info!(
-                events,
-                join_tokens,
-                sign_ins,
-                "removed old events, join tokens and sign-ins"
-            ),
+            Ok(status) if status == Status::default() => {}
+            Ok(status) => tracing::info!(?status, "removed what is old"),
             Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
         }
         tokio::select! {
@@ -72,6 +62,7 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             break;
         }
     }
+    revocation_sweep(&mut conn).await?;
     let mut sign_ins = 0;
     loop {
         let swept = sign_in_sweep(&mut conn, SIGN_IN_DAYS, BATCH).await?
@@ -82,8 +73,20 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             break;
         }
     }
+    let mut audit = 0;
+    if let Ok(kept) = TimeDelta::from_std(state.config.audit_retention) {
+        let until = state.clock.now() - kept;
+        loop {
+            let swept = audit_sweep(&mut conn, until, BATCH).await?;
+            audit += swept;
+            if swept < BATCH.unsigned_abs() {
+                break;
+            }
+        }
+    }
     Ok(Status {
         events,
+        audit,
         join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,
         sign_ins,
     })

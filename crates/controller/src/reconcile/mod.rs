@@ -4,11 +4,13 @@
 //! next turn. It wakes on signal and on period. Listing, deciding and acting are three functions,
 //! so that a test can stop between them.
 
+mod audit;
 mod feed;
 mod housekeeping;
 pub(crate) mod node_death;
 mod planner;
 mod renewal;
+mod session;
 mod signing_key;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,11 @@ pub(crate) fn spawn(state: &State, tasks: &Tasks) {
         "signing keys",
         signing_key::run(state.clone(), tasks.token()),
     );
+    tasks.spawn("sessions", session::run(state.clone(), tasks.token()));
     tasks.spawn("feed", feed::run(state.clone(), tasks.token()));
+    if let Some(queue) = state.refusals.outlet() {
+        tasks.spawn("audit", audit::run(state.clone(), queue, tasks.token()));
+    }
     if let Some(queue) = state.edges.renewals.outlet() {
         tasks.spawn(
             "renewals",

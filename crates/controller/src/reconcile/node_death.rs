@@ -20,6 +20,7 @@ use crate::{
     db::{
         event::{NewEvent, event_insert_many},
         lease::{Census, Changed, lease_census, lease_extend_all, node_die, node_return},
+        session::session_sweep,
     },
     state::State,
 };
@@ -186,6 +187,7 @@ pub(crate) async fn act(state: &State, decided: Decided) -> sqlx::Result<Status>
     let mut tx = state.pool.begin().await?;
     let died = node_die(&mut tx, &decided.die).await?;
     let returned = node_return(&mut tx, &decided.return_).await?;
+    session_sweep(&mut tx, &decided.die).await?;
     status.died = died.len();
     status.returned = returned.len();
     let died = died.iter().map(|node| {

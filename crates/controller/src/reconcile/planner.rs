@@ -115,7 +115,11 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
 
 fn report(last: Role, status: Status) {
     if last != status.role {
-        tracing::info!(role = ?status.role, "planner role changed");
+        match status.role {
+            Role::Planner { term } => tracing::info!(term, "this controller plans now"),
+            Role::Standby => tracing::info!("another controller plans now"),
+            Role::Deposed => tracing::info!("this controller plans no more: another took over"),
+        }
     }
     if status.placed + status.released + status.postponed > 0 {
         tracing::info!(

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Config,
-    app::{auth::SignInDesk, edge::Edges},
+    app::{audit::Refusals, auth::SignInDesk, edge::Edges},
     db::{
         fixture::{
             account, camera, holder, node, project, renew, renewal, silence,
@@ -41,6 +41,7 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
         "lease_renew": leases[0],
         "lease_suspect": leases[1],
         "lease_dead": leases[2],
+        "audit_retention": "400days",
     });
     let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
     let master = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
@@ -56,6 +57,8 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
         ids: Ids::new(clock.clone()),
         clock,
         edges: Edges::default(),
+        refusals: Refusals::default(),
+        limits: crate::http::Limits::new(&crate::http::RateLimitConfig::default(), Clock::system()),
     }
 }
 
@@ -468,6 +471,7 @@ async fn old_events_are_removed(pool: PgPool) {
     }
     let status = housekeeping::turn(&state).await.expect("keeps house");
     let wanted = housekeeping::Status {
+        audit: 0,
         events: 1,
         join_tokens: 0,
         sign_ins: 0,

@@ -221,8 +221,9 @@ async fn a_credential_of_one_kind_is_none_of_another(pool: PgPool) {
         let answer = controller.anonymous().post("/v1/auth:refresh", body).await;
         answer.problem(ProblemCode::Unauthenticated);
     }
-    // An access token is no node key either.
-    let answer = ann.api.get("/edge/v1/watch?revision=0").await;
+    // An access token is no node's certificate either.
+    let edges = controller.edges(Some(&ann.api));
+    let answer = edges.get("/edge/v1/watch?revision=0").await;
     answer.problem(ProblemCode::Unauthenticated);
     controller.stop().await;
 }

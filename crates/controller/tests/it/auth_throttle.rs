@@ -67,7 +67,7 @@ async fn a_guesser_waits_longer_each_time(pool: PgPool) {
     sign_in(&api, "bob@example.com", "wrong password")
         .await
         .problem(ProblemCode::Unauthenticated);
-    let elsewhere = api.from_address(ELSEWHERE);
+    let elsewhere = api.at_address(ELSEWHERE);
     sign_in(&elsewhere, "ann@example.com", PASSWORD)
         .await
         .expect(200);
@@ -106,7 +106,7 @@ async fn an_unknown_account_is_counted_as_a_known_one(pool: PgPool) {
 #[sqlx::test(migrations = "../../migrations")]
 async fn one_password_for_many_accounts_is_stopped_by_address(pool: PgPool) {
     let controller = Controller::start(&pool).await;
-    let api = controller.anonymous().from_address(ELSEWHERE);
+    let api = controller.anonymous().at_address(ELSEWHERE);
     sign_in(&api, "a@example.com", "wrong password")
         .await
         .problem(ProblemCode::Unauthenticated);
@@ -127,7 +127,7 @@ async fn guessers_with_many_addresses_do_not_lock_the_owner_out(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let home = controller.anonymous();
     controller.person("ann@example.com", &[]).await;
-    let guesser = home.from_address(ELSEWHERE);
+    let guesser = home.at_address(ELSEWHERE);
     let wrong = sign_in(&guesser, "ann@example.com", "wrong password").await;
     wrong.problem(ProblemCode::Unauthenticated);
     failed(&pool, 1000).await;
@@ -135,7 +135,7 @@ async fn guessers_with_many_addresses_do_not_lock_the_owner_out(pool: PgPool) {
     let wrong = sign_in(&guesser, "ann@example.com", "wrong password").await;
     wrong.problem(ProblemCode::Unauthenticated);
     // A guesser at an address that has never failed waits too, but never for long.
-    let third = home.from_address(THIRD);
+    let third = home.at_address(THIRD);
     let wait = wait_of(&sign_in(&third, "ann@example.com", "wrong password").await);
     assert!((1..=30).contains(&wait), "{wait}");
     // The owner at home does not.

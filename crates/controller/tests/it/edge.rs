@@ -194,7 +194,13 @@ async fn the_holder_is_told_everything_and_nobody_else_anything(pool: PgPool) {
     );
 
     let again = holder.watch(revision).await.after_bundle().await;
-    assert_eq!(again, WatchMessage::Bookmark { revision });
+    assert_eq!(
+        again,
+        WatchMessage::Bookmark {
+            revision,
+            bundle_age: 0
+        }
+    );
     let anew = holder.watch(revision - 1).await.after_bundle().await;
     let WatchMessage::Snapshot { slots, .. } = anew else {
         panic!("not a snapshot: {anew:?}");

@@ -15,16 +15,17 @@ use headworks_controller::{Config, Service};
 use headworks_types::{
     Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLoad, Secret,
     edge::{
-        CertificateRequest, JoinRequest, LeaseGrant, LeaseRenewal, NodeCertificate, NodeSpec,
-        SlotReport, WatchMessage,
+        Bundle, CertificateRequest, JoinRequest, LeaseGrant, LeaseRenewal, NodeCertificate,
+        NodeSpec, SlotReport, WatchMessage,
     },
 };
 use rcgen::{CertificateParams, KeyPair};
+use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::harness;
+use crate::harness::{self, Controller, text};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Renew, suspect and dead, in milliseconds.
@@ -225,6 +226,17 @@ pub(crate) async fn join(
     (joined.node_id, credentials(&key, joined.certificate))
 }
 
+/// A new node of a controller, and its client.
+pub(crate) async fn new_node(controller: &Controller, name: &str) -> (NodeId, Client) {
+    let token = json!({"name": name});
+    let token = controller.admin.post("/v1/join_tokens", token).await;
+    let secret = text(&token.expect(201)["secret"]).into();
+    let edges = edge_base(&controller.service);
+    let (node, credentials) = join(&edges, &secret, name).await;
+    let client = Client::for_node(edges, &credentials).expect("makes a client");
+    (node, client)
+}
+
 pub(crate) fn spec(name: &str) -> NodeSpec {
     NodeSpec {
         name: name.to_owned(),
@@ -243,7 +255,7 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
 
 /// A camera that is pulled with a password.
 pub(crate) fn gate() -> serde_json::Value {
-    serde_json::json!({
+    json!({
         "name": "gate",
         "source": {"type": "pull", "url": "rtsp://10.0.0.1/1"},
         "credentials": {"username": "root", "password": "p@ss:w/rd"},
@@ -318,12 +330,24 @@ impl Watch {
         self.next().await.expect("a message")
     }
 
+    /// The next bundle that is as wanted.
+    pub(crate) async fn bundle(&mut self, wanted: impl Fn(&Bundle) -> bool) -> Bundle {
+        loop {
+            match self.next().await.expect("a message") {
+                WatchMessage::Bundle(bundle) if wanted(&bundle) => return bundle,
+                _ => {}
+            }
+        }
+    }
+
     /// The next delta that says something.
     pub(crate) async fn delta(&mut self) -> WatchMessage {
         loop {
             match self.next().await.expect("a message") {
                 WatchMessage::Delta { upsert, remove, .. }
                     if upsert.is_empty() && remove.is_empty() => {}
+                // Something was revoked.
+                WatchMessage::Bundle(_) => {}
                 message => return message,
             }
         }

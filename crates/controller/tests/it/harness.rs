@@ -70,6 +70,9 @@ pub(crate) fn config(pool: &PgPool) -> Config {
         lease_renew: Duration::from_secs(2),
         lease_suspect: Duration::from_secs(6),
         lease_dead: Duration::from_secs(10),
+        audit_retention: Duration::from_secs(3600),
+        connections_per_address: 2000,
+        rate_limit: headworks_controller::RateLimitConfig::default(),
         oidc: std::collections::BTreeMap::new(),
     }
 }
@@ -142,6 +145,14 @@ impl Controller {
             .expect("somebody waits");
     }
 
+    /// The id of the key that the client signs in with.
+    pub(crate) async fn key_id(&self, api: &Api) -> String {
+        let lookup = api.secret().split('_').nth(1).expect("has a lookup");
+        let keys = self.admin.all("/v1/api_keys", 1000).await;
+        let key = keys.iter().find(|key| key["lookup"] == lookup);
+        text(&key.expect("is there")["id"])
+    }
+
     /// A client with a new key of the default project that has these grants: `(object, actions)`.
     pub(crate) async fn key(&self, grants: &[(Value, &[&str])]) -> Api {
         self.key_in(None, grants).await
@@ -203,9 +214,17 @@ impl Controller {
 /// Everything that can be granted on a project.
 pub(crate) const ALL_ON_PROJECT: &[&str] = &[
     "camera.view_live",
+    "camera.view_audio",
+    "camera.view_recording",
+    "camera.snapshot",
+    "camera.ptz",
+    "camera.publish",
     "camera.manage",
+    "recording.export",
+    "recording.delete",
     "user.manage",
     "project.manage",
+    "audit.read",
 ];
 
 /// A grant's object.
@@ -219,6 +238,11 @@ pub(crate) fn on_camera(id: &str) -> Value {
 }
 
 /// A grant's object.
+pub(crate) fn on_group(id: &str) -> Value {
+    json!({"type": "camera_group", "id": id})
+}
+
+/// A grant's object.
 pub(crate) fn on_cluster() -> Value {
     json!({"type": "cluster"})
 }
@@ -226,6 +250,11 @@ pub(crate) fn on_cluster() -> Value {
 /// A pulled camera to be.
 pub(crate) fn camera(name: &str) -> Value {
     json!({"name": name, "source": {"type": "pull", "url": "rtsp://10.0.0.1/stream"}})
+}
+
+/// A camera that is published to us, to be created.
+pub(crate) fn published(name: &str) -> Value {
+    json!({"name": name, "source": {"type": "publish"}})
 }
 
 /// The text in a JSON value.
@@ -251,7 +280,7 @@ impl Api {
     }
 
     /// The same client at another address of this machine.
-    pub(crate) fn from_address(&self, address: [u8; 4]) -> Self {
+    pub(crate) fn at_address(&self, address: [u8; 4]) -> Self {
         let http = reqwest::Client::builder().local_address(IpAddr::from(address));
         Self {
             http: http.build().expect("makes a client"),

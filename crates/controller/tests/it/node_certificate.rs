@@ -181,7 +181,7 @@ async fn a_certificate_is_renewed_and_a_copy_of_the_node_is_noticed(pool: PgPool
         .await
         .expect("still counts");
     let copy = renew(&edge.client, &new_key()).await;
-    let refused = copy.err().expect("has another key");
+    let refused = copy.expect_err("has another key");
     assert!(refused.to_string().contains("copy"), "{refused}");
     assert_eq!(events(&pool, "node.cloned").await, 1);
 
@@ -200,7 +200,7 @@ async fn a_certificate_is_renewed_and_a_copy_of_the_node_is_noticed(pool: PgPool
         .await
         .expect("time passes");
     let replica = cluster.replica(&pool).await;
-    let refused = renew(&newest, &new_key()).await.err().expect("is a copy");
+    let refused = renew(&newest, &new_key()).await.expect_err("is a copy");
     assert!(refused.to_string().contains("copy"), "{refused}");
     assert_eq!(events(&pool, "node.cloned").await, 2);
     replica.stop().await;

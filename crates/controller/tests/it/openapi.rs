@@ -5,7 +5,8 @@ use std::{
     path::Path,
 };
 
-use headworks_types::ProblemCode;
+use headworks_client::Client;
+use headworks_types::{ProblemCode, SessionId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -13,8 +14,10 @@ use sqlx::PgPool;
 use crate::{
     edge_cluster,
     harness::{
-        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project, text,
+        ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project,
+        published, text,
     },
+    session,
 };
 
 /// Operations that need no credential.
@@ -44,14 +47,23 @@ const PEOPLE: &[&str] = &[
 /// nothing of ours.
 const OWN: &[&str] = &[
     "api_key_list",
+    "audit_export",
+    "audit_list",
     "camera_bulk_create",
     "camera_create",
+    "camera_group_create",
+    "camera_group_list",
     "camera_list",
     "event_list",
     "grant_list",
+    "playback_key_create",
+    "playback_key_list",
     "project_list",
     "restream_import",
     "restream_list",
+    "role_create",
+    "role_list",
+    "session_list",
     "user_create",
     "user_group_create",
     "user_group_list",
@@ -65,23 +77,33 @@ enum Need {
 }
 
 const ANYTHING: &Need = &Need::Project(ALL_ON_PROJECT);
+const AUDIT: &Need = &Need::Project(&["audit.read"]);
 const CAMERA: &Need = &Need::Project(&["camera.manage"]);
 const PROJECT: &Need = &Need::Project(&["project.manage"]);
 const SEE: &Need = &Need::Project(&["camera.view_live", "camera.manage"]);
 const USER: &Need = &Need::Project(&["user.manage"]);
 const WATCH: &Need = &Need::Project(&["camera.view_live"]);
+const VIEWERS: &Need = &Need::Project(&["camera.manage", "user.manage"]);
 const NODE: &Need = &Need::Cluster("node.manage");
 const PROJECTS: &Need = &Need::Cluster("project.manage");
 
 /// What each operation needs: all of it. [`World`]'s grant allows `camera.view_live` on a camera.
 const NEEDS: &[(&str, &[&Need])] = &[
+    ("access_explain", &[USER]),
     ("api_key_create", &[USER]),
     ("api_key_list", &[USER]),
     ("api_key_revoke", &[USER]),
     ("api_key_view", &[USER]),
+    ("audit_export", &[AUDIT]),
+    ("audit_list", &[AUDIT]),
     ("camera_bulk_create", &[CAMERA]),
     ("camera_create", &[CAMERA]),
     ("camera_delete", &[CAMERA]),
+    ("camera_group_create", &[CAMERA]),
+    ("camera_group_delete", &[CAMERA]),
+    ("camera_group_list", &[SEE]),
+    ("camera_group_update", &[CAMERA]),
+    ("camera_group_view", &[SEE]),
     ("camera_list", &[SEE]),
     ("camera_update", &[CAMERA]),
     ("camera_view", &[SEE]),
@@ -96,7 +118,12 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("node_list", &[NODE]),
     ("node_revoke", &[NODE]),
     ("node_view", &[NODE]),
+    ("playback_key_create", &[PROJECT, WATCH]),
+    ("playback_key_list", &[PROJECT]),
+    ("playback_key_revoke", &[PROJECT]),
+    ("playback_key_view", &[PROJECT]),
     ("playback_token_issue", &[WATCH]),
+    ("playback_token_revoke", &[USER]),
     ("project_create", &[PROJECTS]),
     ("project_list", &[ANYTHING]),
     ("project_update", &[PROJECT]),
@@ -111,6 +138,14 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("restream_stop", &[CAMERA]),
     ("restream_update", &[CAMERA]),
     ("restream_view", &[CAMERA]),
+    ("role_create", &[USER]),
+    ("role_delete", &[USER]),
+    ("role_list", &[USER]),
+    ("role_update", &[USER]),
+    ("role_view", &[USER]),
+    ("session_end", &[VIEWERS]),
+    ("session_list", &[VIEWERS]),
+    ("session_view", &[VIEWERS]),
     ("signing_key_list", &[NODE]),
     ("signing_key_revoke", &[NODE]),
     ("signing_key_rotate", &[NODE]),
@@ -130,6 +165,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("user_group_update", &[USER]),
     ("user_group_view", &[USER]),
     ("user_list", &[USER]),
+    ("user_revoke_sessions", &[USER]),
     ("user_update", &[USER]),
     ("user_view", &[USER]),
 ];
@@ -192,6 +228,99 @@ fn operations(document: &Value) -> Vec<Operation> {
     found
 }
 
+/// Requests of people who sign in.
+fn auth_bodies() -> BTreeMap<&'static str, Value> {
+    let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
+    BTreeMap::from([
+        ("auth_change_password", passwords),
+        (
+            "auth_oidc_begin",
+            json!({"redirect_uri": "https://app.example.com/"}),
+        ),
+        ("auth_oidc_complete", json!({"state": "x", "code": "x"})),
+        ("auth_refresh", json!({"refresh_token": "x"})),
+        (
+            "auth_sign_in",
+            json!({"email": "ann@example.com", "password": "correct horse"}),
+        ),
+        ("auth_sign_out", json!({})),
+        ("auth_sign_out_everywhere", json!({})),
+        (
+            "user_link",
+            json!({"provider": "nowhere", "subject": "ann"}),
+        ),
+        (
+            "user_unlink",
+            json!({"provider": "nowhere", "subject": "ann"}),
+        ),
+    ])
+}
+
+/// Requests about these things.
+fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'static str, Value> {
+    let target = json!({"name": "x", "url": "rtmp://push.example.com/live/{name}"});
+    let mut bodies = auth_bodies();
+    bodies.extend([
+        ("user_group_create", json!({"name": "x"})),
+        ("user_group_member_add", json!({"user_id": user})),
+        ("user_group_update", json!({"name": "x"})),
+        (
+            "api_key_create",
+            json!({"name": "x", "project_id": project}),
+        ),
+        ("api_key_revoke", json!({})),
+        (
+            "camera_bulk_create",
+            json!({"items": [camera("x")], "dry_run": true}),
+        ),
+        ("camera_create", camera("x")),
+        ("camera_group_create", json!({"name": "x"})),
+        ("camera_group_update", json!({"name": "x"})),
+        ("camera_update", json!({"name": "x"})),
+        ("grant_create", grant),
+        ("join_token_create", json!({"name": "x"})),
+        ("join_token_revoke", json!({})),
+        ("playback_token_issue", json!({"camera_ids": [gate]})),
+        ("playback_key_create", playback_key()),
+        ("playback_key_revoke", json!({})),
+        (
+            "playback_token_revoke",
+            json!({"token_id": "x", "project_id": project}),
+        ),
+        ("session_end", json!({})),
+        ("user_revoke_sessions", json!({})),
+        ("project_create", json!({"name": "new"})),
+        ("project_update", json!({"name": "x"})),
+        (
+            "restream_create",
+            json!({"name": "x", "url": "rtmp://push.example.com/live/gate"}),
+        ),
+        (
+            "restream_import",
+            json!({"cameras": [{"camera_id": "cam_00000000000000000000000000000001"}],
+                       "target": target, "dry_run": true}),
+        ),
+        ("restream_restart", json!({})),
+        ("restream_start", json!({})),
+        ("restream_stop", json!({})),
+        ("restream_update", json!({"name": "x"})),
+        ("node_revoke", json!({})),
+        (
+            "role_create",
+            json!({"name": format!("new of {}", &gate[4..]), "actions": ["camera.ptz"]}),
+        ),
+        ("role_update", json!({"name": "x"})),
+        ("signing_key_revoke", json!({})),
+        ("signing_key_rotate", json!({})),
+        ("stream_key_create", json!({"name": "x"})),
+        ("stream_key_revoke", json!({})),
+        ("stream_key_rotate", json!({})),
+        ("user_create", json!({"name": "x"})),
+        ("user_update", json!({"name": "x"})),
+    ]);
+    bodies
+}
+
 /// Things of the default project, and requests about them.
 struct World {
     ids: BTreeMap<&'static str, String>,
@@ -203,14 +332,13 @@ impl World {
         let api = &controller.admin;
         let made = async |path: &str, body: Value| api.post(path, body).await.expect(201);
         let project = controller.default_project().await;
-        let gate = text(&made("/v1/cameras", camera("gate")).await["id"]);
+        let gate = text(&made("/v1/cameras", published("gate")).await["id"]);
         let user = text(&made("/v1/users", json!({"name": "Ann"})).await["id"]);
         let key = made("/v1/api_keys", json!({"name": "ci"})).await;
         let keys = format!("/v1/cameras/{gate}/stream_keys");
         let stream_key = made(&keys, json!({"name": "obs"})).await;
         let push = json!({"name": "cloud", "url": "rtmp://push.example.com/live/gate"});
         let restream = made(&format!("/v1/cameras/{gate}/restreams"), push).await;
-        let target = json!({"name": "x", "url": "rtmp://push.example.com/live/{name}"});
         let grant = json!({
             "principal": {"type": "user", "id": user},
             "object": on_camera(&gate),
@@ -218,82 +346,27 @@ impl World {
         });
         let granted = made("/v1/grants", grant.clone()).await;
         let join_token = made("/v1/join_tokens", json!({"name": "edge"})).await;
-        let edges = edge_cluster::edge_base(&controller.service);
         let secret = text(&join_token["secret"]).into();
+        let edges = edge_cluster::edge_base(&controller.service);
         let name = format!("edge-{}", &gate[4..]);
-        let (node, _) = edge_cluster::join(&edges, &secret, &name).await;
+        let (node, credentials) = edge_cluster::join(&edges, &secret, &name).await;
         let kid = api.get("/v1/signing_keys").await.expect(200);
+        let camera_group = made("/v1/camera_groups", json!({"name": "yard"})).await;
+        let name = format!("guard of {}", &gate[4..]);
+        let role = json!({"name": name, "actions": ["camera.ptz"]});
+        let role = made("/v1/roles", role).await;
+        let customer = made("/v1/playback_keys", playback_key()).await;
+        let edge = Client::for_node(edges, &credentials).expect("makes a client");
+        let session_id = watched(&edge, &gate, &user).await;
         let group = text(&made("/v1/user_groups", json!({"name": "night"})).await["id"]);
         let members = format!("/v1/user_groups/{group}/members");
         made(&members, json!({"user_id": user})).await;
-        let passwords = json!({"password": "correct horse", "new_password": "battery staple"});
-        let bodies = BTreeMap::from([
-            ("auth_change_password", passwords),
-            (
-                "auth_oidc_begin",
-                json!({"redirect_uri": "https://app.example.com/"}),
-            ),
-            ("auth_oidc_complete", json!({"state": "x", "code": "x"})),
-            ("auth_refresh", json!({"refresh_token": "x"})),
-            (
-                "auth_sign_in",
-                json!({"email": "ann@example.com", "password": "correct horse"}),
-            ),
-            ("auth_sign_out", json!({})),
-            ("auth_sign_out_everywhere", json!({})),
-            (
-                "user_link",
-                json!({"provider": "nowhere", "subject": "ann"}),
-            ),
-            (
-                "user_unlink",
-                json!({"provider": "nowhere", "subject": "ann"}),
-            ),
-            ("user_group_create", json!({"name": "x"})),
-            ("user_group_member_add", json!({"user_id": user})),
-            ("user_group_update", json!({"name": "x"})),
-            (
-                "api_key_create",
-                json!({"name": "x", "project_id": project}),
-            ),
-            ("api_key_revoke", json!({})),
-            (
-                "camera_bulk_create",
-                json!({"items": [camera("x")], "dry_run": true}),
-            ),
-            ("camera_create", camera("x")),
-            ("camera_update", json!({"name": "x"})),
-            ("grant_create", grant),
-            ("join_token_create", json!({"name": "x"})),
-            ("join_token_revoke", json!({})),
-            ("playback_token_issue", json!({"camera_ids": [gate]})),
-            ("project_create", json!({"name": "new"})),
-            ("project_update", json!({"name": "x"})),
-            (
-                "restream_create",
-                json!({"name": "x", "url": "rtmp://push.example.com/live/gate"}),
-            ),
-            (
-                "restream_import",
-                json!({"cameras": [{"camera_id": "cam_00000000000000000000000000000001"}],
-                       "target": target, "dry_run": true}),
-            ),
-            ("restream_restart", json!({})),
-            ("restream_start", json!({})),
-            ("restream_stop", json!({})),
-            ("restream_update", json!({"name": "x"})),
-            ("node_revoke", json!({})),
-            ("signing_key_revoke", json!({})),
-            ("signing_key_rotate", json!({})),
-            ("stream_key_create", json!({"name": "x"})),
-            ("stream_key_revoke", json!({})),
-            ("stream_key_rotate", json!({})),
-            ("user_create", json!({"name": "x"})),
-            ("user_update", json!({"name": "x"})),
-        ]);
+        let bodies = bodies(&project, &gate, &user, grant);
         let ids = BTreeMap::from([
             ("project_id", project),
             ("camera_id", gate),
+            ("camera_group_id", text(&camera_group["id"])),
+            ("role_id", text(&role["id"])),
             ("user_id", user),
             ("user_group_id", group),
             ("provider", "nowhere".to_owned()),
@@ -304,6 +377,8 @@ impl World {
             ("join_token_id", text(&join_token["join_token"]["id"])),
             ("kid", text(&kid["items"][0]["kid"])),
             ("node_id", node.to_string()),
+            ("playback_key_id", text(&customer["id"])),
+            ("session_id", session_id.to_string()),
         ]);
         Self { ids, bodies }
     }
@@ -314,11 +389,34 @@ impl World {
             path = path.replace(&format!("{{{name}}}"), id);
         }
         assert!(!path.contains('{'), "{path}: add a value for its parameter");
+        if operation.id == "access_explain" {
+            let (user, camera) = (&self.ids["user_id"], &self.ids["camera_id"]);
+            path += &format!("?user={user}&camera={camera}&action=camera.ptz");
+        }
         let body = self.bodies.get(operation.id.as_str()).cloned();
         let needs_body = operation.method == Method::POST || operation.method == Method::PATCH;
         assert_eq!(body.is_some(), needs_body, "{}: add a body", operation.id);
         api.send(operation.method.clone(), &path, body, &[]).await
     }
+}
+
+/// The session of a user at a new edge.
+async fn watched(edge: &Client, camera: &str, user: &str) -> SessionId {
+    let camera = camera.parse().expect("an id");
+    let mut session = session::opened(1, camera, user);
+    session.id = uuid::Uuid::now_v7().into();
+    let id = session.id;
+    let report = session::complete(camera.uuid(), 1, vec![session]);
+    let receipt = edge.session_report(&report).await;
+    assert!(receipt.expect("is answered").taken);
+    id
+}
+
+/// A customer's key to be.
+fn playback_key() -> Value {
+    let x = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
+    json!({"name": "x", "jwk": {"kty": "OKP", "crv": "Ed25519", "x": x},
+           "bounds": {"whole_project": true}})
 }
 
 fn document() -> Value {
@@ -380,6 +478,8 @@ async fn every_operation_is_guarded(pool: PgPool) {
         "grant",
         "join_token",
         "restream",
+        "camera_group",
+        "role",
         "user_group",
     ] {
         let id = &world.ids[&*format!("{noun}_id")];
@@ -490,6 +590,10 @@ fn operations_follow_the_noun_rule() {
             );
         }
         let nouns = operation.path.split(['/', ':']).any(|part| {
+            // There is no plural of it.
+            if part == "audit" {
+                return operation.id.starts_with(part);
+            }
             part.strip_suffix('s')
                 .is_some_and(|noun| operation.id.starts_with(noun))
                 // Each caller has one.

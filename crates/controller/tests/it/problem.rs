@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::harness::{Controller, camera, text};
+use crate::harness::{Controller, published, text};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -67,7 +67,7 @@ async fn odd_requests_are_refused_in_words(pool: PgPool) {
 async fn the_inner_form_of_verbs_is_not_public(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    let gate = text(&api.post("/v1/cameras", camera("gate")).await.expect(201)["id"]);
+    let gate = text(&api.post("/v1/cameras", published("gate")).await.expect(201)["id"]);
     let path = format!("/v1/cameras/{gate}/stream_keys");
     let key = api.post(&path, json!({"name": "obs"})).await.expect(201);
     let key = format!("/v1/stream_keys/{}", text(&key["stream_key"]["id"]));

@@ -3,8 +3,8 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_types::{
-    Camera, CameraState, OnConflict, PublishProtocol, Publisher, RefusedPublisher, Secret,
-    StreamKeyCreate, StreamKeyCreated, StreamKeyRotate,
+    Camera, CameraState, OnConflict, ProblemCode, PublishProtocol, Publisher, RefusedPublisher,
+    Secret, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate,
     edge::{DesiredSlot, SlotReport, SlotState, StreamKeyDigest, WatchMessage, Work},
 };
 use serde_json::json;
@@ -133,7 +133,7 @@ async fn every_change_of_a_key_reaches_the_edge(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn keys_of_a_pulled_camera_stay_here(pool: PgPool) {
+async fn a_pulled_camera_has_no_keys(pool: PgPool) {
     let mut world = World::start(&pool).await;
     let mut pulled = gate();
     pulled["name"] = json!("pulled");
@@ -145,8 +145,9 @@ async fn keys_of_a_pulled_camera_stay_here(pool: PgPool) {
         on_conflict: OnConflict::Reject,
     };
     let admin = world.cluster.admin.clone();
-    let created = admin.stream_key_create(pulled.id, &key).await;
-    assert_eq!(created.expect("creates").publish_urls, None);
+    let refused = admin.stream_key_create(pulled.id, &key).await;
+    let refused = refused.expect_err("is refused");
+    assert_eq!(refused.code(), Some(ProblemCode::Conflict));
     // Nothing is said of it before the next change.
     world.create("next", OnConflict::Reject).await;
     assert_eq!(world.keys().await.len(), 1);
@@ -164,7 +165,7 @@ async fn the_api_says_where_to_publish(pool: PgPool) {
     let urls = camera.publish_urls.expect("it is placed");
     let rtmp = urls.rtmp.expect("the edge has RTMP");
     assert_eq!(rtmp.url.as_str(), format!("rtmp://edge-1:1935/live/{id}"));
-    assert_eq!(rtmp.stream_key.expose(), id.to_string());
+    assert_eq!(rtmp.stream_key.expose(), format!("{id}?key=hwsk_…"));
     assert_eq!(urls.rtmps, None, "the edge has no TLS");
 
     let created = world.create("obs", OnConflict::Reject).await;

@@ -41,8 +41,7 @@ async fn everything_is_sealed_anew_and_credentials_stay(pool: PgPool) {
 
     let wrong = reseal(&renewed(&pool, None))
         .await
-        .err()
-        .expect("needs the old key");
+        .expect_err("needs the old key");
     assert!(format!("{wrong:#}").contains("does not fit"), "{wrong:#}");
     let both = renewed(&pool, Some(MASTER_KEY));
     let done = reseal(&both).await.expect("seals anew");

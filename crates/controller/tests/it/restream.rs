@@ -41,7 +41,7 @@ async fn a_restream_lives(pool: PgPool) {
     assert_eq!(seen.etag(), "\"1\"");
     assert_eq!(seen.parse::<Restream>(200).id, created.id);
 
-    let second = json!({"name": "b", "url": "rtsps://b/c", "transport": "udp",
+    let second = json!({"name": "b", "url": "rtsp://b/c", "transport": "udp",
         "credentials": {"username": "u", "password": "hush"},
         "video": {"type": "h264", "bitrate_kbit": 2000}, "audio": "aac", "enabled": false});
     let second: Restream = api.post(&path, second).await.parse(201);

@@ -1,11 +1,15 @@
 //! Signing keys take turns, and what edges say decides when.
 
-use headworks_types::{SigningKey, SigningKeyState};
+use futures::StreamExt as _;
+use headworks_types::{
+    SigningKey, SigningKeyState,
+    edge::{RevocationKind, WatchMessage},
+};
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
-    edge_cluster::{Cluster, eventually},
+    edge_cluster::{Cluster, eventually, new_node},
     harness::{Controller, camera, text},
 };
 
@@ -88,6 +92,18 @@ async fn a_revoked_key_is_out_at_once_and_another_signs(pool: PgPool) {
     assert_ne!(second, first);
     let again = api.post(&path, json!({})).await.expect(200);
     assert_eq!(again["revoked_at"], revoked["revoked_at"]);
+    let (_, edge) = new_node(&controller, "edge-1").await;
+    let mut told = edge.watch(0).await.expect("watches").boxed();
+    let Some(Ok(WatchMessage::Bundle(bundle))) = told.next().await else {
+        panic!("it begins with the bundle");
+    };
+    let ended = bundle.revocations.iter().any(|revocation| {
+        revocation.kind == RevocationKind::Key
+            && revocation.value == first[0]
+            && revocation.ends_sessions
+    });
+    assert!(ended, "who watches by it is thrown out: {bundle:?}");
+    drop(told);
     let body = json!({"camera_ids": [camera]});
     api.post("/v1/playback_tokens", body).await.expect(201);
     let unknown = api.post("/v1/signing_keys/AAAAAAAAAAAAAAAA:revoke", json!({}));

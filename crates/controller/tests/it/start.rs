@@ -33,6 +33,7 @@ async fn replicas_that_start_at_once_set_the_database_up_once(pool: PgPool) {
         .await
         .expect("starts");
     assert!(again.admin_key().is_none());
+
     let counts = sqlx::query!(
         r#"SELECT (SELECT count(*) FROM project) AS "projects!",
                   (SELECT count(*) FROM api_key) AS "keys!",
@@ -48,6 +49,21 @@ async fn replicas_that_start_at_once_set_the_database_up_once(pool: PgPool) {
     let token = again.join_token().await.expect("makes one");
     assert!(token.expose().starts_with("hwjt_"));
     tasks.shutdown(Duration::from_secs(10)).await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_lost_the_admin_key_gets_another(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let key = controller.service.new_admin_key().await;
+    let key = key.expect("makes one");
+    let path = format!("/v1/projects/{}", controller.default_project().await);
+    let second = controller.admin.with_key(Some(key.expose()));
+    for (api, name) in [(&second, "theirs"), (&controller.admin, "ours")] {
+        api.get(&path).await.expect(200);
+        let new = serde_json::json!({"name": name});
+        api.post("/v1/projects", new).await.expect(201);
+    }
+    controller.stop().await;
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -5,13 +5,13 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::harness::{Controller, camera, on_camera, text};
+use crate::harness::{Controller, camera, on_camera, published, text};
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn a_stream_key_lives(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    let gate = text(&api.post("/v1/cameras", camera("gate")).await.expect(201)["id"]);
+    let gate = text(&api.post("/v1/cameras", published("gate")).await.expect(201)["id"]);
     let path = format!("/v1/cameras/{gate}/stream_keys");
     let created: StreamKeyCreated = api.post(&path, json!({"name": "obs"})).await.parse(201);
     let first = &created.stream_key;
@@ -64,10 +64,22 @@ async fn a_stream_key_lives(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn who_only_watches_a_camera_has_no_part_in_its_keys(pool: PgPool) {
+async fn a_camera_that_is_pulled_has_no_keys(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
     let gate = text(&api.post("/v1/cameras", camera("gate")).await.expect(201)["id"]);
+    let path = format!("/v1/cameras/{gate}/stream_keys");
+    let refused = api.post(&path, json!({"name": "obs"})).await;
+    let words = refused.problem(ProblemCode::Conflict).detail;
+    assert!(words.is_some_and(|words| words.contains("is not published to us")));
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_only_watches_a_camera_has_no_part_in_its_keys(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let gate = text(&api.post("/v1/cameras", published("gate")).await.expect(201)["id"]);
     let path = format!("/v1/cameras/{gate}/stream_keys");
     let key = api.post(&path, json!({"name": "obs"})).await.expect(201);
     let key = format!("/v1/stream_keys/{}", text(&key["stream_key"]["id"]));

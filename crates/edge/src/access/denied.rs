@@ -2,6 +2,8 @@
 
 use headworks_types::{Problem, ProblemCode};
 
+use crate::session::Full;
+
 /// Why somebody may not watch. The texts help an honest user; who forges learns nothing from them
 /// about keys. Operators see the exact reason as a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -30,14 +32,42 @@ pub(crate) enum Denied {
     NotYet,
     #[error("this token has expired; ask for a new one")]
     Expired,
+    #[error("this token was revoked; ask for a new one")]
+    Revoked,
     #[error("the time to watch is over; ask for a new token")]
     WatchOver,
     #[error("this address is not valid; open the camera's playlist again")]
     Ticket,
+    #[error("this session was ended")]
+    Ended,
     #[error("this token is not for this camera")]
     OtherCamera,
     #[error("this token does not allow this")]
     Action,
+    #[error("this token says more than its key may; ask whoever signed it")]
+    Bounds,
+    #[error("this token is for viewers of another network")]
+    Network,
+    #[error("this token is for viewers of another web page")]
+    Origin,
+    #[error("as many watch with this token as may at once")]
+    TokenFull,
+    #[error("as many watch this camera as may at once")]
+    CameraFull,
+    #[error("as many watch on this edge as may at once")]
+    EdgeFull,
+    #[error("this edge has not heard for too long who may watch this camera; try again later")]
+    Stale,
+}
+
+impl From<Full> for Denied {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Token => Self::TokenFull,
+            Full::Camera => Self::CameraFull,
+            Full::Edge => Self::EdgeFull,
+        }
+    }
 }
 
 impl Denied {
@@ -56,19 +86,37 @@ impl Denied {
             Self::Times => "times",
             Self::NotYet => "not_yet",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
             Self::WatchOver => "watch_over",
             Self::Ticket => "ticket",
+            Self::Ended => "ended",
             Self::OtherCamera => "other_camera",
             Self::Action => "action",
+            Self::Bounds => "bounds",
+            Self::Network => "network",
+            Self::Origin => "origin",
+            Self::TokenFull => "token_full",
+            Self::CameraFull => "camera_full",
+            Self::EdgeFull => "edge_full",
+            Self::Stale => "stale",
         }
     }
 
-    /// What the viewer is told: 403 where the token is good but not for this, else 401.
-    pub(crate) fn problem(self) -> Problem {
-        let code = match self {
-            Self::OtherCamera | Self::Action => ProblemCode::Forbidden,
+    /// What kind of refusal it is: 403 where the token is good but not for this, else 401; and
+    /// where it is good for this but not now.
+    pub(crate) fn code(self) -> ProblemCode {
+        match self {
+            Self::OtherCamera | Self::Action | Self::Bounds | Self::Network | Self::Origin => {
+                ProblemCode::Forbidden
+            }
+            Self::TokenFull | Self::CameraFull | Self::EdgeFull => ProblemCode::SessionLimit,
+            Self::Stale => ProblemCode::Unavailable,
             _ => ProblemCode::Unauthenticated,
-        };
-        Problem::new(code).with_detail(self.to_string())
+        }
+    }
+
+    /// What the viewer is told.
+    pub(crate) fn problem(self) -> Problem {
+        Problem::new(self.code()).with_detail(self.to_string())
     }
 }

@@ -1,10 +1,13 @@
 //! Who may watch: checks playback tokens and session tickets, without asking anybody.
 //!
 //! [`Access::open`] exchanges a token for a [`Session`]. Addresses below it (segments) carry
-//! [`Access::ticket`], which [`Access::resume`] takes back. The HTTP part calls these; the agent
-//! gives the key set with [`Access::set_keys`].
+//! [`Access::ticket`], which [`Access::resume`] takes back. The protocols call these; the agent
+//! gives what every edge knows with [`Access::set_bundle`], and what is known of each camera with
+//! [`Access::set_cameras`]. Sessions that may not go on end as soon as either says so.
 
+mod cameras;
 mod denied;
+mod revoked;
 #[cfg(test)]
 pub(crate) mod sign;
 #[cfg(test)]
@@ -12,31 +15,52 @@ mod tests;
 mod ticket;
 mod token;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
 
-use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
-use headworks_types::{Action, CameraId, Jwks};
+use headworks_types::{Action, CameraId, edge::Bundle};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use uuid::Uuid;
+use tokio::time::Instant;
 
+pub(crate) use cameras::{Cameras, cameras};
 pub(crate) use denied::Denied;
 pub(crate) use ticket::TicketKey;
 
-use token::KeySet;
+use crate::session::{About, Client, Over, Session, Sessions};
+use cameras::CameraView;
+use revoked::Revoked;
+use token::{Asked, KeySet};
+
+/// How old what the edge knows of revocations may be for a sensitive camera.
+const STALE_AFTER: Duration = Duration::from_secs(600);
 
 /// Decides who may watch.
 #[derive(Clone)]
 pub(crate) struct Access(Arc<Inner>);
 
 struct Inner {
-    keys: RwLock<Arc<KeySet>>,
+    known: RwLock<Known>,
+    sessions: Sessions,
     ticket_key: TicketKey,
     clock: Clock,
     counters: AccessCounters,
+}
+
+/// What the controller has said.
+#[derive(Default)]
+struct Known {
+    keys: KeySet,
+    revoked: Revoked,
+    cameras: Cameras,
+    /// When the controller has last read what it said of keys and revocations; none since the
+    /// start.
+    as_of: Option<Instant>,
 }
 
 /// What became of those who asked.
@@ -54,34 +78,66 @@ pub(crate) struct DeniedLabels {
     reason: &'static str,
 }
 
-/// One viewer who may watch one camera.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Session {
-    /// Drawn when the token was accepted.
-    pub(crate) id: Uuid,
-    /// Whoever watches: `usr_…` or `key_…`. Tickets do not carry it.
-    pub(crate) subject: Option<String>,
-    /// What is watched.
-    pub(crate) camera: CameraId,
-    /// When it must end.
-    pub(crate) watch_until: DateTime<Utc>,
-}
-
 impl Access {
     /// Refuses everybody until it is given keys.
-    pub(crate) fn new(ticket_key: TicketKey, clock: Clock) -> Self {
+    pub(crate) fn new(ticket_key: TicketKey, sessions: Sessions, clock: Clock) -> Self {
         Self(Arc::new(Inner {
-            keys: RwLock::default(),
+            known: RwLock::default(),
+            sessions,
             ticket_key,
             clock,
             counters: AccessCounters::default(),
         }))
     }
 
-    /// Takes these keys instead of those before.
-    pub(crate) fn set_keys(&self, jwks: &Jwks) {
-        let keys = Arc::new(KeySet::new(jwks));
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    /// Takes these keys and revocations instead of those before, and ends the sessions that may
+    /// not go on. `age` says how long ago the controller has read them; none: they are from disk.
+    pub(crate) fn set_bundle(&self, bundle: &Bundle, age: Option<Duration>) {
+        let keys = KeySet::new(&bundle.jwks, &bundle.playback_keys);
+        let revoked = Revoked::new(&bundle.revocations);
+        {
+            let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.keys = keys;
+            known.revoked = revoked;
+        }
+        if let Some(age) = age {
+            self.confirm(age);
+        }
+        self.review();
+    }
+
+    /// The controller says that what it said of keys and revocations was still so, so long ago.
+    pub(crate) fn confirm(&self, age: Duration) {
+        let as_of = self.0.clock.monotonic().checked_sub(age);
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.as_of = as_of;
+    }
+
+    /// Takes what is known of the cameras.
+    pub(crate) fn set_cameras(&self, cameras: Cameras) {
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.cameras = cameras;
+    }
+
+    /// Ends the sessions that may not go on. Call it now and then: time passes.
+    pub(crate) fn review(&self) {
+        let known = self.known();
+        let ended = self.0.sessions.end_where(|session| {
+            let about = session.about();
+            if known.revoked.ends(about, session.project()) {
+                return Some(Over::Revoked);
+            }
+            let view = known.cameras.get(&about.camera);
+            self.is_stale(&known, view).then_some(Over::Stale)
+        });
+        if ended > 0 {
+            tracing::info!(ended, "sessions were ended");
+        }
+    }
+
+    /// Everybody who watches.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
     /// For the metrics.
@@ -95,65 +151,134 @@ impl Access {
         token: Option<&str>,
         camera: CameraId,
         action: Action,
+        client: &Client,
     ) -> Result<Session, Denied> {
+        let known = self.known();
         let session = self
-            .try_open(token, camera, action)
-            .map_err(|denied| self.count(denied))
-            .inspect_err(|denied| {
-                tracing::info!(camera.id = %camera, reason = denied.reason(), "viewer refused");
-            })?;
+            .judge(&known, token, camera, action, client)
+            .and_then(|about| self.enter(&known, about, client))
+            .map_err(|denied| self.refuse(denied, camera))?;
         self.0.counters.opened.inc();
         Ok(session)
     }
 
-    /// What the addresses below the session carry: url-safe, good for this camera on this edge.
-    pub(crate) fn ticket(&self, session: &Session) -> String {
-        self.0
-            .ticket_key
-            .make(session.id, session.camera, session.watch_until)
-    }
-
-    /// The session of a ticket.
-    pub(crate) fn resume(&self, ticket: &str, camera: CameraId) -> Result<Session, Denied> {
-        let (id, watch_until) = self
-            .0
-            .ticket_key
-            .check(ticket, camera)
-            .ok_or_else(|| self.count(Denied::Ticket))?;
-        if watch_until <= self.0.clock.now() {
-            return Err(self.count(Denied::WatchOver));
-        }
-        Ok(Session {
-            id,
-            subject: None,
-            camera,
-            watch_until,
-        })
-    }
-
-    fn try_open(
+    /// Refuses as [`Self::open`] would, and opens nothing.
+    pub(crate) fn check(
         &self,
         token: Option<&str>,
         camera: CameraId,
         action: Action,
+        client: &Client,
+    ) -> Result<(), Denied> {
+        let about = self.judge(&self.known(), token, camera, action, client);
+        about
+            .map(drop)
+            .map_err(|denied| self.refuse(denied, camera))
+    }
+
+    /// What the addresses below the session carry: url-safe, good for this camera on this edge.
+    pub(crate) fn ticket(&self, session: &Session) -> String {
+        self.0.ticket_key.make(session.about())
+    }
+
+    /// The session of a ticket; a new one of the same id, if its viewer was away for a while.
+    pub(crate) fn resume(
+        &self,
+        ticket: &str,
+        camera: CameraId,
+        client: &Client,
     ) -> Result<Session, Denied> {
+        let about = self.0.ticket_key.check(ticket);
+        let about = about.filter(|about| about.camera == camera);
+        about
+            .ok_or(Denied::Ticket)
+            .and_then(|about| self.go_on(about, client))
+            .map_err(|denied| self.count(denied))
+    }
+
+    fn go_on(&self, about: About, client: &Client) -> Result<Session, Denied> {
+        let known = self.known();
+        let view = known.cameras.get(&about.camera);
+        if about.watch_until() <= self.0.clock.now() {
+            return Err(Denied::WatchOver);
+        }
+        if self.0.sessions.was_ended(about.id)
+            || known.revoked.ends(&about, view.map(|view| view.project))
+        {
+            return Err(Denied::Ended);
+        }
+        self.check_place(&known, &about, client)?;
+        match self.0.sessions.find(about.id) {
+            Some(session) => Ok(session),
+            None => self.enter(&known, about, client),
+        }
+    }
+
+    /// The session that the token opens for this client.
+    fn judge(
+        &self,
+        known: &Known,
+        token: Option<&str>,
+        camera: CameraId,
+        action: Action,
+        client: &Client,
+    ) -> Result<About, Denied> {
         let token = token
             .filter(|token| !token.is_empty())
             .ok_or(Denied::Missing)?;
-        let keys = Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner));
-        let claims = token::verify(token, &keys, self.0.clock.now())?;
-        if !claims.cams.contains(&camera) {
-            return Err(Denied::OtherCamera);
-        }
-        if !claims.act.contains(&action) {
-            return Err(Denied::Action);
-        }
-        Ok(Session {
-            id: Uuid::new_v4(),
-            subject: Some(claims.sub),
+        let view = known.cameras.get(&camera);
+        let asked = Asked {
             camera,
-            watch_until: DateTime::from_timestamp(claims.sxp, 0).ok_or(Denied::Times)?,
-        })
+            view,
+            action,
+        };
+        let about = token::verify(token, &known.keys, &asked, self.0.clock.now())?;
+        let project = view.map(|view| view.project);
+        if known.revoked.refuses_to_open(&about, project) {
+            return Err(Denied::Revoked);
+        }
+        self.check_place(known, &about, client)?;
+        Ok(about)
+    }
+
+    /// From where it may be watched, and whether it may be now.
+    fn check_place(&self, known: &Known, about: &About, client: &Client) -> Result<(), Denied> {
+        let address = client.address.to_canonical();
+        if about
+            .network
+            .is_some_and(|network| !network.contains(&address))
+        {
+            return Err(Denied::Network);
+        }
+        if about.origin.is_some() && about.origin != client.origin {
+            return Err(Denied::Origin);
+        }
+        if self.is_stale(known, known.cameras.get(&about.camera)) {
+            return Err(Denied::Stale);
+        }
+        Ok(())
+    }
+
+    fn enter(&self, known: &Known, about: About, client: &Client) -> Result<Session, Denied> {
+        let view = known.cameras.get(&about.camera);
+        let limit = view.and_then(|view| view.policy.max_viewers);
+        let project = view.map(|view| view.project);
+        Ok(self.0.sessions.enter(about, client, project, limit)?)
+    }
+
+    fn is_stale(&self, known: &Known, view: Option<&CameraView>) -> bool {
+        let now = self.0.clock.monotonic();
+        view.is_some_and(|view| view.policy.sensitive)
+            && known.as_of.is_none_or(|as_of| now - as_of > STALE_AFTER)
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, denied: Denied, camera: CameraId) -> Denied {
+        tracing::debug!(camera.id = %camera, reason = denied.reason(), "viewer refused");
+        self.count(denied)
     }
 
     fn count(&self, denied: Denied) -> Denied {

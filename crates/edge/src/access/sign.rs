@@ -1,16 +1,20 @@
 //! For tests: an issuer of playback tokens, good and bad ones.
 
+use std::time::Duration;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_types::{
     Action, CameraId, Jwk, Jwks, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackClaims,
+    edge::Bundle,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Access, TicketKey};
+use crate::session::Sessions;
 
 /// Signs tokens.
 pub(crate) struct Issuer {
@@ -43,10 +47,19 @@ impl Issuer {
         }
     }
 
+    /// What makes edges trust it.
+    pub(crate) fn bundle(&self) -> Bundle {
+        Bundle {
+            jwks: self.jwks(),
+            ..Bundle::default()
+        }
+    }
+
     /// An access that trusts this issuer.
     pub(crate) fn access(&self, clock: Clock) -> Access {
-        let access = Access::new(TicketKey::random().expect("random numbers"), clock);
-        access.set_keys(&self.jwks());
+        let key = TicketKey::random().expect("random numbers");
+        let access = Access::new(key, Sessions::new(1000, clock.clone()), clock);
+        access.set_bundle(&self.bundle(), Some(Duration::ZERO));
         access
     }
 
@@ -71,15 +84,21 @@ impl Issuer {
 /// What a good token says: five minutes to open, an hour to watch.
 pub(crate) fn claims(camera: CameraId, now: DateTime<Utc>) -> PlaybackClaims {
     PlaybackClaims {
-        iss: PLAYBACK_ISSUER.to_owned(),
+        iss: Some(PLAYBACK_ISSUER.to_owned()),
         aud: PLAYBACK_AUDIENCE.to_owned(),
         sub: "usr_00000000000000000000000000000001".to_owned(),
-        jti: "1".to_owned(),
+        vid: None,
+        jti: Some("1".to_owned()),
         iat: now.timestamp(),
+        nbf: None,
         exp: now.timestamp() + 300,
-        sxp: now.timestamp() + 3600,
+        sxp: Some(now.timestamp() + 3600),
         cams: vec![camera],
+        grps: Vec::new(),
         act: vec![Action::CameraViewLive],
+        ip: None,
+        org: None,
+        max: None,
     }
 }
 

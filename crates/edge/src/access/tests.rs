@@ -1,18 +1,29 @@
 //! Attacks on tokens and tickets.
 
-use std::time::Duration;
+mod customer;
+mod limits;
+mod revoked;
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::DateTime;
+use headworks_types::ViewProtocol;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use uuid::Uuid;
 
 use super::{
     sign::{Issuer, claims, unsigned},
     *,
 };
+use crate::session::testing;
 
 const VIEW: Action = Action::CameraViewLive;
+
+fn client() -> Client {
+    testing::client(ViewProtocol::Flv)
+}
 
 struct World {
     issuer: Issuer,
@@ -41,7 +52,7 @@ impl World {
     }
 
     fn open(&self, token: &str) -> Result<Session, Denied> {
-        self.access.open(Some(token), self.camera, VIEW)
+        self.access.open(Some(token), self.camera, VIEW, &client())
     }
 
     /// What becomes of a good token after a change of its header.
@@ -69,12 +80,10 @@ impl World {
 fn a_good_token_opens_its_camera() {
     let world = World::new();
     let session = world.session();
-    assert_eq!(session.camera, world.camera);
-    assert_eq!(
-        session.watch_until,
-        world.clock.now() + Duration::from_secs(3600)
-    );
-    assert_ne!(session.id, world.session().id);
+    assert_eq!(session.about().camera, world.camera);
+    let hour = world.clock.monotonic() + Duration::from_secs(3600);
+    assert_eq!(session.watch_until(), hour);
+    assert_ne!(session.about().id, world.session().about().id);
     assert_eq!(world.with_header(|_| {}), None);
     assert_eq!(world.with_claims(|_| {}), None);
 }
@@ -83,7 +92,7 @@ fn a_good_token_opens_its_camera() {
 fn no_token_is_missing_not_malformed() {
     let world = World::new();
     for token in [None, Some("")] {
-        let denied = world.access.open(token, world.camera, VIEW);
+        let denied = world.access.open(token, world.camera, VIEW, &client());
         assert_eq!(denied, Err(Denied::Missing));
     }
 }
@@ -229,23 +238,37 @@ fn times_must_make_sense() {
     });
     assert_eq!(all, Some(Denied::Times));
     // Only what it allows may be left out: then it allows to watch.
-    for claim in ["exp", "iat", "sxp", "cams", "aud", "iss"] {
+    for (claim, denied) in [
+        ("exp", Some(Denied::Malformed)),
+        ("iat", Some(Denied::Malformed)),
+        ("aud", Some(Denied::Malformed)),
+        ("sub", Some(Denied::Malformed)),
+        ("cams", Some(Denied::OtherCamera)),
+        ("sxp", None),
+        ("iss", None),
+        ("act", None),
+        ("jti", None),
+    ] {
         let found = world.with_claims(|claims| {
             claims.as_object_mut().expect("an object").remove(claim);
         });
-        assert_eq!(found, Some(Denied::Malformed), "{claim} is missing");
+        assert_eq!(found, denied, "{claim} is missing");
     }
+    let found = world.with_claims(|claims| claims["nbf"] = json!(now + 3));
+    assert_eq!(found, Some(Denied::NotYet));
 }
 
 #[test]
 fn a_token_opens_nothing_else() {
     let world = World::new();
     let token = world.issuer.token(world.camera, world.clock.now());
-    let other = world.access.open(Some(&token), world.other, VIEW);
+    let other = world
+        .access
+        .open(Some(&token), world.other, VIEW, &client());
     assert_eq!(other, Err(Denied::OtherCamera));
     let action = world
         .access
-        .open(Some(&token), world.camera, Action::CameraManage);
+        .open(Some(&token), world.camera, Action::CameraManage, &client());
     assert_eq!(action, Err(Denied::Action));
     let none = world.with_claims(|claims| claims["act"] = json!([]));
     assert_eq!(none, Some(Denied::Action), "empty never means all");
@@ -261,7 +284,8 @@ fn a_withdrawn_key_stops_working_at_once() {
     let world = World::new();
     let token = world.issuer.token(world.camera, world.clock.now());
     assert!(world.open(&token).is_ok());
-    world.access.set_keys(&Issuer::new("2026-12").jwks());
+    let other = Issuer::new("2026-12").bundle();
+    world.access.set_bundle(&other, Some(Duration::ZERO));
     assert_eq!(world.open(&token), Err(Denied::UnknownKey));
 }
 
@@ -289,18 +313,21 @@ fn a_ticket_brings_its_session_back() {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     );
-    let resumed = world.access.resume(&ticket, world.camera).expect("resumes");
-    assert_eq!(
-        (resumed.id, resumed.watch_until),
-        (session.id, session.watch_until)
-    );
+    let resumed = world
+        .access
+        .resume(&ticket, world.camera, &client())
+        .expect("resumes");
+    assert_eq!(resumed, session);
 
-    let other = world.access.resume(&ticket, world.other);
+    let other = world.access.resume(&ticket, world.other, &client());
     assert_eq!(other, Err(Denied::Ticket));
     let elsewhere = world.issuer.access(world.clock.clone());
-    assert_eq!(elsewhere.resume(&ticket, world.camera), Err(Denied::Ticket));
+    assert_eq!(
+        elsewhere.resume(&ticket, world.camera, &client()),
+        Err(Denied::Ticket)
+    );
     world.clock.advance(Duration::from_secs(3600));
-    let over = world.access.resume(&ticket, world.camera);
+    let over = world.access.resume(&ticket, world.camera, &client());
     assert_eq!(over, Err(Denied::WatchOver));
 }
 
@@ -312,9 +339,9 @@ fn every_changed_character_breaks_a_ticket() {
         let mut changed = ticket.clone().into_bytes();
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(changed).expect("ascii");
-        let denied = world.access.resume(&changed, world.camera);
+        let denied = world.access.resume(&changed, world.camera, &client());
         assert_eq!(denied, Err(Denied::Ticket), "character {at}");
-        let denied = world.access.resume(&ticket[..at], world.camera);
+        let denied = world.access.resume(&ticket[..at], world.camera, &client());
         assert_eq!(denied, Err(Denied::Ticket), "cut at {at}");
     }
     for longer in [
@@ -322,7 +349,12 @@ fn every_changed_character_breaks_a_ticket() {
         format!("{ticket}AAAA"),
         ticket.repeat(2),
     ] {
-        assert!(world.access.resume(&longer, world.camera).is_err());
+        assert!(
+            world
+                .access
+                .resume(&longer, world.camera, &client())
+                .is_err()
+        );
     }
 }
 
@@ -332,13 +364,10 @@ fn the_ticket_key_survives_a_restart() {
     let path = directory.path().join("ticket.key");
     let world = World::new();
     let session = world.session();
-    let made = TicketKey::load(&path).expect("makes a key").make(
-        session.id,
-        session.camera,
-        session.watch_until,
-    );
+    let made = TicketKey::load(&path).expect("makes a key");
+    let made = made.make(session.about());
     let again = TicketKey::load(&path).expect("reads the key");
-    assert!(again.check(&made, world.camera).is_some());
+    assert_eq!(again.check(&made).as_ref(), Some(session.about()));
 }
 
 #[test]
@@ -359,8 +388,8 @@ proptest! {
     fn garbage_never_opens_and_never_panics(text in ".{0,200}", parts in "[A-Za-z0-9_.-]{0,200}") {
         let world = World::new();
         for text in [text, parts] {
-            prop_assert!(world.access.open(Some(&text), world.camera, VIEW).is_err());
-            prop_assert!(world.access.resume(&text, world.camera).is_err());
+            prop_assert!(world.access.open(Some(&text), world.camera, VIEW, &client()).is_err());
+            prop_assert!(world.access.resume(&text, world.camera, &client()).is_err());
         }
     }
 

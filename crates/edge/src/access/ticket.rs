@@ -1,23 +1,25 @@
 //! Session tickets: what the addresses of segments carry instead of the token.
 //!
-//! A ticket is `session id (16) | watch until, seconds (8) | MAC (16)` in base64url. The MAC is
-//! HMAC-SHA-256, cut to 128 bits, over a context string, the session id, the camera and the time.
-//! It is made and checked by the same edge only, with a key that stays on its disk.
+//! A ticket is `MAC (16) | session` in base64url. The session is what its token said, as JSON: so it
+//! comes back after a pause and after a restart with everything that can be revoked. Its viewer
+//! knows all of that from the token. The MAC is HMAC-SHA-256, cut to 128 bits, over a context
+//! string and the session, in which the camera is. It is made and checked by the same edge only,
+//! with a key that stays on its disk.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
 use headworks_bootstrap::file;
-use headworks_types::CameraId;
-use uuid::Uuid;
 
-const CONTEXT: &[u8] = b"headworks session ticket 1\0";
+use crate::session::About;
+
+const CONTEXT: &[u8] = b"headworks session ticket 2\0";
 const KEY: usize = 32;
 const MAC: usize = 16;
-const BODY: usize = 16 + 8;
+/// No session is longer in base64url.
+const MAX_LENGTH: usize = 4096;
 
 /// Makes and checks tickets.
 pub(crate) struct TicketKey(hmac::Key);
@@ -48,39 +50,30 @@ impl TicketKey {
     }
 
     /// The ticket of a session.
-    pub(crate) fn make(&self, id: Uuid, camera: CameraId, watch_until: DateTime<Utc>) -> String {
-        let body = body(id, watch_until.timestamp());
-        let mac = self.mac(&body, camera);
-        URL_SAFE_NO_PAD.encode([&body[..], &mac.as_ref()[..MAC]].concat())
+    pub(crate) fn make(&self, about: &About) -> String {
+        let body = serde_json::to_vec(about).unwrap_or_default();
+        let mac = self.mac(&body);
+        URL_SAFE_NO_PAD.encode([&mac.as_ref()[..MAC], &body].concat())
     }
 
-    /// The session id and its end, if this edge made the ticket for `camera`.
-    pub(crate) fn check(&self, ticket: &str, camera: CameraId) -> Option<(Uuid, DateTime<Utc>)> {
-        let mut bytes = [0; BODY + MAC + 2];
-        let length = URL_SAFE_NO_PAD.decode_slice(ticket, &mut bytes).ok()?;
-        let (body, mac) = bytes[..length].split_at_checked(BODY)?;
-        let expected = self.mac(body, camera);
+    /// The session, if this edge made the ticket.
+    pub(crate) fn check(&self, ticket: &str) -> Option<About> {
+        if ticket.len() > MAX_LENGTH {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(ticket).ok()?;
+        let (mac, body) = bytes.split_at_checked(MAC)?;
+        let expected = self.mac(body);
         verify_slices_are_equal(&expected.as_ref()[..MAC], mac).ok()?;
-        let (id, watch_until) = body.split_at(16);
-        let id = Uuid::from_slice(id).ok()?;
-        let watch_until = i64::from_be_bytes(watch_until.try_into().ok()?);
-        Some((id, DateTime::from_timestamp(watch_until, 0)?))
+        serde_json::from_slice(body).ok()
     }
 
-    fn mac(&self, body: &[u8], camera: CameraId) -> hmac::Tag {
+    fn mac(&self, body: &[u8]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(CONTEXT);
         context.update(body);
-        context.update(camera.uuid().as_bytes());
         context.sign()
     }
-}
-
-fn body(id: Uuid, watch_until: i64) -> [u8; BODY] {
-    let mut body = [0; BODY];
-    body[..16].copy_from_slice(id.as_bytes());
-    body[16..].copy_from_slice(&watch_until.to_be_bytes());
-    body
 }
 
 fn random_bytes() -> anyhow::Result<[u8; KEY]> {

@@ -100,6 +100,15 @@ impl Bound {
             rtsps: None,
         }
     }
+
+    /// Tells where the edge listens.
+    pub(crate) fn log(&self) {
+        let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
+        tracing::info!(
+            http = %self.http, rtmp = shown(self.rtmp), rtmps = shown(self.rtmps),
+            rtsp = shown(self.rtsp), rtsps = shown(self.rtsps), "the edge listens"
+        );
+    }
 }
 
 /// How this edge describes itself now.

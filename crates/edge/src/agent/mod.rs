@@ -15,6 +15,7 @@ mod identity;
 mod join;
 mod lease;
 mod load;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -30,12 +31,19 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{Config, access::Access, work::Work};
+use crate::{
+    Config,
+    access::Access,
+    audit::{Audit, Store, deliver},
+    session::Sessions,
+    work::Work,
+};
 
 use certificate::Renewal;
 pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
+use sessions::SessionLoop;
 use watch::WatchLoop;
 
 /// How the agent is doing; the lease reports it, and readiness is read from it.
@@ -74,7 +82,10 @@ pub(crate) struct Agent {
     status: Arc<Sender<Status>>,
     watch: WatchLoop,
     work: Work,
+    sessions: Sessions,
     clock: Clock,
+    /// What is to be told to the audit log, and where it is kept.
+    audit: Option<(Audit, Store)>,
 }
 
 impl Agent {
@@ -92,6 +103,7 @@ impl Agent {
             .clone()
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
+        let sessions = access.sessions().clone();
         let watch = WatchLoop::load(
             data.join("state.json"),
             work.clone(),
@@ -107,8 +119,16 @@ impl Agent {
             status,
             watch,
             work,
+            sessions,
             clock,
+            audit: None,
         })
+    }
+
+    /// Delivers to the audit log what is kept for it.
+    pub(crate) fn with_audit(mut self, audit: Audit, store: Store) -> Self {
+        self.audit = Some((audit, store));
+        self
     }
 
     /// For readiness and metrics.
@@ -148,8 +168,25 @@ impl Agent {
             client: Arc::clone(&client),
             clock: self.clock.clone(),
         };
+        let sessions = SessionLoop::new(
+            client.subscribe(),
+            self.sessions,
+            Arc::clone(&self.status),
+            self.clock.clone(),
+        );
+        let audit = self.audit;
+        let deliver = async {
+            if let Some((audit, store)) = audit {
+                deliver(audit, store, client.subscribe(), &token).await;
+            }
+        };
         let lease = LeaseLoop::new(client.subscribe(), self.status, self.work, self.clock);
-        let watch = self.watch.run(client.subscribe(), &token);
-        tokio::join!(renewal.run(&token), lease.run(&token), watch);
+        tokio::join!(
+            renewal.run(&token),
+            lease.run(&token),
+            self.watch.run(client.subscribe(), &token),
+            sessions.run(&token),
+            deliver
+        );
     }
 }

@@ -6,7 +6,7 @@ mod strict;
 use std::{path::Path, time::Duration};
 
 use headworks_types::{
-    CameraId, CameraSource, ProblemCode, ProjectId, StartMode,
+    CameraId, CameraSource, ProblemCode, ProjectId, StartMode, ViewProtocol,
     edge::{self, DesiredSlot, IngestWork, Role, SlotKey, WatchMessage},
 };
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{apply::Slots, *};
 use crate::{
     access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams,
-    testing::authority,
+    session::testing::client, testing::authority,
 };
 use controller::Controller;
 
@@ -30,11 +30,13 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
         epoch,
         project_id: ProjectId::from(Uuid::nil()),
         camera_name: format!("camera {camera}"),
+        view: edge::ViewPolicy::default(),
         work: edge::Work::Ingest(IngestWork {
             source: CameraSource::pull("rtsp://127.0.0.1:1/".parse().expect("parses")),
             credentials: None,
             start: StartMode::OnDemand,
             stream_keys: Vec::new(),
+            outbound_allow: Vec::new(),
         }),
     }
 }
@@ -90,11 +92,15 @@ impl Edge {
         let ingests = Ingests::new(
             crate::ingest::Config::default(),
             hub.clone(),
+            Audit::new(clock.clone()).0,
             clock.clone(),
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            crate::restream::Config::default(),
+            crate::restream::Config {
+                outbound: crate::outbound::testing(),
+                ..crate::restream::Config::default()
+            },
             hub,
             Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone()),
             clock.clone(),
@@ -117,6 +123,13 @@ impl Edge {
         let status = agent.status();
         soon(agent.start(tasks)).await.expect("starts");
         (status, work)
+    }
+}
+
+fn bookmark(revision: i64) -> WatchMessage {
+    WatchMessage::Bookmark {
+        revision,
+        bundle_age: 0,
     }
 }
 
@@ -302,6 +315,7 @@ async fn works_without_a_controller() {
     let issuer = Issuer::new("2026-11");
     let bundle = edge::Bundle {
         jwks: issuer.jwks(),
+        ..edge::Bundle::default()
     };
     controller.first(vec![
         WatchMessage::Bundle(bundle),
@@ -323,7 +337,8 @@ async fn works_without_a_controller() {
     let camera = slot(1, 1).key.camera_id;
     let token = issuer.token(camera, Clock::system().now());
     let view = headworks_types::Action::CameraViewLive;
-    assert!(access.open(Some(&token), camera, view).is_ok());
+    let opened = access.open(Some(&token), camera, view, &client(ViewProtocol::Flv));
+    assert!(opened.is_ok());
     stop(&tasks).await;
 }
 
@@ -408,12 +423,12 @@ async fn a_broken_watch_goes_on_where_it_was() {
         .await
         .expect("lives");
     // A bookmark from after a change that we never got makes it connect again …
-    controller.say(WatchMessage::Bookmark { revision: 9 }).await;
+    controller.say(bookmark(9)).await;
     soon(watched.wait_for(|watched| watched.len() == 3))
         .await
         .expect("lives");
     // … and one from before what we have makes it ask for everything.
-    controller.say(WatchMessage::Bookmark { revision: 2 }).await;
+    controller.say(bookmark(2)).await;
     soon(watched.wait_for(|watched| *watched == [0, 4, 4, 0]))
         .await
         .expect("lives");

@@ -15,7 +15,7 @@ use super::{
     desired::{Desired, Refused},
 };
 use crate::{
-    access::Access,
+    access::{self, Access},
     backoff::{self, Backoff},
     work::Work,
 };
@@ -45,7 +45,7 @@ impl WatchLoop {
         let saved = Desired::load(&path)?;
         let ready = saved.is_some();
         let desired = saved.unwrap_or_default();
-        access.set_keys(&desired.bundle.jwks);
+        access.set_bundle(&desired.bundle, None);
         status.send_modify(|status| {
             status.ready = ready;
             status.revision = desired.revision;
@@ -127,7 +127,7 @@ impl WatchLoop {
                 self.desired.delta(revision, upsert, &remove)
             }
             WatchMessage::Bundle(bundle) => {
-                self.access.set_keys(&bundle.jwks);
+                self.access.set_bundle(&bundle, Some(Duration::ZERO));
                 let kids = kids(&bundle);
                 self.desired.bundle = bundle;
                 // Only what also a restart knows: the controller lets a key sign by this.
@@ -136,7 +136,13 @@ impl WatchLoop {
                 }
                 return Ok(());
             }
-            WatchMessage::Bookmark { revision } => return self.compare(revision),
+            WatchMessage::Bookmark {
+                revision,
+                bundle_age,
+            } => {
+                self.access.confirm(Duration::from_secs(bundle_age));
+                return self.compare(revision);
+            }
         };
         // On disk first: after a crash, too, no older epoch may act.
         let saved = self.save().await;
@@ -189,6 +195,8 @@ impl WatchLoop {
     }
 
     fn apply(&mut self) {
+        let slots = self.desired.slots.values();
+        self.access.set_cameras(access::cameras(slots));
         let changes = diff(&self.running, &self.desired.slots);
         if !changes.is_empty() {
             let count = |wanted: fn(&Change) -> bool| changes.iter().filter(|c| wanted(c)).count();

@@ -16,11 +16,19 @@ use axum::{
 };
 use bytes::Bytes;
 use headworks_hls::{Directives, decimal};
-use headworks_types::ProblemCode;
-use uuid::Uuid;
+use headworks_types::{ProblemCode, ViewProtocol};
+use hyper::body::Body as _;
 
-use super::{PlaybackState, problem::Refusal, request};
-use crate::hub::{HlsRequest, Live, Stream};
+use super::{
+    PlaybackState,
+    problem::Refusal,
+    request::{self, Asker},
+};
+use crate::{
+    access::Denied,
+    hub::{HlsRequest, Live, Stream},
+    session::Session,
+};
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 
@@ -30,18 +38,21 @@ pub(super) async fn multivariant(
     State(state): State<PlaybackState>,
     Path(camera): Path<String>,
     uri: Uri,
-    headers: HeaderMap,
+    asker: Asker,
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
-    let session = request::open(&state, camera, &uri, &headers)?;
-    let directives = directives(&uri)?;
-    let stream = request::stream(&state, camera)?;
-    let viewer = enter(&state, &stream, session.id).await?;
-    let ticket = state.access.ticket(&session);
-    let plain = if directives.plain { "?ll=0" } else { "" };
-    let child = format!("s/{ticket}/media.m3u8{plain}");
-    let playlist = headworks_hls::multivariant(viewer.live().window(), &child);
-    Ok(text(playlist.into()))
+    let session = asker.open(&state, camera, ViewProtocol::Hls)?;
+    let answer = async {
+        let directives = directives(&uri)?;
+        let stream = request::stream(&state, camera)?;
+        let viewer = enter(&state, &stream, &session).await?;
+        let ticket = state.access.ticket(&session);
+        let plain = if directives.plain { "?ll=0" } else { "" };
+        let child = format!("s/{ticket}/media.m3u8{plain}");
+        let playlist = headworks_hls::multivariant(viewer.live().window(), &child);
+        Ok(text(playlist.into()))
+    };
+    while_open(&session, answer).await
 }
 
 /// `/live/{camera_id}/s/{ticket}/…`: the media playlist and what it names.
@@ -49,28 +60,57 @@ pub(super) async fn child(
     State(state): State<PlaybackState>,
     Path((camera, ticket, file)): Path<(String, String, String)>,
     uri: Uri,
+    asker: Asker,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
-    let session = state.access.resume(&ticket, camera)?;
-    let file = File::parse(&file).ok_or_else(missing)?;
-    let stream = request::stream(&state, camera)?;
-    let viewer = enter(&state, &stream, session.id).await?;
+    let client = asker.client(ViewProtocol::Hls);
+    let session = state.access.resume(&ticket, camera, &client)?;
+    let answer = async {
+        let file = File::parse(&file).ok_or_else(missing)?;
+        let stream = request::stream(&state, camera)?;
+        let viewer = enter(&state, &stream, &session).await?;
+        fetch(viewer, file, &uri, &headers).await
+    };
+    while_open(&session, answer).await
+}
+
+/// Answers what belongs to the session, unless that is ended meanwhile, and counts what it is sent.
+async fn while_open(
+    session: &Session,
+    answer: impl Future<Output = Result<Response, Refusal>>,
+) -> Result<Response, Refusal> {
+    let answer = tokio::select! {
+        biased;
+        _ = session.over() => return Err(Denied::Ended.into()),
+        answer = answer => answer?,
+    };
+    let length = answer.body().size_hint().exact();
+    session.add_sent(length.unwrap_or_default());
+    Ok(answer)
+}
+
+async fn fetch(
+    viewer: HlsRequest,
+    file: File,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
     let live = Arc::clone(viewer.live());
     match file {
-        File::Playlist => playlist(viewer, directives(&uri)?).await,
+        File::Playlist => playlist(viewer, directives(uri)?).await,
         File::Init(number) => {
             let init = live.window().init(number).ok_or_else(missing)?;
-            Ok(body::media([&init.bytes], &headers))
+            Ok(body::media([&init.bytes], headers))
         }
         File::Segment(number) => {
             let segment = live.window().segment(number).ok_or_else(missing)?;
-            Ok(body::media(segment.chunks(), &headers))
+            Ok(body::media(segment.chunks(), headers))
         }
         File::Part(number, index) => {
             let live = hinted(viewer, number, index).await?;
             let part = live.window().part(number, index).ok_or_else(missing)?;
-            Ok(body::media(&part.chunks, &headers))
+            Ok(body::media(&part.chunks, headers))
         }
     }
 }
@@ -109,7 +149,7 @@ fn directives(uri: &Uri) -> Result<Directives, Refusal> {
 async fn enter(
     state: &PlaybackState,
     stream: &Arc<Stream>,
-    session: Uuid,
+    session: &Session,
 ) -> Result<HlsRequest, Refusal> {
     if let Some(viewer) = stream.hls(session, Duration::ZERO).await {
         return Ok(viewer);

@@ -11,21 +11,30 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use headworks_types::ProblemCode;
-use tokio::time::Instant;
+use headworks_types::{CameraId, ProblemCode, ViewProtocol};
 
-use super::{PlaybackState, problem::Refusal, request, takeover::Takeover, websocket};
-use crate::hub::{
-    Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Sound, Stream, ViewerGuard,
-    control,
+use super::{
+    PlaybackState,
+    problem::Refusal,
+    request::{self, Asker},
+    takeover::Takeover,
+    websocket,
 };
-use crate::{socket::into_sink, visitors::Place};
+use crate::{
+    hub::{
+        Control, Format, Hub, NewViewer, NoPicture, Selection, Sink, Sound, Stream, ViewerGuard,
+        control,
+    },
+    session::Session,
+    socket::into_sink,
+    visitors::Place,
+};
 
-/// A request for an endless answer; its token was accepted.
+/// A request for an endless answer.
 pub(super) struct Watch {
-    hub: Hub,
-    stream: Arc<Stream>,
-    watch_until: Instant,
+    state: PlaybackState,
+    camera: CameraId,
+    asker: Asker,
     method: Method,
     headers: HeaderMap,
     takeover: Option<Takeover>,
@@ -38,13 +47,12 @@ impl FromRequestParts<PlaybackState> for Watch {
         let camera = parts.extract::<Path<String>>().await;
         let Path(camera) = camera.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
         let camera = request::camera(&camera)?;
-        let session = request::open(state, camera, &parts.uri, &parts.headers)?;
-        let left = session.watch_until - state.clock.now();
+        let asker = parts.extract_with_state::<Asker, _>(state).await?;
         let takeover = parts.extract::<Extension<Takeover>>().await.ok();
         Ok(Self {
-            hub: state.hub.clone(),
-            stream: request::stream(state, camera)?,
-            watch_until: state.clock.monotonic() + left.to_std().unwrap_or_default(),
+            state: state.clone(),
+            camera,
+            asker,
             method: parts.method.clone(),
             headers: parts.headers.clone(),
             takeover: takeover.map(|Extension(takeover)| takeover),
@@ -60,6 +68,9 @@ impl Watch {
         content_type: &'static str,
     ) -> Result<Response, Refusal> {
         if self.method == Method::HEAD {
+            let protocol = protocol(format);
+            self.asker.check(&self.state, self.camera, protocol)?;
+            request::stream(&self.state, self.camera)?;
             return Ok([(header::CONTENT_TYPE, content_type)].into_response());
         }
         let opened = self.open(format, head(content_type)).await?;
@@ -102,24 +113,29 @@ impl Watch {
         let Some(takeover) = self.takeover else {
             return Err(Refusal::new(ProblemCode::Internal));
         };
-        let guard = self.stream.add_viewer_for(format.sound());
-        let limit = self.hub.config().picture_wait;
-        self.stream.wait_for_picture(limit).await?;
+        let session = self
+            .asker
+            .open(&self.state, self.camera, protocol(format))?;
+        let stream = request::stream(&self.state, self.camera)?;
+        let hub = self.state.hub;
+        let guard = stream.add_viewer_for(format.sound());
+        let limit = hub.config().picture_wait;
+        stream.wait_for_picture(limit).await?;
         if format.sound() == Sound::Aac {
-            self.stream.wait_for_aac().await;
+            stream.wait_for_aac().await;
         }
-        let start = self.stream.start();
+        let start = stream.start();
         if let Some(words) = start.and_then(|start| format.refuses(&start.description)) {
             return Err(NoPicture::Because(words.to_owned()).into());
         }
         Ok(Opened {
             takeover,
-            hub: self.hub,
-            stream: self.stream,
+            hub,
+            stream,
             format,
             head,
             guard,
-            watch_until: self.watch_until,
+            session,
         })
     }
 }
@@ -132,7 +148,7 @@ struct Opened {
     format: Format,
     head: Bytes,
     guard: ViewerGuard,
-    watch_until: Instant,
+    session: Session,
 }
 
 impl Opened {
@@ -146,9 +162,19 @@ impl Opened {
             start: None,
             control,
             guard: self.guard,
-            watch_until: self.watch_until,
+            watch_until: self.session.watch_until(),
             connection: Some(place),
+            session: Some(self.session),
         }
+    }
+}
+
+/// What a session in this format is called.
+fn protocol(format: Format) -> ViewProtocol {
+    match format {
+        Format::FlvWebSocket => ViewProtocol::FlvWebsocket,
+        Format::Ts => ViewProtocol::Ts,
+        _ => ViewProtocol::Flv,
     }
 }
 

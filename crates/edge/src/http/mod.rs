@@ -24,11 +24,10 @@ use axum::{
     response::Response,
     routing::get,
 };
-use headworks_bootstrap::Clock;
 use headworks_types::ProblemCode;
 use tower_http::cors::{Any, CorsLayer};
 
-pub(crate) use server::Server;
+pub(crate) use server::{MAX_CONNECTIONS, Server};
 
 use crate::{access::Access, hub::Hub};
 use problem::Refusal;
@@ -38,12 +37,11 @@ use problem::Refusal;
 pub(crate) struct PlaybackState {
     hub: Hub,
     access: Access,
-    clock: Clock,
 }
 
 impl PlaybackState {
-    pub(crate) fn new(hub: Hub, access: Access, clock: Clock) -> Self {
-        Self { hub, access, clock }
+    pub(crate) fn new(hub: Hub, access: Access) -> Self {
+        Self { hub, access }
     }
 }
 

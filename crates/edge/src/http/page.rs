@@ -2,12 +2,16 @@
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use headworks_types::ProblemCode;
+use headworks_types::{ProblemCode, ViewProtocol};
 
-use super::{PlaybackState, problem::Refusal, request};
+use super::{
+    PlaybackState,
+    problem::Refusal,
+    request::{self, Asker},
+};
 
 const PAGE: &str = include_str!("watch.html");
 const SCRIPT: &str = include_str!("watch.js");
@@ -17,25 +21,41 @@ const STYLE: &str = include_str!("watch.css");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'";
 
-/// `/live/{camera_id}/watch?token=…`. The page holds no secret: a browser whose token is refused
-/// gets it too, with the status of the refusal, and its script says in words what is wrong.
+/// `/live/{camera_id}/watch?token=…`. The page holds no secret but the camera's name in its title: a
+/// browser whose token is refused gets it too, without the name, with the status of the refusal, and
+/// its script says in words what is wrong.
 pub(super) async fn watch(
     State(state): State<PlaybackState>,
     Path(camera): Path<String>,
-    uri: Uri,
+    asker: Asker,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
-    let status = match request::open(&state, camera, &uri, &headers) {
-        Ok(_) => StatusCode::OK,
-        Err(refusal) if wants_page(&headers) => refusal.into_response().status(),
+    let checked = asker.check(&state, camera, ViewProtocol::Hls);
+    let (status, page) = match checked.map_err(Refusal::from) {
+        Ok(()) => {
+            let name = state.hub.stream(camera).map(|stream| stream.name());
+            (StatusCode::OK, titled(&name.unwrap_or_default()))
+        }
+        Err(refusal) if wants_page(&headers) => (refusal.into_response().status(), PAGE.to_owned()),
         Err(refusal) => return Err(refusal),
     };
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
     ];
-    Ok((status, headers, PAGE).into_response())
+    Ok((status, headers, page).into_response())
+}
+
+const TITLE: &str = "<title>Headworks</title>";
+
+/// The page, called as its camera.
+fn titled(name: &str) -> String {
+    if name.is_empty() {
+        return PAGE.to_owned();
+    }
+    let name = name.replace('&', "&amp;").replace('<', "&lt;");
+    PAGE.replacen(TITLE, &format!("<title>{name}</title>"), 1)
 }
 
 /// `/assets/…`: what the page consists of.
@@ -57,4 +77,20 @@ fn wants_page(headers: &HeaderMap) -> bool {
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_is_the_name_and_nothing_more() {
+        let page = titled("Gate <b> & co");
+        assert!(
+            page.contains("<title>Gate &lt;b> &amp; co</title>"),
+            "{page}"
+        );
+        assert!(!page.contains(TITLE));
+        assert!(titled("").contains(TITLE));
+    }
 }

@@ -1,4 +1,5 @@
-//! Drives connections.
+//! Drives connections. What is no HTTP, or has too long a head, is answered by hyper with a bare status
+//! (400, 414, 431); everything behind that has a problem as its body.
 
 use std::{future::poll_fn, net::IpAddr, pin::Pin, task::Poll, time::Duration};
 
@@ -15,7 +16,7 @@ use super::takeover::{Socket, Takeover};
 use crate::{socket::Incoming, tls::Acceptor, visitors::Visitors};
 
 /// Connections at once, viewers included; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 20_000;
+pub(crate) const MAX_CONNECTIONS: usize = 20_000;
 
 /// For a request's head, and between requests of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,8 +39,9 @@ pub(crate) struct Server {
 impl Server {
     /// Serves on `listener` until `tasks` stops; over TLS, if there is an acceptor.
     pub(crate) fn serve(self, listener: TcpListener, tls: Option<Acceptor>, tasks: &Tasks) {
+        let name = if tls.is_some() { "https" } else { "http" };
         let stop = tasks.token();
-        headworks_bootstrap::accept(listener, MAX_CONNECTIONS, tasks, move |socket, place| {
+        let each = move |socket, place| {
             let (server, tls, stop) = (self.clone(), tls.clone(), stop.clone());
             async move {
                 let welcome = Incoming::welcome(socket, place, &server.visitors, tls.as_ref());
@@ -47,7 +49,8 @@ impl Server {
                     drive(incoming, server, stop).await;
                 }
             }
-        });
+        };
+        headworks_bootstrap::accept(name, listener, MAX_CONNECTIONS, tasks, each);
     }
 
     /// One without proxies.
@@ -116,6 +119,7 @@ async fn drive(incoming: Incoming, server: Server, stop: CancellationToken) {
 #[cfg(test)]
 mod tests {
     use axum::Extension;
+    use headworks_bootstrap::Clock;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,
@@ -133,7 +137,7 @@ mod tests {
         let who = async |Extension(client): Extension<ClientAddress>| client.0.to_string();
         let server = Server {
             router: Router::new().fallback(who),
-            visitors: Visitors::with_proxies(1, proxies.clone()),
+            visitors: Visitors::new(1, proxies.clone(), Clock::system()),
             proxies,
         };
         server.serve(listener, None, tasks);

@@ -5,7 +5,7 @@ mod https;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headworks_bootstrap::Tasks;
+use headworks_bootstrap::{Clock, Tasks, TrustedProxies};
 use headworks_types::{CameraId, edge::SlotState};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -45,12 +45,13 @@ impl World {
         let mut publisher = hub.publish(camera);
         publisher.start_session(tracks());
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub.clone(), issuer.access(clock.clone()), clock.clone());
+        let state = PlaybackState::new(hub.clone(), issuer.access(clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("binds");
         let address = listener.local_addr().expect("bound");
-        let server = Server::testing(router(state), Visitors::new(100));
+        let visitors = Visitors::new(100, TrustedProxies::default(), Clock::system());
+        let server = Server::testing(router(state), visitors);
         server.clone().serve(listener, None, &tasks);
         Self {
             address,

@@ -23,7 +23,11 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 const FINAL: u8 = 0x80;
+const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
+
+/// The status of a protocol error (§7.4.1).
+const PROTOCOL_ERROR: [u8; 2] = 1002_u16.to_be_bytes();
 
 /// The longest payload of a control frame (§5.5).
 const MAX_CONTROL: usize = 125;
@@ -114,13 +118,13 @@ pub(super) async fn listen(socket: &Ears, viewer: &ViewerHandle) {
             tokio::task::yield_now().await;
             for byte in &buffer[..count] {
                 let Ok(heard) = frames.push(*byte) else {
+                    let _ = viewer.send(control(CLOSE, &PROTOCOL_ERROR));
                     return;
                 };
                 let answered = match heard {
                     Some((PING, payload)) => viewer.send(control(PONG, &payload)),
                     Some((CLOSE, payload)) => {
-                        // Its status comes back (§5.5.1).
-                        let _ = viewer.send(control(CLOSE, &payload[..payload.len().min(2)]));
+                        let _ = viewer.send(control(CLOSE, closing(&payload)));
                         return;
                     }
                     _ => Ok(()),
@@ -137,6 +141,14 @@ pub(super) async fn listen(socket: &Ears, viewer: &ViewerHandle) {
             viewer.left().await;
         }
         _ = viewer.left() => {}
+    }
+}
+
+/// What a CLOSE is answered with: its own status (§5.5.1), if it has a whole one.
+fn closing(payload: &[u8]) -> &[u8] {
+    match payload {
+        [_] => &PROTOCOL_ERROR,
+        _ => &payload[..payload.len().min(2)],
     }
 }
 
@@ -190,7 +202,8 @@ impl Frames {
         let &[first, second, ref rest @ ..] = &self.header[..] else {
             return Ok(None);
         };
-        if second & MASKED == 0 {
+        // No extension was agreed on that would mean the reserved bits (§5.2).
+        if second & MASKED == 0 || first & RESERVED != 0 {
             return Err(Violation);
         }
         let (length, extra) = match second & !MASKED {
@@ -301,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unmasked_frame_and_a_long_control_frame_are_refused() {
+    fn unmasked_frames_long_control_frames_and_reserved_bits_are_refused() {
         let push = |bytes: &[u8]| {
             let mut frames = Frames::default();
             bytes
@@ -310,6 +323,17 @@ mod tests {
         };
         assert_eq!(push(&[FINAL | PING, 0]), Err(Violation));
         assert_eq!(push(&[FINAL | PING, MASKED | 126]), Err(Violation));
+        for reserved in [0x40, 0x20, 0x10] {
+            assert_eq!(push(&[FINAL | reserved | PING, MASKED]), Err(Violation));
+        }
+    }
+
+    #[test]
+    fn a_close_is_answered_with_its_status_or_why_it_has_none() {
+        assert!(closing(&[]).is_empty());
+        assert_eq!(closing(&[3]), PROTOCOL_ERROR);
+        assert_eq!(closing(&[3, 232]), [3, 232]);
+        assert_eq!(closing(&[3, 232, b'b', b'y', b'e']), [3, 232]);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use headworks_media::{
     AudioParameters, Frame, TrackKind, Tracks, VIDEO_CLOCK, VideoCodec, rescale,
 };
+use headworks_rtp::Load;
 
 use super::{
     format::{Format, Selection, Sound},
@@ -176,6 +177,29 @@ fn kinds(tracks: &Tracks) -> (Discriminant<VideoCodec>, Option<&AudioParameters>
     (discriminant(tracks.video.codec()), tracks.audio.as_ref())
 }
 
+/// Whether a frame shares a packet with others where a packet can hold several (AAC in RTP).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Pack {
+    /// It has its own packets.
+    #[default]
+    Alone,
+    /// These follow it in the same packet.
+    Leads(Box<[Bytes]>),
+    /// It is in the packet of one before it.
+    Follows,
+}
+
+impl Pack {
+    /// What goes into the packets of `frame`; `None` if it has none.
+    pub(super) fn load<'a>(&'a self, frame: &'a Frame) -> Option<Load<'a>> {
+        match self {
+            Self::Alone => Some(Load::from(frame)),
+            Self::Leads(more) => Some(Load { frame, more }),
+            Self::Follows => None,
+        }
+    }
+}
+
 /// A frame in the ring, and its wire forms. They go with it.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -189,6 +213,8 @@ pub(crate) struct Entry {
     pub(super) only_for: Option<Sound>,
     /// Sound from before the newest key frame, and so of use only to who reads the whole past.
     pub(super) is_past: bool,
+    /// How its RTP packets relate to those of its neighbours.
+    pub(super) pack: Pack,
     /// For its RTP packets.
     pub(super) numbers: Numbers,
     pub(super) forms: Forms,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use headworks_media::{TrackKind, VideoCodec};
 
 use super::{
-    Stream,
+    Leave, Stream,
     config::Flush,
     entry::{Description, Entry},
     wire::Wire,
@@ -148,9 +148,10 @@ impl Format {
     }
 
     /// What a viewer gets when nothing follows; it may be nothing.
-    pub(super) fn end(self) -> Bytes {
+    pub(super) fn end(self, leave: Leave) -> Bytes {
         match self {
             Self::Rtmp => headworks_rtmp::wire::end(),
+            Self::FlvWebSocket => flv::close(leave),
             _ => Bytes::new(),
         }
     }

@@ -19,6 +19,7 @@ use super::{
     udp::{self, Sent},
     viewer::{Viewer, Wrote},
 };
+use crate::session::Session;
 
 /// What a shard keeps to serve groups, so that serving one allocates nothing.
 #[derive(Default)]
@@ -224,7 +225,10 @@ impl Group {
             let viewer = &mut self.viewers[index];
             let orders = viewer.control().map(super::Control::take);
             viewer.obey(orders.unwrap_or_default());
-            self.serve(index, scratch, around, now);
+            match viewer.over() {
+                Some(over) => self.close(index, over, around),
+                None => self.serve(index, scratch, around, now),
+            }
             self.count_blocked();
         }
     }
@@ -332,11 +336,11 @@ impl Group {
         tracing::debug!(
             camera.id = %self.kind.stream.camera(),
             format = self.kind.format.label(),
-            sent = viewer.sent,
+            sent = viewer.session().map(Session::sent),
             reason = ?leave,
             "viewer closed"
         );
-        viewer.leave(leave, &self.kind.format.end());
+        viewer.leave(leave, &self.kind.format.end(leave));
         if leave == Leave::Slow {
             around.counters.slow.inc();
         }

@@ -11,23 +11,20 @@ use std::{
     time::Duration,
 };
 
+use super::{NoPicture, Sound, Stream, ViewerGuard, entry::Entry, lock};
+use crate::session::Session;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use headworks_hls::{Flavor, Position, Segmenter, Window};
 use headworks_media::{Frame, TrackKind, Tracks, VIDEO_CLOCK, rescale};
+use headworks_types::SessionId;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use uuid::Uuid;
-
-use super::{NoPicture, Sound, Stream, ViewerGuard, entry::Entry, lock};
 
 /// A session that has asked for nothing for this long no longer counts as a viewer.
 const SESSION_IDLE: Duration = Duration::from_secs(15);
-
-/// The sessions that are counted; more can watch.
-const MAX_SESSIONS: usize = 10_000;
 
 /// Frames taken out of the ring at once.
 const BATCH: u64 = 256;
@@ -42,7 +39,7 @@ struct State {
     windows: Option<Windows>,
     /// Where the last task has stopped.
     position: Position,
-    sessions: HashMap<Uuid, SessionUse>,
+    sessions: HashMap<SessionId, SessionUse>,
     /// Requests under way.
     requests: u32,
     last_request: Option<Instant>,
@@ -54,6 +51,7 @@ struct SessionUse {
     /// Requests under way.
     requests: u32,
     last_request: Instant,
+    session: Session,
     _guard: ViewerGuard,
 }
 
@@ -127,7 +125,7 @@ impl HlsRequest {
 /// Counts a request of a session.
 struct Presence {
     stream: Arc<Stream>,
-    session: Uuid,
+    session: Session,
 }
 
 impl Drop for Presence {
@@ -137,7 +135,7 @@ impl Drop for Presence {
         state.requests = state.requests.saturating_sub(1);
         state.last_request = Some(now);
         // It may be gone, with the task that has stopped meanwhile.
-        if let Some(session) = state.sessions.get_mut(&self.session) {
+        if let Some(session) = state.sessions.get_mut(&self.session.about().id) {
             session.requests = session.requests.saturating_sub(1);
             session.last_request = now;
         }
@@ -149,7 +147,7 @@ impl Stream {
     /// first segment; `None` if there is none until then.
     pub(crate) async fn hls(
         self: &Arc<Self>,
-        session: Uuid,
+        session: &Session,
         limit: Duration,
     ) -> Option<HlsRequest> {
         let first = async {
@@ -173,25 +171,24 @@ impl Stream {
         timeout(limit, first).await.ok()?
     }
 
-    fn join_hls(self: &Arc<Self>, session: Uuid) -> (Windows, Presence) {
+    fn join_hls(self: &Arc<Self>, session: &Session) -> (Windows, Presence) {
         let now = self.clock.monotonic();
         let mut state = lock(&self.hls.0);
         state.last_request = Some(now);
         state.requests += 1;
         let presence = Presence {
             stream: Arc::clone(self),
-            session,
+            session: session.clone(),
         };
-        if state.sessions.len() < MAX_SESSIONS || state.sessions.contains_key(&session) {
-            let entry = state.sessions.entry(session);
-            let used = entry.or_insert_with(|| SessionUse {
-                requests: 0,
-                last_request: now,
-                _guard: self.add_viewer(),
-            });
-            used.requests += 1;
-            used.last_request = now;
-        }
+        let entry = state.sessions.entry(session.about().id);
+        let used = entry.or_insert_with(|| SessionUse {
+            requests: 0,
+            last_request: now,
+            session: session.clone(),
+            _guard: self.add_viewer(),
+        });
+        used.requests += 1;
+        used.last_request = now;
         // One that has stopped without taking them back is of no more use.
         if let Some(windows) = &state.windows
             && windows.has_changed().is_ok()
@@ -254,9 +251,10 @@ impl Packager {
     fn stop_if_idle(&self) -> bool {
         let now = self.stream.clock.monotonic();
         let mut state = lock(&self.stream.hls.0);
-        state
-            .sessions
-            .retain(|_, session| session.requests > 0 || now - session.last_request < SESSION_IDLE);
+        state.sessions.retain(|_, used| {
+            let is_used = used.requests > 0 || now - used.last_request < SESSION_IDLE;
+            is_used && used.session.why_over().is_none()
+        });
         let quiet = state.last_request.map(|last| now - last);
         let is_idle =
             state.requests == 0 && quiet.is_none_or(|quiet| quiet >= self.stream.config.hls.idle);

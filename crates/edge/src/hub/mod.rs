@@ -16,6 +16,7 @@ mod counters;
 mod entry;
 mod format;
 mod group;
+mod held;
 mod hls;
 mod numbering;
 mod publisher;

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use headworks_media::{AudioParameters, Frame, TrackKind, Tracks, VIDEO_CLOCK, rescale};
 use headworks_rtp::{
-    HEADER, MAX_PACKET, Outgoing, payloads,
+    HEADER, Load, MAX_PACKET, Outgoing, payloads,
     rtcp::{self, SenderInfo},
     timestamp,
 };
@@ -97,22 +97,21 @@ impl Numbering {
         self.zero = None;
     }
 
-    /// The numbers of a frame; `counts` is false if RTP viewers do not get it.
+    /// The numbers of a frame; `load` is what goes into its packets, if it has any.
     pub(super) fn next(
         &mut self,
-        frame: &Frame,
+        load: Option<Load<'_>>,
         tracks: &Tracks,
-        counts: bool,
         now: DateTime<Utc>,
     ) -> Numbers {
         let mut numbers = Numbers {
             sequences: [self.tracks[0].sequence, self.tracks[1].sequence],
             report: None,
         };
-        if counts {
-            numbers.report = self.report(frame, tracks, now);
-            let track = &mut self.tracks[place(frame.track)];
-            for payload in payloads(frame, tracks, MAX_PACKET - HEADER) {
+        if let Some(load) = load {
+            numbers.report = self.report(load.frame, tracks, now);
+            let track = &mut self.tracks[place(load.frame.track)];
+            for payload in payloads(load, tracks, MAX_PACKET - HEADER) {
                 track.sequence = track.sequence.wrapping_add(1);
                 track.packets = track.packets.wrapping_add(1);
                 track.octets = track.octets.wrapping_add(payload.length() as u32);
@@ -200,10 +199,10 @@ mod tests {
         let picture = testing::picture(0, true, 5000);
         let count = packet_count(&picture, &tracks, MAX_PACKET) as u16;
         assert!(count > 3);
-        let first = numbering.next(&picture, &tracks, true, NOW);
-        let second = numbering.next(&testing::sound(0), &tracks, true, NOW);
-        let left_out = numbering.next(&testing::sound(160), &tracks, false, NOW);
-        let third = numbering.next(&testing::sound(320), &tracks, true, NOW);
+        let first = numbering.next(Some((&picture).into()), &tracks, NOW);
+        let second = numbering.next(Some((&testing::sound(0)).into()), &tracks, NOW);
+        let left_out = numbering.next(None, &tracks, NOW);
+        let third = numbering.next(Some((&testing::sound(320)).into()), &tracks, NOW);
         assert_eq!(first.sequences, [0xfffe, 0xfffe]);
         assert_eq!(second.sequences, [count - 2, 0xfffe]);
         assert_eq!(left_out.sequences, third.sequences);
@@ -220,8 +219,8 @@ mod tests {
             let picture = testing::picture(90_000 + index * 3600, index % 300 == 0, 100);
             let sound = testing::sound(8000 + index * 320);
             let second = |numbers: Numbers| numbers.report.map(|report| report.ntp);
-            let picture = second(numbering.next(&picture, &tracks, true, NOW));
-            let sound = second(numbering.next(&sound, &tracks, true, NOW));
+            let picture = second(numbering.next(Some((&picture).into()), &tracks, NOW));
+            let sound = second(numbering.next(Some((&sound).into()), &tracks, NOW));
             assert_eq!(picture, sound, "shown and heard together");
             reports.extend(picture.map(|ntp| (index, ntp)));
         }
@@ -241,11 +240,15 @@ mod tests {
     fn a_new_session_takes_the_time_of_day_anew() {
         let tracks = testing::tracks();
         let mut numbering = numbering();
-        let first = numbering.next(&testing::picture(0, true, 10), &tracks, true, NOW);
+        let first = numbering.next(Some((&testing::picture(0, true, 10)).into()), &tracks, NOW);
         assert_eq!(first.report.expect("reports").ntp, NTP_TO_UNIX << 32);
         numbering.restart();
         let later = NOW + chrono::Duration::seconds(3600);
-        let next = numbering.next(&testing::picture(3600, true, 10), &tracks, true, later);
+        let next = numbering.next(
+            Some((&testing::picture(3600, true, 10)).into()),
+            &tracks,
+            later,
+        );
         let report = next.report.expect("reports");
         assert_eq!(report.ntp, (NTP_TO_UNIX + 3600) << 32);
         assert_eq!((report.packets > 0, report.octets > 10), (true, true));

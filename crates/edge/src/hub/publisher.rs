@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::{
     Hub, Stream,
-    entry::{self, Description, Entry, Forms},
+    entry::{self, Description, Entry, Forms, Pack},
     format::Sound,
+    held::HeldSound,
     numbering::Numbering,
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct Publisher {
     key: i64,
     /// Stands in for the camera's own sound where that is not AAC.
     aac: Option<AudioParameters>,
+    /// Sound that is not written yet.
+    held: HeldSound,
     /// Readers have not been told of a key frame.
     key_waits: bool,
     /// Readers have not been told of a picture.
@@ -54,6 +57,7 @@ impl Publisher {
             has_key: false,
             key: 0,
             aac: None,
+            held: HeldSound::default(),
             key_waits: false,
             picture_waits: false,
             sound_waits: None,
@@ -68,6 +72,7 @@ impl Publisher {
     /// The source starts anew and consists of `tracks`. Nothing is written before its first key
     /// frame.
     pub(crate) fn start_session(&mut self, tracks: Arc<Tracks>) {
+        self.write_held();
         self.timeline.restart(
             tracks.video.reorder_depth(),
             tracks.audio.as_ref().map(AudioParameters::clock_rate),
@@ -80,6 +85,7 @@ impl Publisher {
 
     /// The parameters of the picture have changed within the session; a key frame follows.
     pub(crate) fn change_tracks(&mut self, tracks: Arc<Tracks>) {
+        self.write_held();
         if let Some(before) = &self.tracks
             && before.video.reorder_depth() != tracks.video.reorder_depth()
         {
@@ -120,6 +126,8 @@ impl Publisher {
     }
 
     fn picture(&mut self, stamp: Stamp, key: bool, payload: Bytes) {
+        // No packet has sound from both sides of a key frame.
+        self.write_held();
         self.picture_waits = true;
         self.key_waits |= key;
         if key {
@@ -132,7 +140,7 @@ impl Publisher {
             key,
             payload,
         };
-        self.write(frame, None, false);
+        self.write(frame, None, false, Pack::Alone);
     }
 
     /// Writes a packet of sound of `length` samples that the session plays at `timestamp`. Returns
@@ -144,10 +152,22 @@ impl Publisher {
         let stamp = self.timeline.audio(timestamp, length)?;
         let now = self.stream.clock.monotonic();
         self.sound_waits.get_or_insert(now);
-        let needs_aac = self.tracks.as_deref().is_some_and(entry::needs_aac);
-        let only_for = needs_aac.then_some(Sound::Original);
-        self.write(sound(stamp, payload), only_for, false);
+        let frame = sound(stamp, payload);
+        if self.tracks.as_deref().is_some_and(entry::needs_aac) {
+            self.write(frame, Some(Sound::Original), false, Pack::Alone);
+        } else {
+            if !self.held.fits(&frame) {
+                self.write_held();
+            }
+            self.held.push(frame, length);
+        }
         Some(stamp)
+    }
+
+    fn write_held(&mut self) {
+        for (frame, pack) in self.held.take() {
+            self.write(frame, None, false, pack);
+        }
     }
 
     /// From now on, AAC with these parameters stands in for a sound that is not AAC where viewers
@@ -168,7 +188,12 @@ impl Publisher {
             let age = self.key - rescale(stamp, aac.clock_rate(), VIDEO_CLOCK);
             let now = self.stream.clock.monotonic();
             self.sound_waits.get_or_insert(now);
-            self.write(sound(stamp, payload), Some(Sound::Aac), age > LAG);
+            self.write(
+                sound(stamp, payload),
+                Some(Sound::Aac),
+                age > LAG,
+                Pack::Alone,
+            );
         }
     }
 
@@ -194,6 +219,7 @@ impl Publisher {
 
     /// Forgets what is buffered, when the camera is left alone for some time.
     pub(crate) fn clear(&mut self) {
+        self.write_held();
         self.stream.ring().clear();
     }
 
@@ -205,28 +231,27 @@ impl Publisher {
             self.stream.clock.monotonic() - since >= self.stream.config.sound_wait
         });
         if self.picture_waits || sound_is_old {
+            self.write_held();
             self.picture_waits = false;
             self.sound_waits = None;
             self.stream.wake(std::mem::take(&mut self.key_waits));
         }
     }
 
-    fn write(&mut self, frame: Frame, only_for: Option<Sound>, is_past: bool) {
+    fn write(&mut self, frame: Frame, only_for: Option<Sound>, is_past: bool, pack: Pack) {
         let Some(description) = self.describe(frame.dts) else {
             return;
         };
+        let load = pack.load(&frame).filter(|_| only_for != Some(Sound::Aac));
+        let now = self.stream.clock.now();
         let entry = Entry {
-            numbers: self.numbering.next(
-                &frame,
-                &description.tracks,
-                only_for != Some(Sound::Aac),
-                self.stream.clock.now(),
-            ),
+            numbers: self.numbering.next(load, &description.tracks, now),
             frame,
             description,
             starts_session: std::mem::take(&mut self.starts_session),
             only_for,
             is_past,
+            pack,
             forms: Forms::default(),
         };
         self.stream.push(Arc::new(entry));
@@ -264,6 +289,7 @@ fn sound(stamp: i64, payload: Bytes) -> Frame {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
+        self.write_held();
         self.hub.forget(&self.stream);
         self.stream.end();
     }

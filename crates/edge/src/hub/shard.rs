@@ -203,6 +203,10 @@ impl Shard {
         let bell = &self.bell;
         let orders = viewer.control().map(|control| control.adopt(bell, key));
         viewer.obey(orders.unwrap_or_default());
+        if let Some(session) = viewer.session() {
+            let bell = Arc::clone(bell);
+            session.on_over(move || bell.ring_for(key));
+        }
         if let Some(group) = self.groups.get_mut(&id) {
             group.add(viewer, &mut self.scratch, &self.around, now);
         }

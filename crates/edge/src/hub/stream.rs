@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,7 @@ use super::{
     shard::Link,
     transport::Transport,
 };
+use crate::printable::printable;
 
 /// FFmpeg has started within this time, or it is too busy to be waited for.
 const AAC_WAIT: Duration = Duration::from_secs(3);
@@ -39,12 +40,16 @@ pub(crate) struct Stream {
     /// The shards that have viewers of it.
     links: Mutex<Vec<Arc<Link>>>,
     progress: watch::Sender<Progress>,
+    /// Viewers and restreams: the camera is pulled for both.
     viewers: watch::Sender<u32>,
+    restreams: AtomicU32,
     /// Those of the viewers that cannot take any other sound than AAC.
     aac_viewers: watch::Sender<u32>,
     /// AAC for them is due, and worth waiting for.
     aac_due: watch::Sender<bool>,
     status: watch::Sender<Status>,
+    /// What people call the camera.
+    name: Mutex<String>,
     ended: AtomicBool,
     pub(super) hls: HlsOutput,
 }
@@ -67,11 +72,12 @@ pub(crate) enum NoPicture {
     Because(String),
 }
 
-/// Counts one viewer of a stream for as long as it lives. An on-demand camera is pulled while
+/// Counts one viewer, or one restream, of a stream for as long as it lives. An on-demand camera is pulled while
 /// there is one.
 pub(crate) struct ViewerGuard {
     stream: Arc<Stream>,
     sound: Sound,
+    is_restream: bool,
 }
 
 impl ViewerGuard {
@@ -84,6 +90,9 @@ impl ViewerGuard {
 impl Drop for ViewerGuard {
     fn drop(&mut self) {
         self.stream.viewers.send_modify(|count| *count -= 1);
+        if self.is_restream {
+            self.stream.restreams.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.sound == Sound::Aac {
             self.stream.aac_viewers.send_modify(|count| *count -= 1);
         }
@@ -165,9 +174,11 @@ impl Stream {
             links: Mutex::default(),
             progress: watch::Sender::default(),
             viewers: watch::Sender::default(),
+            restreams: AtomicU32::new(0),
             aac_viewers: watch::Sender::default(),
             aac_due: watch::Sender::default(),
             status: watch::Sender::new(status),
+            name: Mutex::default(),
             ended: AtomicBool::new(false),
             hls: HlsOutput::default(),
         }
@@ -176,6 +187,16 @@ impl Stream {
     /// Whose media it is.
     pub(crate) fn camera(&self) -> CameraId {
         self.camera
+    }
+
+    /// What people call the camera; empty if nobody has said.
+    pub(crate) fn name(&self) -> String {
+        lock(&self.name).clone()
+    }
+
+    /// The camera is called so now.
+    pub(crate) fn set_name(&self, name: &str) {
+        name.clone_into(&mut lock(&self.name));
     }
 
     /// What its source does.
@@ -187,6 +208,7 @@ impl Stream {
     /// is new.
     pub(crate) fn set_status(&self, state: SlotState, message: &str) -> bool {
         let now = self.clock.now();
+        let message = printable(message);
         self.status.send_if_modified(|status| {
             if status.state == state && status.message == message {
                 return false;
@@ -195,7 +217,7 @@ impl Stream {
                 status.since = now;
             }
             status.state = state;
-            message.clone_into(&mut status.message);
+            status.message = message;
             true
         })
     }
@@ -205,12 +227,18 @@ impl Stream {
         self.status.send_modify(|status| status.tracks = tracks);
     }
 
-    /// How many watch it.
+    /// How many watch it. A restream is no viewer.
     pub(crate) fn viewers(&self) -> u32 {
-        *self.viewers.borrow()
+        let restreams = self.restreams.load(Ordering::Relaxed);
+        self.viewers.borrow().saturating_sub(restreams)
     }
 
-    /// Follows how many watch it.
+    /// True if somebody watches it or it is pushed on.
+    pub(crate) fn is_wanted(&self) -> bool {
+        *self.viewers.borrow() > 0
+    }
+
+    /// Follows how many want it: viewers and restreams.
     pub(crate) fn demand(&self) -> watch::Receiver<u32> {
         self.viewers.subscribe()
     }
@@ -227,6 +255,18 @@ impl Stream {
 
     /// Counts a viewer with this sound.
     pub(crate) fn add_viewer_for(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
+        self.add(sound, false)
+    }
+
+    /// Counts a restream with this sound.
+    pub(crate) fn add_restream(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
+        self.add(sound, true)
+    }
+
+    fn add(self: &Arc<Self>, sound: Sound, is_restream: bool) -> ViewerGuard {
+        if is_restream {
+            self.restreams.fetch_add(1, Ordering::Relaxed);
+        }
         self.viewers.send_modify(|count| *count += 1);
         if sound == Sound::Aac {
             self.aac_viewers.send_modify(|count| *count += 1);
@@ -234,6 +274,7 @@ impl Stream {
         ViewerGuard {
             stream: Arc::clone(self),
             sound,
+            is_restream,
         }
     }
 

@@ -8,7 +8,7 @@ use headworks_media::{
 };
 
 use super::{
-    entry::{Description, Entry, Forms},
+    entry::{Description, Entry, Forms, Pack},
     format::Sound,
     numbering::{Numbers, Sender},
 };
@@ -37,6 +37,13 @@ pub(crate) fn tracks_with_sound() -> Arc<Tracks> {
     Arc::new(tracks)
 }
 
+/// The same with AAC of its own.
+pub(crate) fn tracks_with_aac() -> Arc<Tracks> {
+    let mut tracks = Tracks::clone(&tracks());
+    tracks.audio = Some(aac());
+    Arc::new(tracks)
+}
+
 /// AAC as it stands in: 48 kHz, mono.
 pub(crate) fn aac() -> AudioParameters {
     AudioParameters::aac(Bytes::from_static(&[0x11, 0x88]), 48_000).expect("parses")
@@ -60,6 +67,7 @@ pub(crate) fn entry_of(
         starts_session: false,
         only_for,
         is_past: false,
+        pack: Pack::Alone,
         numbers: Numbers::default(),
         forms: Forms::default(),
     }

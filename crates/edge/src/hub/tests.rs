@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_testkit::Deadline;
-use headworks_types::{CameraId, edge::SlotState};
+use headworks_types::{CameraId, ViewProtocol, edge::SlotState};
 use tokio::{
     io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
@@ -14,9 +14,11 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{testing::tracks, *};
+use crate::session::testing::session;
 
 mod control;
 mod formats;
+mod packs;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -79,6 +81,7 @@ impl World {
                 stream,
                 watch_until: self.clock.monotonic() + watch,
                 connection: None,
+                session: None,
             })
             .await;
         client.expect("connects")
@@ -312,15 +315,15 @@ async fn hls_has_a_whole_segment_at_once_and_goes_on_after_a_pause() {
     world.gop(50, 100);
     world.gop(50, 100);
     world.gop(1, 100);
-    let session = Uuid::from_u128(7);
+    let session = session(7, Uuid::from_u128(1).into(), ViewProtocol::Hls);
     let stream = world.stream();
-    let playlist = plain(stream.hls(session, LIMIT).await);
+    let playlist = plain(stream.hls(&session, LIMIT).await);
     assert!(playlist.contains("#EXT-X-MEDIA-SEQUENCE:0\n"), "{playlist}");
     assert!(playlist.contains("seg-1.m4s"), "{playlist}");
     assert_eq!(stream.viewers(), 1);
     clock.advance(Duration::from_secs(600));
     until("cutting stops when nobody asks", || stream.viewers() == 0).await;
-    let playlist = plain(stream.hls(session, LIMIT).await);
+    let playlist = plain(stream.hls(&session, LIMIT).await);
     assert!(
         playlist.contains("#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY\n"),
         "{playlist}"

@@ -18,7 +18,11 @@ use super::{
     udp::{self, Sent, UdpSink},
     wire::Vectors,
 };
-use crate::{jumps::Jumps, visitors::Place};
+use crate::{
+    jumps::Jumps,
+    session::{Over, Session},
+    visitors::Place,
+};
 
 /// The most frames of one batch.
 const MAX_FRAMES: u64 = 32;
@@ -50,6 +54,8 @@ pub(crate) struct NewViewer {
     pub(crate) watch_until: Instant,
     /// Its place among the connections that the server takes.
     pub(crate) connection: Option<Place>,
+    /// Its place on the list of viewers, which may end it.
+    pub(crate) session: Option<Session>,
 }
 
 /// Why a viewer is closed.
@@ -61,6 +67,8 @@ pub(crate) enum Leave {
     Slow,
     /// The time to watch is over.
     WatchOver,
+    /// Its session was ended.
+    Over(Over),
     /// The stream is no longer here.
     StreamEnded,
     /// The camera's codecs have changed, and the viewer cannot be told.
@@ -113,8 +121,7 @@ pub(super) struct Viewer {
     jumps: Jumps,
     last_progress: Instant,
     watch_until: Instant,
-    /// Bytes, for the log.
-    pub(super) sent: u64,
+    session: Option<Session>,
     control: Option<Control>,
     _guard: ViewerGuard,
     _connection: Option<Place>,
@@ -133,7 +140,7 @@ impl Viewer {
             jumps: Jumps::default(),
             last_progress: now,
             watch_until: new.watch_until,
-            sent: 0,
+            session: new.session,
             control: new.control,
             _guard: new.guard,
             _connection: new.connection,
@@ -253,7 +260,7 @@ impl Viewer {
     /// Takes note of a batch of datagrams. After a loss it goes on at a key frame.
     pub(super) fn note_datagrams(&mut self, sent: Sent, batch: &Batch, now: Instant) -> Wrote {
         self.at = batch.end;
-        self.sent += sent.bytes;
+        self.count(sent.bytes);
         self.last_progress = now;
         if sent.lost {
             self.mode = Mode::Lost;
@@ -262,6 +269,23 @@ impl Viewer {
             bytes: sent.bytes,
             leave: sent.broken.then_some(Leave::Gone),
         }
+    }
+
+    fn count(&self, bytes: u64) {
+        if let Some(session) = &self.session {
+            session.add_sent(bytes);
+        }
+    }
+
+    /// Its place on the list of viewers.
+    pub(super) fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Why its session was ended, if it was.
+    pub(super) fn over(&self) -> Option<Leave> {
+        let over = self.session.as_ref()?.why_over()?;
+        Some(Leave::Over(over))
     }
 
     /// Where its datagrams go, if that is what it gets.
@@ -306,8 +330,8 @@ impl Viewer {
         match written {
             Ok(count) if count > 0 => {
                 self.last_progress = now;
-                self.sent += count as u64;
                 wrote.bytes = count as u64;
+                self.count(wrote.bytes);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
@@ -363,6 +387,9 @@ impl Viewer {
     pub(super) fn check(&self, config: &Config, now: Instant) -> Option<Leave> {
         if now >= self.watch_until {
             return Some(Leave::WatchOver);
+        }
+        if let Some(over) = self.over() {
+            return Some(over);
         }
         if self.blocked && now - self.last_progress > config.viewer_stall {
             return Some(Leave::Slow);

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use crate::ffmpeg;
+use crate::{ffmpeg, outbound::Outbound};
 
 /// How cameras are pulled.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +32,9 @@ pub(crate) struct Config {
     pub(crate) publisher_grace: Duration,
     /// The directory below which files may be played; none if absent.
     pub(crate) files: Option<PathBuf>,
+    /// Where it may connect to, which has a section of its own.
+    #[serde(skip)]
+    pub(crate) outbound: Outbound,
     /// FFmpeg, which has a section of its own.
     #[serde(skip)]
     pub(crate) ffmpeg: ffmpeg::Config,
@@ -48,6 +51,7 @@ impl Default for Config {
             idle: Duration::from_secs(20),
             publisher_grace: Duration::from_secs(10),
             files: None,
+            outbound: Outbound::default(),
             ffmpeg: ffmpeg::Config::default(),
         }
     }

@@ -4,6 +4,8 @@ use std::{io, time::Duration};
 
 use headworks_hls::source;
 
+use crate::outbound::{self, Redirect};
+
 /// Why a camera gives no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
@@ -11,6 +13,8 @@ pub(crate) enum Failure {
     Refused,
     #[error("host name does not resolve")]
     Unresolved,
+    #[error("{0}")]
+    ClosedAddress(outbound::Closed),
     #[error("no route to host")]
     Unreachable,
     #[error("camera does not answer within {} s", .0.as_secs_f64())]
@@ -32,8 +36,10 @@ pub(crate) enum Failure {
     #[error("answer is not FLV")]
     NotFlv,
     #[error("{0}")]
+    Redirect(Redirect),
+    #[error("{0}")]
     Url(String),
-    #[error("{0} from camera: {1}")]
+    #[error("{status} from camera: {reason}", status = .0, reason = reason(*.0, .1))]
     Status(u16, String),
     #[error("camera has no video track")]
     NoVideoTrack,
@@ -53,6 +59,14 @@ pub(crate) enum Failure {
     Internal,
 }
 
+/// A redirect is only seen if it was not followed.
+fn reason(status: u16, words: &str) -> &str {
+    match status {
+        300..400 => "it redirects too often, or to an address that is not followed",
+        _ => words,
+    }
+}
+
 impl Failure {
     /// What an error number of the operating system means.
     pub(super) fn from_os(number: i32) -> Option<Self> {
@@ -68,6 +82,22 @@ impl Failure {
             Kind::TimedOut => Some(Self::Unreachable),
             _ => None,
         }
+    }
+}
+
+impl From<outbound::Error> for Failure {
+    fn from(error: outbound::Error) -> Self {
+        match error {
+            outbound::Error::Unresolved => Self::Unresolved,
+            outbound::Error::Closed(closed) => closed.into(),
+            outbound::Error::Io(error) => Self::of(&error),
+        }
+    }
+}
+
+impl From<outbound::Closed> for Failure {
+    fn from(closed: outbound::Closed) -> Self {
+        Self::ClosedAddress(closed)
     }
 }
 
@@ -92,6 +122,13 @@ mod tests {
         assert_eq!(words(113).as_deref(), Some("no route to host"));
         assert_eq!(words(104).as_deref(), Some("camera closed the connection"));
         assert_eq!(words(22), None);
+    }
+
+    #[test]
+    fn a_redirect_is_told_as_what_it_is() {
+        let words = |status, reason: &str| Failure::Status(status, reason.to_owned()).to_string();
+        assert_eq!(words(500, "Oops"), "500 from camera: Oops");
+        assert!(words(302, "Found").starts_with("302 from camera: it redirects too often"));
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Feed {
         video_timeout: Duration,
     ) -> Self {
         let session = Session::new(String::new(), clock.monotonic());
+        publisher.stream().set_name(camera_name);
         Self {
             publisher,
             sound,
@@ -67,6 +68,7 @@ impl Feed {
     /// The camera has another name now.
     pub(super) fn rename(&mut self, camera_name: &str) {
         camera_name.clone_into(&mut self.camera_name);
+        self.stream().set_name(camera_name);
     }
 
     /// A session begins; `origin` says what its media comes by, for people.
@@ -185,6 +187,7 @@ impl Feed {
         if !self.stream().set_status(state, message) {
             return;
         }
+        let message = self.stream().status().message;
         let (camera, name) = (self.stream().camera(), self.camera_name.as_str());
         if state == SlotState::Failed {
             tracing::warn!(camera.id = %camera, camera.name = name, reason = message, "camera fails");

@@ -21,10 +21,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use headworks_bootstrap::{Clock, Tasks};
+use headworks_bootstrap::{Clock, PerAddress, Tasks};
 use headworks_types::{
     CameraId, NodeLoad,
-    edge::{IngestWork, Role, SlotKey, SlotReport},
+    edge::{AuditAction, IngestWork, Role, SlotKey, SlotReport},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,7 @@ pub(crate) use source::dial;
 pub(crate) use tags::Tags;
 
 use crate::{
+    audit::{Audit, Guest},
     ffmpeg::Ffmpeg,
     hub::{Hub, Stream},
     turns::Turns,
@@ -52,6 +53,7 @@ pub(crate) struct Ingests(Arc<Inner>);
 struct Inner {
     config: Config,
     hub: Hub,
+    audit: Audit,
     clock: Clock,
     tasks: Tasks,
     /// Connection attempts that may be under way at once: after a power cut all cameras of a
@@ -59,6 +61,8 @@ struct Inner {
     connects: Arc<Turns>,
     slots: Mutex<HashMap<SlotKey, Slot>>,
     ffmpeg: Ffmpeg,
+    /// Publishers that were turned away, for the log.
+    refused: PerAddress,
 }
 
 /// What a worker has to do.
@@ -90,15 +94,18 @@ impl Drop for Slot {
 
 impl Ingests {
     /// Without work.
-    pub(crate) fn new(config: Config, hub: Hub, clock: Clock, tasks: Tasks) -> Self {
+    pub(crate) fn new(config: Config, hub: Hub, audit: Audit, clock: Clock, tasks: Tasks) -> Self {
+        let refused = PerAddress::new(clock.clone());
         Self(Arc::new(Inner {
             connects: Arc::new(Turns::new(config.connects)),
             ffmpeg: Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             config,
             hub,
+            audit,
             clock,
             tasks,
             slots: Mutex::default(),
+            refused,
         }))
     }
 
@@ -159,13 +166,14 @@ impl Ingests {
         camera: Option<CameraId>,
         candidate: &Candidate<'_>,
     ) -> Result<Publication, Denied> {
-        let outcome = match camera {
+        let mut outcome = match camera {
             Some(id) => match self.seat(id) {
                 Some(seat) => seat.admit(candidate).await,
                 None => Err(Denied::UnknownCamera),
             },
             None => Err(Denied::NotACamera),
         };
+        self.record(camera, candidate, &mut outcome);
         let camera = camera.as_ref().map(tracing::field::display);
         let (protocol, address) = (candidate.protocol.as_str(), candidate.address);
         match &outcome {
@@ -173,12 +181,38 @@ impl Ingests {
                 camera.id = camera, protocol, %address, key.id = %publication.key(),
                 "publisher accepted"
             ),
-            Err(denied) => tracing::warn!(
-                camera.id = camera, protocol, %address, reason = denied.reason(),
-                "publisher refused"
-            ),
+            Err(denied) => {
+                if let Some(times) = self.0.refused.count(address.ip()) {
+                    tracing::warn!(
+                        camera.id = camera, protocol, %address, reason = denied.reason(), times,
+                        "publisher refused"
+                    );
+                }
+            }
         }
         outcome
+    }
+
+    /// Tells the audit log of a publisher, now and when it leaves.
+    fn record(
+        &self,
+        camera: Option<CameraId>,
+        candidate: &Candidate<'_>,
+        outcome: &mut Result<Publication, Denied>,
+    ) {
+        let audit = &self.0.audit;
+        let guest = Guest {
+            protocol: candidate.protocol.as_str(),
+            address: candidate.address.ip(),
+        };
+        match (outcome, camera) {
+            (Ok(publication), Some(camera)) => publication.record(audit, camera, guest),
+            (Err(denied), camera) => {
+                audit.refused(AuditAction::PublishStart, guest, camera, denied.code());
+            }
+            // Nobody publishes what has no name.
+            (Ok(_), None) => {}
+        }
     }
 
     fn seat(&self, camera: CameraId) -> Option<Arc<Seat>> {

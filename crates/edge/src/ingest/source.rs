@@ -33,6 +33,7 @@ pub(super) async fn run(
     };
     let (transport, tls_verify) = (*transport, *tls_verify);
     let credentials = job.work.credentials.as_ref();
+    let gate = &config.outbound.gate(&job.work.outbound_allow);
     // Futures that are large and rare are boxed: other cameras need not have room for them.
     match PullProtocol::new(url, *format) {
         Some(PullProtocol::Rtsp) => {
@@ -40,6 +41,7 @@ pub(super) async fn run(
                 config,
                 clock: &feed.clock().clone(),
                 connects,
+                gate,
                 url,
                 transport,
                 tls_verify,
@@ -51,6 +53,7 @@ pub(super) async fn run(
             let session = rtmp::Session {
                 config,
                 connects,
+                gate,
                 url,
                 tls_verify,
                 credentials,
@@ -61,6 +64,7 @@ pub(super) async fn run(
             let session = flv::Session {
                 config,
                 connects,
+                gate,
                 url,
                 tls_verify,
                 credentials,
@@ -72,6 +76,7 @@ pub(super) async fn run(
                 config,
                 clock: &feed.clock().clone(),
                 connects,
+                gate,
                 ffmpeg,
                 url,
                 tls_verify,

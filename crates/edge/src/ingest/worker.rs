@@ -50,7 +50,7 @@ impl Worker {
                 backoff.reset();
                 continue;
             }
-            if job.work.start == StartMode::OnDemand && feed.stream().viewers() == 0 {
+            if job.work.start == StartMode::OnDemand && !feed.stream().is_wanted() {
                 self.wait_for_demand(&feed, &job).await;
                 backoff.reset();
                 continue;
@@ -144,6 +144,7 @@ async fn changed(desired: &mut watch::Receiver<Arc<Job>>, job: &Job) {
         new.work.source != job.work.source
             || new.work.credentials != job.work.credentials
             || new.work.start != job.work.start
+            || new.work.outbound_allow != job.work.outbound_allow
     };
     if desired.wait_for(matters).await.is_err() {
         // The slot is gone; the worker is cancelled at once.

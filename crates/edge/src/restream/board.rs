@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_types::edge::{RestreamReport, SlotKey, SlotReport, SlotState};
 
+use crate::printable::printable;
+
 /// How one push is doing, since its assignment. Texts in it hold no secret.
 pub(super) struct Board {
     clock: Clock,
@@ -64,7 +66,7 @@ impl Board {
             shown.since = self.clock.now();
         }
         shown.state = state;
-        shown.message = message.into();
+        shown.message = printable(&message.into());
     }
 
     /// A connection is tried.
@@ -89,12 +91,13 @@ impl Board {
 
     /// It does not get through. True if that is news.
     pub(super) fn failed(&self, why: &str) -> bool {
+        let why = printable(why);
         let is_news = {
             let shown = self.shown();
             shown.state != SlotState::Failed || shown.message != why
         };
-        self.set(SlotState::Failed, why);
-        self.shown().report.last_error = Some(why.to_owned());
+        self.set(SlotState::Failed, why.as_str());
+        self.shown().report.last_error = Some(why);
         is_news
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::outbound::Outbound;
+
 /// How cameras are pushed to other people's servers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +29,9 @@ pub(crate) struct Config {
     /// A connection is kept for this long while the camera gives no picture.
     #[serde(with = "humantime_serde")]
     pub(crate) camera_grace: Duration,
+    /// Where it may connect to, which has a section of its own.
+    #[serde(skip)]
+    pub(crate) outbound: Outbound,
 }
 
 impl Default for Config {
@@ -39,6 +44,7 @@ impl Default for Config {
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
             camera_grace: Duration::from_secs(15),
+            outbound: Outbound::default(),
         }
     }
 }

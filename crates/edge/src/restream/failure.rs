@@ -65,6 +65,7 @@ impl From<ingest::Failure> for Failure {
             Camera::Closed => Self::Closed(None),
             Camera::Certificate(why) => Self::Certificate(why),
             Camera::Protocol(why) => Self::Protocol(why),
+            Camera::ClosedAddress(closed) => Self::Url(closed.to_string()),
             Camera::Internal => Self::Internal,
             other => Self::Protocol(other.to_string()),
         }

@@ -15,15 +15,18 @@ use headworks_bootstrap::Clock;
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io::AsyncWrite as _,
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::client::TlsStream;
 use tokio_util::{either::Either, io::poll_read_buf};
-use url::{Host, Url};
+use url::Url;
 
 use super::{board::Board, failure::Failure, fence::Permit};
-use crate::ingest::dial;
+use crate::{
+    ingest::{self, dial},
+    outbound::Gate,
+};
 
 /// Slices in one write.
 const MOST_SLICES: usize = 32;
@@ -80,6 +83,7 @@ impl Link {
     /// Connects to the host of `url`, which is resolved once. With a scheme that ends in `s` it
     /// speaks TLS.
     pub(super) async fn open(
+        gate: &Gate,
         url: &Url,
         tls_verify: bool,
         stall: Duration,
@@ -88,10 +92,9 @@ impl Link {
         meter: Meter,
     ) -> Result<Self, Failure> {
         let failure = |error: io::Error| Failure::from(&error);
-        let tcp = connect(url, &permit).await?;
+        let tcp = connect(gate, url, &permit).await?;
         let local = tcp.local_addr().map_err(failure)?;
         let peer = tcp.peer_addr().map_err(failure)?;
-        let _ = tcp.set_nodelay(true);
         let stream = if url.scheme().ends_with('s') {
             let host = url.host_str().unwrap_or_default();
             Either::Right(Box::new(dial::tls(tcp, host, tls_verify).await?))
@@ -259,34 +262,18 @@ impl Drop for Link {
     }
 }
 
-/// Connects to the first address that answers.
-async fn connect(url: &Url, permit: &Permit) -> Result<TcpStream, Failure> {
+/// Connects to the first open address that answers.
+async fn connect(gate: &Gate, url: &Url, permit: &Permit) -> Result<TcpStream, Failure> {
     let usual = match url.scheme() {
         "rtmp" => 1935,
         "rtmps" => 443,
         "rtsp" => 554,
         _ => 322,
     };
-    let host = match url.host() {
-        Some(Host::Ipv6(address)) => address.to_string(),
-        _ => {
-            let host = url.host_str().unwrap_or_default();
-            host.trim_matches(['[', ']']).to_owned()
-        }
-    };
+    let host = url.host_str().unwrap_or_default();
     let port = url.port().unwrap_or(usual);
-    let addresses = lookup_host((host, port))
-        .await
-        .map_err(|_| Failure::Unresolved)?;
-    let mut last = Failure::Unresolved;
-    for address in addresses {
-        if !permit.holds() {
-            return Err(Failure::Fenced);
-        }
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Failure::from(&error),
-        }
-    }
-    Err(last)
+    let connected = gate.connect(host, port, || permit.holds()).await;
+    connected
+        .map_err(ingest::Failure::from)?
+        .ok_or(Failure::Fenced)
 }

@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc};
 use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_media::{Frame, TrackKind, Tracks};
-use headworks_types::edge::SlotState;
+use headworks_types::{ShownUrl, edge::SlotState};
 use tokio::{
     sync::watch,
     time::{Duration, Instant, sleep_until},
@@ -49,11 +49,11 @@ impl Push<'_> {
         if self.live_since.is_none() {
             self.live_since = Some(self.clock.monotonic());
             let job = &self.leave.job;
-            let message = format!("pushes to {}", job.work.url);
+            let message = format!("pushes to {}", ShownUrl(&job.work.url));
             self.board.live(message, self.url_expires_at);
             tracing::info!(
                 restream.id = %job.work.id, restream.name = job.work.name,
-                camera.name = job.camera_name, url = %job.work.url,
+                camera.name = job.camera_name, url = %ShownUrl(&job.work.url),
                 "the target takes the stream"
             );
         }
@@ -69,7 +69,7 @@ impl Push<'_> {
     /// Something about the push is worth a remark.
     pub(super) fn remark(&self, remark: &str) {
         if self.live_since.is_some() {
-            let url = &self.leave.job.work.url;
+            let url = ShownUrl(&self.leave.job.work.url);
             let message = format!("pushes to {url}; {remark}");
             self.board.set(SlotState::Live, message);
         }

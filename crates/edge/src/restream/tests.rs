@@ -14,7 +14,10 @@ use url::Url;
 use uuid::Uuid;
 
 use super::*;
-use crate::hub::{self, Publisher, Reader, Sound, testing};
+use crate::{
+    hub::{self, Publisher, Reader, Sound, testing},
+    outbound,
+};
 use failure::Failure;
 use source::{Copied, Rebase};
 use target::{Came, Target};
@@ -50,6 +53,7 @@ fn job(url: Url) -> Job {
             signing: RestreamSigning::None,
             video: RestreamVideo::Copy,
             audio: RestreamAudio::Copy,
+            outbound_allow: Vec::new(),
         }),
     }
 }
@@ -78,6 +82,7 @@ impl World {
         let config = Config {
             retry_min: Duration::from_millis(10),
             retry_max: Duration::from_millis(10),
+            outbound: outbound::testing(),
             ..config.clone()
         };
         let ffmpeg = Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone());
@@ -182,6 +187,8 @@ async fn a_target_gets_the_stream_from_a_key_frame_on() {
     world.picture();
     publisher.wait_for_media(5).await;
     let report = world.wait_for_state(SlotState::Live).await;
+    let stream = world.camera.stream();
+    assert!(stream.is_wanted() && stream.viewers() == 0, "nobody looks");
     let pushed = report.restream.expect("is a push");
     assert!(pushed.bytes_sent > 1000, "{pushed:?}");
     assert_eq!((pushed.attempts, pushed.last_error), (1, None));
@@ -244,26 +251,32 @@ async fn it_waits_for_the_camera() {
 
 #[tokio::test]
 async fn a_refusal_is_told_without_secrets() {
-    let world = World::open();
-    let target = Target::start().await;
-    let mut job = job(target.url().join("refused").expect("is a URL"));
-    job.work.signing = RestreamSigning::Query {
-        query: Some(Secret::new("token=top-secret")),
-    };
-    world.restreams.start(job);
-    let publisher = target.publisher().await;
-    assert_eq!(publisher.name, "refused?token=top-secret");
-    let report = world.wait_for_state(SlotState::Failed).await;
-    assert!(
-        report
-            .message
-            .starts_with("target refuses the stream: no stream refused?"),
-        "{}",
-        report.message
-    );
-    let shown = serde_json::to_string(&report).expect("is JSON");
-    assert!(!shown.contains("top-secret"), "{shown}");
-    world.stop().await;
+    for in_url in [false, true] {
+        let world = World::open();
+        let target = Target::start().await;
+        let mut job = job(target.url().join("refused").expect("is a URL"));
+        if in_url {
+            job.work.url.set_query(Some("token=top-secret"));
+        } else {
+            job.work.signing = RestreamSigning::Query {
+                query: Some(Secret::new("token=top-secret")),
+            };
+        }
+        world.restreams.start(job);
+        let publisher = target.publisher().await;
+        assert_eq!(publisher.name, "refused?token=top-secret");
+        let report = world.wait_for_state(SlotState::Failed).await;
+        assert!(
+            report
+                .message
+                .starts_with("target refuses the stream: no stream refused?"),
+            "{}",
+            report.message
+        );
+        let shown = serde_json::to_string(&report).expect("is JSON");
+        assert!(!shown.contains("top-secret"), "{shown}");
+        world.stop().await;
+    }
 }
 
 /// The time that stands in the URL, in seconds since 1970, which is when the test begins.

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use headworks_bootstrap::Clock;
 use headworks_media::ts;
 use headworks_types::{
-    RestreamAudio, RestreamSigning, RestreamVideo, UrlRenewal,
+    RestreamAudio, RestreamSigning, RestreamVideo, ShownUrl, UrlRenewal,
     edge::{RestreamWork, SlotState},
 };
 use prometheus_client::metrics::counter::Counter;
@@ -33,6 +33,7 @@ use crate::{
     backoff::{self, Backoff},
     ffmpeg::Ffmpeg,
     hub::{Hub, NoPicture, Reader, Sound, Start, Stream, ViewerGuard},
+    printable::printable,
     secrets::Secrets,
     turns::Turns,
 };
@@ -72,7 +73,7 @@ struct Camera {
     stream: Arc<Stream>,
     start: Start,
     sound: Sound,
-    /// The push is a viewer of it.
+    /// The camera is pulled as long as it is pushed.
     _guard: ViewerGuard,
 }
 
@@ -157,7 +158,7 @@ impl Worker {
             if self.board.failed(&why) {
                 tracing::warn!(
                     restream.id = %job.work.id, restream.name = job.work.name,
-                    url = %job.work.url, error = why, "the push does not get through"
+                    url = %ShownUrl(&job.work.url), error = printable(&why), "the push does not get through"
                 );
             }
             tracing::debug!(restream.id = %job.work.id, retry_in = ?wait, "it is tried again");
@@ -191,7 +192,7 @@ impl Worker {
             end = leave.leave() => return Ok(end),
         };
         if board.report().state != SlotState::Failed {
-            let message = format!("connects to {}", job.work.url);
+            let message = format!("connects to {}", ShownUrl(&job.work.url));
             board.set(SlotState::Connecting, message);
         }
         board.attempt();
@@ -239,7 +240,7 @@ fn far_from(now: Instant) -> Instant {
     now + LONGEST
 }
 
-/// Counts as a viewer of the camera, and waits until it gives a picture.
+/// Lets the camera be pulled, and waits until it gives a picture.
 async fn wait_for_camera(around: &Around, job: &Job, board: &Board) -> Camera {
     let mut guard = None;
     loop {
@@ -254,14 +255,14 @@ async fn wait_for_camera(around: &Around, job: &Job, board: &Board) -> Camera {
             .as_ref()
             .is_some_and(|guard: &ViewerGuard| guard.is_of(&stream))
         {
-            guard = Some(stream.add_viewer_for(wanted));
+            guard = Some(stream.add_restream(wanted));
         }
         match stream.wait_for_picture(LOOK).await {
             Ok(()) => {
                 let sound = wanted_sound(&job.work, Some(&stream));
                 let guard = match guard.take() {
                     Some(guard) if sound == wanted => guard,
-                    _ => stream.add_viewer_for(sound),
+                    _ => stream.add_restream(sound),
                 };
                 if sound == Sound::Aac {
                     stream.wait_for_aac().await;
@@ -309,7 +310,9 @@ async fn connect(
     let config = &around.config;
     let link = {
         sleep(SPREAD.mul_f64(backoff::random())).await;
+        let gate = config.outbound.gate(&job.work.outbound_allow);
         let open = Link::open(
+            &gate,
             &job.work.url,
             job.work.tls_verify,
             config.stall,
@@ -366,7 +369,7 @@ impl Target {
         };
         let others = password.into_iter().chain(key).chain(query);
         Ok(Self {
-            secrets: Secrets::new(&url, &work.url, others),
+            secrets: Secrets::new(&url, &ShownUrl(&work.url).plain(), others),
             url,
             expires_at: signed.expires_at,
         })

@@ -171,7 +171,7 @@ impl Connection {
     /// socket with unread input resets the connection, and what it was told last is lost with it.
     pub(super) async fn close(mut self, why: &Closed) {
         if let Closed::Failed(error) = why {
-            tracing::info!(address = %self.address, %error, "RTMP connection ended");
+            tracing::debug!(address = %self.address, %error, "RTMP connection ended");
         }
         if *why == Closed::Local && !self.is_deaf {
             let rest = async {

@@ -26,7 +26,7 @@ use connection::Connection;
 use tunnel::Tunnels;
 
 /// Connections at once, players included; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 20_000;
+pub(crate) const MAX_CONNECTIONS: usize = 20_000;
 
 /// From accepting a connection to its first bytes.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
@@ -69,6 +69,7 @@ impl Rtmp {
     /// Serves `listener` until the edge stops; with TLS if there is an acceptor.
     pub(crate) fn serve(&self, listener: TcpListener, tls: Option<Acceptor>) {
         let rtmp = self.clone();
+        let name = if tls.is_some() { "rtmps" } else { "rtmp" };
         let drive = move |socket, place| {
             let (rtmp, tls) = (rtmp.clone(), tls.clone());
             async move {
@@ -83,7 +84,7 @@ impl Rtmp {
                 rtmp.drive(incoming, protocol).await;
             }
         };
-        headworks_bootstrap::accept(listener, MAX_CONNECTIONS, &self.tasks, drive);
+        headworks_bootstrap::accept(name, listener, MAX_CONNECTIONS, &self.tasks, drive);
     }
 
     /// Serves one client that comes by `protocol`, or by its form over HTTP.
@@ -120,7 +121,7 @@ impl Rtmp {
                         return connection.close(&closed).await;
                     }
                 }
-                Event::Play(wish) => match play::admit(self, &wish.target).await {
+                Event::Play(wish) => match play::admit(self, &connection, &wish.target).await {
                     Ok(admitted) => return play::run(self, connection, admitted).await,
                     Err(refusal) => connection.refuse(&refusal),
                 },

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headworks_rtmp::{Refusal, Target, code};
-use headworks_types::Action;
+use headworks_types::{Action, PublishProtocol, ViewProtocol};
 
 use super::{Rtmp, connection::Connection};
 use crate::{
-    access::{Denied, Session},
+    access::Denied,
     hub::{Format, NewViewer, NoPicture, Selection, Stream, ViewerGuard},
+    session::{Client, Session},
     socket,
 };
 
@@ -21,13 +22,22 @@ pub(super) struct Admitted {
 }
 
 /// Checks the token and waits for a picture.
-pub(super) async fn admit(rtmp: &Rtmp, target: &Target) -> Result<Admitted, Refusal> {
+pub(super) async fn admit(
+    rtmp: &Rtmp,
+    connection: &Connection,
+    target: &Target,
+) -> Result<Admitted, Refusal> {
     let not_found = || Refusal::new(code::PLAY_NOT_FOUND, "there is no such camera here");
     let camera = super::camera(target).ok_or_else(not_found)?;
     let token = target.query.parameter("token");
     let session = rtmp
         .access
-        .open(token.as_deref(), camera, Action::CameraViewLive)
+        .open(
+            token.as_deref(),
+            camera,
+            Action::CameraViewLive,
+            &client(connection),
+        )
         .map_err(|denied: Denied| Refusal::new(code::PLAY_FAILED, denied.to_string()))?;
     let stream = rtmp.hub.stream(camera).ok_or_else(not_found)?;
     let guard = stream.add_viewer_for(Format::Rtmp.sound());
@@ -47,12 +57,25 @@ pub(super) async fn admit(rtmp: &Rtmp, target: &Target) -> Result<Admitted, Refu
     }
 }
 
+fn client(connection: &Connection) -> Client {
+    let protocol = match connection.protocol() {
+        PublishProtocol::Rtmps => ViewProtocol::Rtmps,
+        PublishProtocol::Rtmpt => ViewProtocol::Rtmpt,
+        PublishProtocol::Rtmpts => ViewProtocol::Rtmpts,
+        _ => ViewProtocol::Rtmp,
+    };
+    Client {
+        protocol,
+        address: connection.address().ip(),
+        origin: None,
+    }
+}
+
 /// Answers the player and gives its socket to the hub.
 pub(super) async fn run(rtmp: &Rtmp, connection: Connection, admitted: Admitted) {
     let Some((socket, place)) = connection.accept_play().await else {
         return;
     };
-    let left = admitted.session.watch_until - rtmp.clock.now();
     let viewer = NewViewer {
         sink: socket::into_sink(socket),
         format: Format::Rtmp,
@@ -62,8 +85,9 @@ pub(super) async fn run(rtmp: &Rtmp, connection: Connection, admitted: Admitted)
         start: None,
         control: None,
         guard: admitted.guard,
-        watch_until: rtmp.clock.monotonic() + left.to_std().unwrap_or_default(),
+        watch_until: admitted.session.watch_until(),
         connection: Some(place),
+        session: Some(admitted.session),
     };
     rtmp.hub.add_viewer(viewer).await;
 }

@@ -192,7 +192,7 @@ impl Caller<'_> {
             Ok(answer) => ([(header::CONTENT_TYPE, tunnel::CONTENT_TYPE)], answer).into_response(),
             Err(Trouble::NotFound) => StatusCode::NOT_FOUND.into_response(),
             Err(Trouble::Broken(words)) => {
-                tracing::info!(address = %self.address, error = words, "RTMPT session ended");
+                tracing::debug!(address = %self.address, error = words, "RTMPT session ended");
                 (StatusCode::BAD_REQUEST, words).into_response()
             }
             Err(Trouble::Full) => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -189,7 +189,7 @@ impl Connection {
             Ok(0) => self.over = Some("it closed the connection".to_owned()),
             Ok(count) => {
                 if let Err(error) = self.server.handle_input(now, &self.buffer) {
-                    tracing::info!(address = %self.address, %error, "bad RTSP");
+                    tracing::debug!(address = %self.address, %error, "bad RTSP");
                     self.over = Some(error.to_string());
                 }
                 // Who sends as fast as it can lets others have their turn.

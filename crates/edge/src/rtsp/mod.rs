@@ -32,7 +32,7 @@ use connection::Connection;
 pub(crate) use datagrams::Datagrams;
 
 /// Connections at once, players included; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 20_000;
+pub(crate) const MAX_CONNECTIONS: usize = 20_000;
 
 /// How long a nonce of Digest would live; we ask for Basic only.
 const NONCES: Duration = Duration::from_secs(300);
@@ -114,6 +114,7 @@ impl Rtsp {
     /// Serves `listener` until the edge stops; with TLS if there is an acceptor.
     pub(crate) fn serve(&self, listener: TcpListener, tls: Option<Acceptor>) {
         let rtsp = self.clone();
+        let name = if tls.is_some() { "rtsps" } else { "rtsp" };
         let drive = move |socket, place| {
             let (rtsp, tls) = (rtsp.clone(), tls.clone());
             async move {
@@ -123,7 +124,7 @@ impl Rtsp {
                 }
             }
         };
-        headworks_bootstrap::accept(listener, MAX_CONNECTIONS, &self.0.tasks, drive);
+        headworks_bootstrap::accept(name, listener, MAX_CONNECTIONS, &self.0.tasks, drive);
     }
 
     /// Serves one client until it leaves.

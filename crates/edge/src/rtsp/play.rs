@@ -10,7 +10,7 @@ use headworks_rtsp::{
     message::frame_header,
     server::{Asked, Grant, Offer, Setup},
 };
-use headworks_types::Action;
+use headworks_types::{Action, ProblemCode, ViewProtocol};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -28,10 +28,13 @@ use crate::{
         self, Description, Format, Leave, NewViewer, NoPicture, Selection, Sink, Sound, Stream,
         UdpPeer, ViewerGuard,
     },
+    session::{Client, Session},
 };
 
 /// A player that may play.
 pub(super) struct Watch {
+    /// Its place on the list of viewers.
+    session: Session,
     /// When its time is over, whether it plays or not.
     until: Instant,
     stream: Arc<Stream>,
@@ -66,7 +69,11 @@ pub(super) async fn describe(
     asked: &Asked,
     role: &mut Role,
 ) -> End {
-    let described = match admit(rtsp, asked).await {
+    // What was only looked at before is forgotten: it would count as another viewer.
+    if !connection.has_session() && matches!(role, Role::Viewer(_)) {
+        *role = Role::Nobody;
+    }
+    let described = match admit(rtsp, connection, asked).await {
         Ok(watch) => describe::describe(&watch.description.tracks)
             .map(|description| (watch, description))
             .map_err(|error| Refusal::Status(415, error.to_string())),
@@ -85,21 +92,30 @@ pub(super) async fn describe(
     GOES_ON
 }
 
-async fn admit(rtsp: &Rtsp, asked: &Asked) -> Result<Watch, Refusal> {
+async fn admit(rtsp: &Rtsp, connection: &Connection, asked: &Asked) -> Result<Watch, Refusal> {
     let not_found = || Refusal::Status(404, "there is no such camera here".to_owned());
     let camera = super::camera(asked).ok_or_else(not_found)?;
     let token = asked.secret("token");
+    let client = Client {
+        protocol: if connection.is_secure() {
+            ViewProtocol::Rtsps
+        } else {
+            ViewProtocol::Rtsp
+        },
+        address: connection.address().ip(),
+        origin: None,
+    };
     let session = rtsp
         .0
         .access
-        .open(token.as_deref(), camera, Action::CameraViewLive)
+        .open(token.as_deref(), camera, Action::CameraViewLive, &client)
         .map_err(|denied| refusal(denied, asked))?;
     let stream = rtsp.0.hub.stream(camera).ok_or_else(not_found)?;
     let guard = stream.add_viewer_for(Sound::Original);
     let start = start(rtsp, &stream).await?;
-    let left = session.watch_until - rtsp.0.clock.now();
     Ok(Watch {
-        until: rtsp.0.clock.monotonic() + left.to_std().unwrap_or_default(),
+        until: session.watch_until(),
+        session,
         stream,
         description: start.description,
         guard: Some(guard),
@@ -125,9 +141,12 @@ async fn start(rtsp: &Rtsp, stream: &Arc<Stream>) -> Result<hub::Start, Refusal>
 /// Who has shown nothing, or a bad password, may try another one.
 fn refusal(denied: Denied, asked: &Asked) -> Refusal {
     let words = denied.to_string();
-    match denied {
-        Denied::Missing => Refusal::Challenge,
-        Denied::OtherCamera | Denied::Action => Refusal::Status(403, words),
+    match denied.code() {
+        _ if denied == Denied::Missing => Refusal::Challenge,
+        ProblemCode::Forbidden => Refusal::Status(403, words),
+        // "Not Enough Bandwidth" is what RTSP has for it (RFC 2326 §11.3.7).
+        ProblemCode::SessionLimit => Refusal::Status(453, words),
+        ProblemCode::Unavailable => Refusal::Status(503, words),
         _ if asked.query("token").is_none() => Refusal::Challenge,
         _ => Refusal::Status(401, words),
     }
@@ -303,6 +322,7 @@ impl Watch {
             guard,
             watch_until: self.until,
             connection: None,
+            session: Some(self.session.clone()),
         };
         rtsp.0.hub.add_viewer(viewer).await;
         connection.set_viewer(handle, !is_udp);
@@ -322,6 +342,7 @@ impl Watch {
         let heard = tokio::select! {
             () = sleep_until(self.until), if is_idle => return ends(words(Leave::WatchOver)),
             leave = connection.viewer_left() => Err(leave),
+            over = self.session.over(), if is_idle => return ends(over.to_string()),
             _ = self.reports.1.recv() => Ok(true),
             () = connection.ready() => Ok(false),
         };
@@ -360,6 +381,7 @@ fn words(leave: Leave) -> &'static str {
         Leave::Gone => "it has gone",
         Leave::Slow => "it is too slow for the stream",
         Leave::WatchOver => "the time to watch is over",
+        Leave::Over(_) => "the session was ended",
         Leave::StreamEnded => "the camera is no longer here",
         Leave::Changed => "the camera's codecs have changed",
         Leave::Asked => "it stopped",

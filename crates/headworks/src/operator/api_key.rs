@@ -1,9 +1,9 @@
 //! `headworks api-key …`
 
 use clap::Subcommand;
-use headworks_types::{ApiKey, ApiKeyCreate, ApiKeyId};
+use headworks_types::{Action, ApiKey, ApiKeyCreate, ApiKeyId};
 
-use super::{Noun, show_optional_time, show_time};
+use super::{Noun, action, names, show_optional_time, show_time};
 use crate::{
     failure::Failure,
     output::{self, Row},
@@ -17,6 +17,9 @@ pub(crate) enum ApiKeyVerb {
         /// What people call it
         #[arg(long)]
         name: String,
+        /// It may do this at most, whatever it is granted; may be given several times
+        #[arg(long, value_name = "ACTION", value_parser = action)]
+        scope: Vec<Action>,
     },
     /// List API keys
     List,
@@ -32,10 +35,11 @@ pub(crate) async fn run(command: Noun<ApiKeyVerb>) -> Result<(), Failure> {
     let client = command.api.client()?;
     let json = command.api.json;
     match command.verb {
-        ApiKeyVerb::Create { name } => {
+        ApiKeyVerb::Create { name, scope } => {
             let key = ApiKeyCreate {
                 name,
                 project_id: None,
+                scopes: (!scope.is_empty()).then_some(scope),
                 expires_at: None,
             };
             let created = client.api_key_create(&key).await?;
@@ -70,6 +74,7 @@ fn record(key: &ApiKey) -> Vec<(&'static str, String)> {
     vec![
         ("id", key.id.to_string()),
         ("name", key.name.clone()),
+        ("scopes", names(key.scopes.as_deref().unwrap_or_default())),
         ("expires", show_optional_time(key.expires_at)),
         ("revoked", show_optional_time(key.revoked_at)),
         ("created", show_time(key.created_at)),

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use headworks_types::{
-    Camera, CameraCreate, CameraId, CameraSource, Credentials, Placement, PullFormat, StartMode,
-    Transport,
+    Camera, CameraCreate, CameraGroupId, CameraId, CameraSource, CameraUpdate, Credentials,
+    Placement, PullFormat, StartMode, Transport, Viewing,
 };
 use url::Url;
 
@@ -31,6 +31,17 @@ pub(crate) enum CameraVerb {
         /// Only the camera with your own name for it
         #[arg(long, value_name = "ID")]
         external_id: Option<String>,
+        /// Only cameras in this group and everywhere below it
+        #[arg(long, value_name = "ID")]
+        group: Option<CameraGroupId>,
+    },
+    /// Put a camera into a group, or out of any
+    Move {
+        /// The camera's id
+        id: CameraId,
+        /// The group that it goes into; out of any if absent
+        #[arg(long, value_name = "ID")]
+        group: Option<CameraGroupId>,
     },
     /// Show one camera
     View {
@@ -83,6 +94,9 @@ pub(crate) struct Create {
     /// Pull it only while somebody watches
     #[arg(long, conflicts_with = "publish")]
     on_demand: bool,
+    /// The camera group that it is in
+    #[arg(long, value_name = "ID")]
+    group: Option<CameraGroupId>,
     /// Your own name for it; unique
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
@@ -149,6 +163,7 @@ impl Create {
                 site: self.site,
                 ..Placement::default()
             },
+            viewing: Viewing::default(),
         })
     }
 }
@@ -165,6 +180,7 @@ pub(crate) async fn run(command: Noun<CameraVerb>) -> Result<(), Failure> {
         CameraVerb::List {
             labels,
             external_id,
+            group,
         } => {
             let mut list = client.camera_list().limit(1000);
             if let Some(filter) = labels {
@@ -173,7 +189,17 @@ pub(crate) async fn run(command: Noun<CameraVerb>) -> Result<(), Failure> {
             if let Some(id) = external_id {
                 list = list.external_id(&id);
             }
+            if let Some(id) = group {
+                list = list.in_group(id);
+            }
             output::list(&list.all().await?, json)
+        }
+        CameraVerb::Move { id, group } => {
+            let change = CameraUpdate {
+                group_id: Some(group),
+                ..CameraUpdate::default()
+            };
+            output::one(&client.camera_update(id, &change).await?, json, record)
         }
         CameraVerb::View { id } => output::one(&client.camera_view(id).await?, json, record),
         CameraVerb::Delete { id } => Ok(client.camera_delete(id).await?),
@@ -210,6 +236,10 @@ fn record(camera: &Camera) -> Vec<(&'static str, String)> {
         (
             "external id",
             camera.external_id.clone().unwrap_or_default(),
+        ),
+        (
+            "group",
+            camera.group_id.map(|id| id.to_string()).unwrap_or_default(),
         ),
         ("labels", show_labels(&camera.labels)),
         ("source", show_source(&camera.source)),

@@ -1,11 +1,14 @@
 //! The operator's commands: each is one call of the API and one way to show the answer.
 
+pub(crate) mod access;
 pub(crate) mod api_key;
 pub(crate) mod camera;
+pub(crate) mod camera_group;
 pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
 pub(crate) mod restream;
+pub(crate) mod role;
 pub(crate) mod sign_in;
 pub(crate) mod signing_key;
 pub(crate) mod stream_key;
@@ -18,7 +21,7 @@ use std::{io::Read as _, path::Path, path::PathBuf, time::Duration};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use headworks_client::Client;
-use headworks_types::{Labels, Secret};
+use headworks_types::{Action, Labels, Secret};
 use url::Url;
 
 use crate::failure::Failure;
@@ -33,19 +36,15 @@ pub(crate) struct Noun<V: Subcommand> {
 }
 
 /// Which API, and as whom.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "API")]
 pub(crate) struct Api {
-    /// Base URL of the API
-    #[arg(
-        long,
-        global = true,
-        env = "HEADWORKS_API",
-        default_value = "http://127.0.0.1:8080"
-    )]
-    api: Url,
+    /// Base URL of the API [env: HEADWORKS_API] [default: http://127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "URL")]
+    api: Option<Url>,
     /// API key or access token; other users of this machine can see it among its processes, --key-file is better
-    #[arg(long, global = true, env = "HEADWORKS_API_KEY", hide_env_values = true)]
+    /// [env: HEADWORKS_API_KEY]
+    #[arg(long, global = true)]
     key: Option<String>,
     /// File with the API key
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "key")]
@@ -55,20 +54,68 @@ pub(crate) struct Api {
     pub(crate) json: bool,
 }
 
+/// The same before the command: `headworks --api URL camera list`.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "API")]
+pub(crate) struct EarlyApi {
+    /// Base URL of the API, for the commands that use it
+    #[arg(id = "early_api", long = "api", value_name = "URL")]
+    api: Option<Url>,
+    /// API key
+    #[arg(id = "early_key", long = "key", value_name = "KEY")]
+    key: Option<String>,
+    /// File with the API key
+    #[arg(
+        id = "early_key_file",
+        long = "key-file",
+        value_name = "FILE",
+        conflicts_with = "early_key"
+    )]
+    key_file: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(id = "early_json", long = "json")]
+    json: bool,
+}
+
 impl Api {
-    /// Signed in, as far as there is a key.
+    /// Takes what was said before the command, unless it is said again behind it.
+    pub(crate) fn or(&mut self, early: EarlyApi) {
+        self.api = self.api.take().or(early.api);
+        self.json |= early.json;
+        if self.key.is_none() && self.key_file.is_none() {
+            (self.key, self.key_file) = (early.key, early.key_file);
+        }
+    }
+
+    /// Signed in, as far as there is a key. What is typed counts more than the environment.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let client = Client::new(self.api.clone())?;
-        let key = match &self.key_file {
-            Some(path) => Some(secret_file(path)?),
-            None => self.key.clone().map(Secret::new),
-        };
-        Ok(match key {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let client = Client::new(self.address(variable("HEADWORKS_API").as_deref())?)?;
+        Ok(match self.secret(variable("HEADWORKS_API_KEY"))? {
             Some(key) => client.with_credential(key),
             None => client,
         })
     }
+
+    fn address(&self, variable: Option<&str>) -> Result<Url, Failure> {
+        if let Some(url) = &self.api {
+            return Ok(url.clone());
+        }
+        let text = variable.unwrap_or(DEFAULT);
+        text.parse()
+            .map_err(|error| Failure::user(format!("HEADWORKS_API: `{text}`: {error}")))
+    }
+
+    fn secret(&self, variable: Option<String>) -> Result<Option<Secret>, Failure> {
+        match &self.key_file {
+            Some(path) => secret_file(path).map(Some),
+            None => Ok(self.key.clone().or(variable).map(Secret::new)),
+        }
+    }
 }
+
+/// Where a `headworks up` of the same machine is.
+const DEFAULT: &str = "http://127.0.0.1:8080";
 
 /// Reads a secret, without one newline at its end.
 pub(crate) fn secret_file(path: &Path) -> Result<Secret, Failure> {
@@ -108,6 +155,19 @@ fn seconds(text: &str) -> Result<u32, String> {
     u32::try_from(duration.as_secs()).map_err(|_| "is too long".to_owned())
 }
 
+/// `camera.view_live`
+fn action(text: &str) -> Result<Action, String> {
+    Action::from_name(text).ok_or_else(|| {
+        let known = names(&Action::ALL);
+        format!("expected one of {known}")
+    })
+}
+
+fn names(actions: &[Action]) -> String {
+    let names: Vec<_> = actions.iter().map(|action| action.as_str()).collect();
+    names.join(",")
+}
+
 fn labels(pairs: Vec<(String, String)>) -> Labels {
     Labels(pairs.into_iter().collect())
 }
@@ -140,6 +200,42 @@ fn show_name(value: &impl serde::Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_typed_counts_more_than_the_environment() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("key");
+        std::fs::write(&path, "of-file\n").expect("writes");
+        let environment = || Some("of-environment".to_owned());
+        let key = |api: &Api| {
+            let key = api.secret(environment()).expect("is readable");
+            key.expect("is there").expose().to_owned()
+        };
+        let mut api = Api::default();
+        assert_eq!(key(&api), "of-environment");
+        let early = EarlyApi {
+            key_file: Some(path),
+            ..EarlyApi::default()
+        };
+        api.or(early);
+        assert_eq!(key(&api), "of-file");
+        let late = |key: &str| Api {
+            key: Some(key.to_owned()),
+            ..Api::default()
+        };
+        assert_eq!(key(&late("typed")), "typed");
+
+        let address = |api: &Api, variable: Option<&str>| {
+            let url = api.address(variable);
+            url.map(String::from).map_err(|failure| failure.to_string())
+        };
+        let default = address(&Api::default(), None);
+        assert_eq!(default.as_deref(), Ok("http://127.0.0.1:8080/"));
+        let named = address(&Api::default(), Some("http://a:1"));
+        assert_eq!(named.as_deref(), Ok("http://a:1/"));
+        let wrong = address(&Api::default(), Some("a")).expect_err("is no URL");
+        assert!(wrong.contains("HEADWORKS_API: `a`"), "{wrong}");
+    }
 
     #[test]
     fn durations_and_labels_are_typed_as_people_type_them() {

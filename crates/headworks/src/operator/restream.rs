@@ -5,7 +5,7 @@ mod target;
 
 use clap::{Args, Subcommand};
 use headworks_types::{
-    CameraId, Restream, RestreamCreate, RestreamId, RestreamSigning, RestreamVideo,
+    CameraId, Restream, RestreamCreate, RestreamId, RestreamSigning, RestreamVideo, ShownUrl,
 };
 use url::Url;
 
@@ -71,7 +71,8 @@ pub(crate) struct Create {
     /// What people call it
     #[arg(long)]
     name: String,
-    /// Where to: rtmp://, rtmps://, rtsp:// or rtsps://, without what is secret
+    /// Where to: rtmp://, rtmps://, rtsp:// or rtsps://, without what is secret, since everybody who
+    /// manages the camera sees it; a key goes into --stream-key-file, or with a `?` into --query-file
     #[arg(long)]
     url: Url,
     /// Your own name for it; unique
@@ -109,6 +110,7 @@ pub(crate) async fn run(command: Noun<RestreamVerb>) -> Result<(), Failure> {
     let json = command.api.json;
     match command.verb {
         RestreamVerb::Create(create) => {
+            warn_of_secrets(&create.url);
             let camera = create.camera;
             let restream = create.into_restream()?;
             let created = client.restream_create(camera, &restream).await?;
@@ -143,6 +145,18 @@ pub(crate) async fn run(command: Noun<RestreamVerb>) -> Result<(), Failure> {
     }
 }
 
+/// A key in a URL is seen by all who may see the URL.
+fn warn_of_secrets(url: &Url) {
+    if url.query().is_some() {
+        output::error(&format!(
+            "warning: everybody who manages the camera sees what stands behind the `?` of {}\n\nhint: \
+             put a key into --stream-key-file, or a whole query into --query-file with \
+             --signing query",
+            ShownUrl(url)
+        ));
+    }
+}
+
 impl Row for Restream {
     const COLUMNS: &'static [&'static str] = &[
         "ID", "CAMERA", "NAME", "STATE", "NODE", "SENT", "URL", "MESSAGE",
@@ -157,7 +171,7 @@ impl Row for Restream {
             show_name(&status.state),
             status.node_name.clone().unwrap_or_else(|| "-".to_owned()),
             show_bytes(status.bytes_sent),
-            self.url.to_string(),
+            ShownUrl(&self.url).to_string(),
             status.message.clone(),
         ]
     }

@@ -23,6 +23,10 @@ pub(crate) enum TokenVerb {
         /// For how long a session may watch, at most 12h
         #[arg(long, value_name = "TIME", default_value = "4h", value_parser = seconds)]
         watch: u32,
+        /// Print every way to watch, not only the page: addresses for players of HLS, HTTP-FLV,
+        /// MPEG-TS, RTMP and RTSP
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -34,22 +38,23 @@ pub(crate) async fn run(command: Noun<TokenVerb>) -> Result<(), Failure> {
         user,
         expires,
         watch,
+        all,
     } = command.verb;
     let request = PlaybackTokenCreate {
         user_id: user,
-        camera_ids: camera,
         expires_in_seconds: expires,
         watch_seconds: watch,
+        ..PlaybackTokenCreate::for_cameras(camera)
     };
     let token = client.playback_token_issue(&request).await?;
     if command.api.json {
         output::json(&token)
     } else {
-        output::line(&text(&token))
+        output::line(&text(&token, all))
     }
 }
 
-fn text(token: &PlaybackToken) -> String {
+fn text(token: &PlaybackToken, all: bool) -> String {
     let mut text = format!(
         "Opens until {}; who has opened may watch until {}.",
         show_time(token.expires_at),
@@ -58,15 +63,40 @@ fn text(token: &PlaybackToken) -> String {
     for camera in &token.cameras {
         text.push_str(&format!("\n\n{}", camera.camera_id));
         match &camera.urls {
-            Some(urls) => {
+            Some(urls) if all => {
                 for (name, url) in urls.named() {
-                    text.push_str(&format!("\n  {name:6}  {url}"));
+                    text.push_str(&format!("\n\n  {}\n  {url}", title(name)));
+                }
+            }
+            // The page is first.
+            Some(urls) => {
+                for (_, url) in urls.named().take(1) {
+                    text.push_str(&format!("\n  {url}"));
                 }
             }
             None => text.push_str("\n  is on no node now; `headworks camera view` says why"),
         }
     }
+    if !all {
+        text.push_str("\n\nOpen it in a browser. --all prints addresses for other players.");
+    }
     text
+}
+
+/// What people call a way to watch.
+fn title(name: &str) -> &str {
+    match name {
+        "page" => "A page for browsers",
+        "hls" => "HLS",
+        "flv" => "HTTP-FLV",
+        "flv_ws" => "HTTP-FLV over WebSocket",
+        "ts" => "MPEG-TS over HTTP",
+        "rtmp" => "RTMP",
+        "rtmps" => "RTMP over TLS",
+        "rtsp" => "RTSP",
+        "rtsps" => "RTSP over TLS",
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +122,7 @@ mod tests {
             urls,
         };
         let token = PlaybackToken {
+            token_id: "t".to_owned(),
             expires_at: "2026-11-22T12:00:00Z".parse().expect("parses"),
             watch_until: "2026-11-22T16:00:00Z".parse().expect("parses"),
             cameras: vec![
@@ -100,6 +131,7 @@ mod tests {
             ],
             token: secret,
         };
-        insta::assert_snapshot!("token_issue", text(&token));
+        insta::assert_snapshot!("token_issue", text(&token, false));
+        insta::assert_snapshot!("token_issue_all", text(&token, true));
     }
 }

@@ -61,6 +61,7 @@ pub(crate) async fn run(command: Noun<UserVerb>) -> Result<(), Failure> {
                 name,
                 external_id,
                 labels: labels(label),
+                max_sessions: None,
                 email,
                 password,
             };

@@ -26,6 +26,7 @@ use crate::failure::Failure;
 /// The directory, locked as long as this lives.
 pub(crate) struct Data {
     directory: PathBuf,
+    is_new: bool,
     _lock: File,
 }
 
@@ -50,6 +51,7 @@ impl Data {
     pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
         let directory = std::path::absolute(directory).map_err(failed("find", directory))?;
         // PostgreSQL runs as another user below a `headworks up` of root, and must get through.
+        let is_new = !directory.exists();
         DirBuilder::new()
             .recursive(true)
             .mode(0o711)
@@ -65,6 +67,7 @@ impl Data {
             .map_err(failed("open", &path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
+                is_new,
                 directory,
                 _lock: lock,
             }),
@@ -75,6 +78,11 @@ impl Data {
             .with_hint("stop it, or give this one its own directory with --data")),
             Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
         }
+    }
+
+    /// Whether this start has made the directory.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -33,11 +33,21 @@ pub(crate) async fn run(arguments: UpArguments) -> Result<(), Failure> {
     complete(&mut settings, &data)?;
     let _telemetry = telemetry::init(&settings.telemetry, "headworks")?;
     limit::raise_open_files();
+    if data.is_new() {
+        tracing::info!(data = %directory.display(), "made the data directory");
+    }
 
     let stop = Stop::listen()?;
     let mut parts = Parts::default();
     let edge_stop = settings.edge.stop_deadline;
-    let result = match stop.or(Box::pin(parts.start(settings, &data))).await {
+    let result = match stop
+        .or(Box::pin(parts.start(
+            settings,
+            &data,
+            arguments.new_admin_key,
+        )))
+        .await
+    {
         Some(Ok(ready)) => {
             let shown = ready
                 .print(arguments.json)
@@ -91,7 +101,12 @@ struct Parts {
 }
 
 impl Parts {
-    async fn start(&mut self, settings: Settings, data: &Data) -> Result<Ready, Failure> {
+    async fn start(
+        &mut self,
+        settings: Settings,
+        data: &Data,
+        new_admin_key: bool,
+    ) -> Result<Ready, Failure> {
         let mut config = settings.controller;
         if config.database_url.is_none() {
             let database = self.database.insert(Database::start(data.database()));
@@ -99,7 +114,11 @@ impl Parts {
         }
         let controller =
             headworks_controller::Service::start(config, self.controller.clone()).await?;
-        if let Some(key) = controller.admin_key() {
+        let key = match controller.admin_key() {
+            None if new_admin_key => Some(controller.new_admin_key().await?),
+            first => first,
+        };
+        if let Some(key) = key {
             data.keep_admin_key(&key)?;
         }
         let scheme = |has_tls| if has_tls { "https" } else { "http" };
@@ -109,6 +128,7 @@ impl Parts {
         let mut config = settings.edge;
         config.controller_url = Some(edge_api.parse().map_err(Failure::from_error)?);
         config.join_token = Some(controller.join_token().await?);
+        config.allow_loopback();
         let edge = headworks_edge::Service::start(config, self.edge.clone()).await?;
 
         let ready = Ready {

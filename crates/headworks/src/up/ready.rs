@@ -16,7 +16,7 @@ pub(crate) struct Ready {
     pub(crate) api: String,
     /// Where other edges could join.
     pub(crate) edge_api: String,
-    /// At the first start only.
+    /// Only if this start has made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin_key: Option<Secret>,
     pub(crate) http: String,

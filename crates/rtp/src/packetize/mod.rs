@@ -3,32 +3,53 @@
 //! How many there are follows from lengths alone, so that a frame can be numbered when it arrives
 //! and be written when somebody asks for it. Both come from the same walk and always agree.
 
-mod audio;
+pub(crate) mod audio;
 mod units;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use headworks_media::{AudioParameters, Frame, TrackKind, Tracks};
 
 use self::{
-    audio::{Aac, Samples},
+    audio::{Aac, AacUnits, Samples},
     units::{Aggregate, Pictures},
 };
 use crate::{packet::HEADER, write::packet_limit};
 
-/// How many packets of at most `max_packet` bytes, headers included, carry the frame. 0 if RTP
-/// cannot carry it here.
-#[must_use]
-pub fn packet_count(frame: &Frame, tracks: &Tracks, max_packet: usize) -> u32 {
-    payloads(frame, tracks, packet_limit(max_packet) - HEADER).left
+/// What packets are made of: a frame, and what leaves in the same packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Load<'a> {
+    /// The frame.
+    pub frame: &'a Frame,
+    /// If it is AAC: access units that follow it without a hole, if all [share a packet].
+    ///
+    /// [share a packet]: crate::aac_shares_packet
+    pub more: &'a [Bytes],
 }
 
-/// The payloads of a frame's packets, at most `max_payload` bytes each.
+impl<'a> From<&'a Frame> for Load<'a> {
+    fn from(frame: &'a Frame) -> Self {
+        Self { frame, more: &[] }
+    }
+}
+
+/// How many packets of at most `max_packet` bytes, headers included, carry the load. 0 if RTP
+/// cannot carry it here.
 #[must_use]
-pub fn payloads<'a>(frame: &'a Frame, tracks: &'a Tracks, max_payload: usize) -> Payloads<'a> {
-    let source = source(frame, tracks, max_payload);
+pub fn packet_count<'a>(load: impl Into<Load<'a>>, tracks: &'a Tracks, max_packet: usize) -> u32 {
+    payloads(load, tracks, packet_limit(max_packet) - HEADER).left
+}
+
+/// The payloads of a load's packets, at most `max_payload` bytes each.
+#[must_use]
+pub fn payloads<'a>(
+    load: impl Into<Load<'a>>,
+    tracks: &'a Tracks,
+    max_payload: usize,
+) -> Payloads<'a> {
+    let source = source(load.into(), tracks, max_payload);
     let left = match &source {
         Source::Nothing => 0,
-        Source::Whole(_) => 1,
+        Source::Whole(_) | Source::AacPack(_) => 1,
         Source::Pictures(pictures) => pictures.count(),
         Source::Aac(aac) => aac.count(),
         Source::Samples(samples) => samples.count(),
@@ -36,7 +57,8 @@ pub fn payloads<'a>(frame: &'a Frame, tracks: &'a Tracks, max_payload: usize) ->
     Payloads { source, left }
 }
 
-fn source<'a>(frame: &'a Frame, tracks: &'a Tracks, limit: usize) -> Source<'a> {
+fn source<'a>(load: Load<'a>, tracks: &'a Tracks, limit: usize) -> Source<'a> {
+    let Load { frame, more } = load;
     let payload = &frame.payload[..];
     if payload.is_empty() {
         return Source::Nothing;
@@ -45,6 +67,12 @@ fn source<'a>(frame: &'a Frame, tracks: &'a Tracks, limit: usize) -> Source<'a> 
         (TrackKind::Video, _) => Pictures::new(payload, frame.key, tracks.video.codec(), limit)
             .map_or(Source::Nothing, Source::Pictures),
         (TrackKind::Audio, None) => Source::Nothing,
+        (TrackKind::Audio, Some(AudioParameters::Aac { .. })) if !more.is_empty() => {
+            Source::AacPack(AacUnits {
+                first: payload,
+                more,
+            })
+        }
         (TrackKind::Audio, Some(AudioParameters::Aac { .. })) => {
             Aac::new(payload, limit).map_or(Source::Nothing, Source::Aac)
         }
@@ -63,7 +91,7 @@ fn source<'a>(frame: &'a Frame, tracks: &'a Tracks, limit: usize) -> Source<'a> 
     }
 }
 
-/// The payloads of one frame, in sending order.
+/// The payloads of one load, in sending order.
 #[derive(Debug, Clone)]
 pub struct Payloads<'a> {
     source: Source<'a>,
@@ -76,6 +104,7 @@ enum Source<'a> {
     Whole(&'a [u8]),
     Pictures(Pictures<'a>),
     Aac(Aac<'a>),
+    AacPack(AacUnits<'a>),
     Samples(Samples<'a>),
 }
 
@@ -96,6 +125,7 @@ impl<'a> Iterator for Payloads<'a> {
             // The end of the access unit (RFC 6184 §5.1, RFC 7798 §4.1, RFC 3640 §3.1).
             Source::Pictures(pictures) => (pictures.next()?, last, 0),
             Source::Aac(aac) => (aac.next()?, last, 0),
+            Source::AacPack(units) => (Content::AacPack(*units), true, 0),
         };
         Some(Payload {
             marker,
@@ -131,6 +161,7 @@ enum Content<'a> {
         body: &'a [u8],
     },
     Aggregate(Aggregate<'a>),
+    AacPack(AacUnits<'a>),
 }
 
 impl Payload<'_> {
@@ -141,6 +172,7 @@ impl Payload<'_> {
             Content::Whole(bytes) => bytes.len(),
             Content::Headed { length, body, .. } => length + body.len(),
             Content::Aggregate(aggregate) => aggregate.length(),
+            Content::AacPack(units) => units.length(),
         }
     }
 
@@ -153,6 +185,7 @@ impl Payload<'_> {
                 out.put_slice(body);
             }
             Content::Aggregate(aggregate) => aggregate.write(out),
+            Content::AacPack(units) => units.write(out),
         }
     }
 }

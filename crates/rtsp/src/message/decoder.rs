@@ -296,13 +296,19 @@ impl Decoder {
     }
 
     fn body_length(&self, headers: &Headers) -> Result<Option<usize>, Error> {
-        let Some(text) = headers.get("Content-Length") else {
+        let wrong = |found: &str| Error::BadLength {
+            offset: self.offset,
+            found: found.chars().take(40).collect(),
+        };
+        let mut all = headers.get_all("Content-Length").map(str::trim);
+        let Some(text) = all.next() else {
             return Ok(None);
         };
-        let length: u64 = text.trim().parse().map_err(|_| Error::BadLength {
-            offset: self.offset,
-            found: text.chars().take(40).collect(),
-        })?;
+        // Whoever stands between may have taken the other one.
+        if let Some(other) = all.find(|other| *other != text) {
+            return Err(wrong(&format!("{text} and {other}")));
+        }
+        let length: u64 = text.parse().map_err(|_| wrong(text))?;
         match usize::try_from(length) {
             Ok(length) if length <= self.limits.body => Ok(Some(length)),
             _ => Err(Error::BodyTooLarge {

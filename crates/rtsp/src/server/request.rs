@@ -45,6 +45,10 @@ impl Server {
     }
 
     fn try_request(&mut self, request: &Request) -> Result<(), Refusal> {
+        // Every request has one (§12.17); without it nobody knows what an answer answers.
+        if request.headers.get("CSeq").is_none() {
+            return explained(400, "Bad Request: no CSeq");
+        }
         // We have none of the options that may be required (§12.32).
         if !options(request).is_empty() {
             return refusal(551);
@@ -299,7 +303,10 @@ fn offer(transport: &Transport) -> Option<Offer> {
             channels: transport.interleaved,
         }),
         Lower::Udp => Some(Offer::Udp {
-            client: transport.client_port?,
+            // Nobody can be sent anything at port 0.
+            client: transport
+                .client_port
+                .filter(|(rtp, rtcp)| *rtp != 0 && *rtcp != 0)?,
         }),
         Lower::Multicast => None,
     }

@@ -58,6 +58,14 @@ impl Talk {
         self.drain()
     }
 
+    /// As [`Self::hear`], with a number that is in the answer too.
+    fn hear_numbered(&mut self, text: &str) -> String {
+        let (line, rest) = text.split_once('\n').expect("has a first line");
+        let answer = self.hear(&format!("{line}\nCSeq: 9\n{rest}"));
+        assert!(answer.contains("\nCSeq: 9\n"), "{answer}");
+        answer.replace("CSeq: 9\n", "")
+    }
+
     fn drain(&mut self) -> String {
         let mut sent = String::new();
         loop {
@@ -242,7 +250,7 @@ fn what_cannot_be_in_a_session_is_refused() {
         ("DESCRIBE * RTSP/1.0\n\n", "400 Bad Request: not a URL"),
     ] {
         let mut talk = Talk::playing();
-        let sent = talk.hear(request);
+        let sent = talk.hear_numbered(request);
         assert!(
             sent.starts_with(&format!("RTSP/1.0 {answer}\n")),
             "{request}{sent}"
@@ -269,6 +277,10 @@ fn what_cannot_be_without_a_session_is_refused() {
             "461 Unsupported Transport",
         ),
         (
+            "SETUP rtsp://h/gate/trackID=0 RTSP/1.0\nTransport: RTP/AVP;client_port=0-1\n\n",
+            "461 Unsupported Transport",
+        ),
+        (
             "SETUP rtsp://h/gate/trackID=0 RTSP/1.0\nTransport: RTP/SAVP/TCP\n\n",
             "461 Unsupported Transport",
         ),
@@ -287,7 +299,7 @@ fn what_cannot_be_without_a_session_is_refused() {
     ] {
         let mut talk = Talk::new();
         talk.describe();
-        let sent = talk.hear(request);
+        let sent = talk.hear_numbered(request);
         assert!(
             sent.starts_with(&format!("RTSP/1.0 {answer}\n")),
             "{request}{sent}"
@@ -345,7 +357,7 @@ fn a_setup_without_a_description_asks_for_one() {
 fn secrets_come_in_three_ways() {
     let asked = |url: &str, headers: &str| {
         let mut talk = Talk::new();
-        talk.hear(&format!("DESCRIBE {url} RTSP/1.0\n{headers}\n"));
+        talk.hear(&format!("DESCRIBE {url} RTSP/1.0\nCSeq: 1\n{headers}\n"));
         match talk.events.remove(0) {
             Event::Describe(asked) => asked,
             other => panic!("{other:?}"),
@@ -400,7 +412,7 @@ fn wrong_passwords_are_counted_and_stale_nonces_are_not() {
 #[test]
 fn an_old_nonce_is_told_to_be_stale() {
     let mut talk = Talk::new();
-    talk.hear("DESCRIBE rtsp://h/a RTSP/1.0\n\n");
+    talk.hear("DESCRIBE rtsp://h/a RTSP/1.0\nCSeq: 1\n\n");
     talk.server
         .challenge(talk.now, auth::Schemes::Digest, false)
         .unwrap();
@@ -418,7 +430,7 @@ fn an_old_nonce_is_told_to_be_stale() {
     for (after, verdict) in [(0, Verdict::Right), (61, Verdict::Stale)] {
         talk.now += Duration::from_secs(after);
         talk.hear(&format!(
-            "DESCRIBE rtsp://h/a RTSP/1.0\nAuthorization: {signed}\n\n"
+            "DESCRIBE rtsp://h/a RTSP/1.0\nCSeq: 2\nAuthorization: {signed}\n\n"
         ));
         let Some(Event::Describe(Asked {
             credentials: Some(Credentials::Digest(digest)),
@@ -498,6 +510,39 @@ fn no_deadline_runs_while_the_embedder_decides() {
 }
 
 #[test]
+fn a_request_without_a_number_is_told_so() {
+    let mut talk = Talk::new();
+    assert_eq!(
+        talk.hear("OPTIONS * RTSP/1.0\n\n"),
+        "RTSP/1.0 400 Bad Request: no CSeq\n\n"
+    );
+    let answer = talk.hear("OPTIONS * RTSP/1.0\nCSeq: 2\n\n");
+    assert!(answer.starts_with("RTSP/1.0 200 OK\nCSeq: 2\n"), "{answer}");
+}
+
+#[test]
+fn two_lengths_of_one_body_are_refused() {
+    let request = |first: &str, second: &str| {
+        format!(
+            "SET_PARAMETER * RTSP/1.0\nCSeq: 1\nContent-Length: {first}\nContent-Length: {second}\n\na:1"
+        )
+    };
+    let mut talk = Talk::new();
+    let same = talk.hear(&request("3", " 3"));
+    assert!(same.starts_with("RTSP/1.0 451 "), "{same}");
+    let input = request("3", "0").replace('\n', "\r\n");
+    let refused = talk.server.handle_input(talk.now, input.as_bytes());
+    assert!(refused.is_err());
+    let answer = talk.drain();
+    let why = "expected a number of bytes as Content-Length, found \"3 and 0\"";
+    assert!(
+        answer.starts_with("RTSP/1.0 400 Bad Request: byte "),
+        "{answer}"
+    );
+    assert!(answer.contains(why), "{answer}");
+}
+
+#[test]
 fn connections_that_say_nothing_end() {
     let mut talk = Talk::new();
     let idle = talk.now + Duration::from_secs(10);
@@ -514,7 +559,10 @@ fn connections_that_say_nothing_end() {
         .handle_input(talk.now, b"GET / HTTP/1.1\r\n\r\n")
         .unwrap_err();
     assert!(error.to_string().starts_with("not RTSP: looks like HTTP"));
-    assert_eq!(talk.drain(), "RTSP/1.0 400 Bad Request\n\n");
+    assert_eq!(
+        talk.drain(),
+        "RTSP/1.0 400 Bad Request: not RTSP: looks like HTTP (\"GET / HTTP/1.1\\r\\n\\r\\n\")\n\n"
+    );
 
     // RFC 7826 has the same first words.
     let mut talk = Talk::new();

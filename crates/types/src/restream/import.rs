@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{Restream, RestreamAudio, RestreamCreate, RestreamSigning, RestreamVideo, yes};
 use crate::{
     CameraCreate, CameraId, CameraSource, Credentials, Labels, Placement, Problem, PullFormat,
-    Secret, StartMode, Transport, Validate, Violations,
+    Secret, StartMode, Transport, Validate, Viewing, Violations,
 };
 
 /// Cameras, and where all of them go.
@@ -93,6 +93,7 @@ impl RestreamImportItem {
             enabled: true,
             start: StartMode::Always,
             placement: Placement::default(),
+            viewing: Viewing::default(),
         })
     }
 }
@@ -122,10 +123,12 @@ impl Validate for RestreamImportItem {
         if let Some(camera) = self.camera() {
             camera.validate(&mut inner);
         }
-        for field in inner.into_fields() {
+        for mut field in inner.into_fields() {
             // A new camera's URL stands in its source.
-            let pointer = field.pointer.replace("/source/", "/");
-            found.report(&pointer[1..], field.detail);
+            if let Some(of_source) = field.pointer.strip_prefix("/source/") {
+                field.pointer = format!("/{of_source}");
+            }
+            found.report_field(field);
         }
     }
 }

@@ -15,13 +15,6 @@ pub(crate) enum Decision<'a> {
     Nothing,
 }
 
-impl Decision<'_> {
-    /// The answer.
-    pub(crate) fn is_allowed(&self) -> bool {
-        matches!(self, Self::Allowed(_))
-    }
-}
-
 /// Judges by all of somebody's rules whether the action is allowed on the camera there.
 pub(crate) fn decide<'a>(
     rules: impl IntoIterator<Item = &'a Rule>,

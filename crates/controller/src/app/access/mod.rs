@@ -11,6 +11,8 @@ mod actions;
 mod decision;
 mod gift;
 mod rights;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -88,8 +90,8 @@ impl Place {
 /// Which grants count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holding {
-    /// Those that hold now, from this address.
-    Now(Option<IpAddr>),
+    /// Those that hold at this time, or now, from this address.
+    At(Option<DateTime<Utc>>, Option<IpAddr>),
     /// What somebody may give to others: what is allowed without conditions, and every deny
     /// whether it holds now or not. Else who may watch by day could let others watch by night.
     Always,

@@ -109,8 +109,17 @@ impl Rights {
                         _ => {}
                     }
                 }
-                Object::Group(id) => sight.groups.push(id),
-                Object::Camera(id) => sight.cameras.push(id),
+                Object::Group(id) => {
+                    sight.groups.push(id);
+                    sight.group_allow.push(right.allow.bits());
+                    sight.group_deny.push(right.deny.bits());
+                }
+                Object::Camera(id) => {
+                    sight.cameras.push(id);
+                    if !mask.without(right.deny).is_empty() {
+                        sight.doubtful.push(id);
+                    }
+                }
             }
         }
         sight
@@ -148,10 +157,14 @@ pub(crate) struct Sight {
     hidden: Vec<Uuid>,
     /// If not: on these projects.
     projects: Vec<Uuid>,
-    /// The groups among the objects.
+    /// The groups among the objects, with what is allowed and denied on each.
     groups: Vec<Uuid>,
+    group_allow: Vec<i32>,
+    group_deny: Vec<i32>,
     /// The cameras among them.
     cameras: Vec<Uuid>,
+    /// Those of the cameras that are not denied already.
+    doubtful: Vec<Uuid>,
 }
 
 impl Sight {
@@ -204,7 +217,19 @@ impl Sight {
         &self.groups
     }
 
+    pub(crate) fn group_allow(&self) -> &[i32] {
+        &self.group_allow
+    }
+
+    pub(crate) fn group_deny(&self) -> &[i32] {
+        &self.group_deny
+    }
+
     pub(crate) fn cameras(&self) -> &[Uuid] {
         &self.cameras
+    }
+
+    pub(crate) fn doubtful(&self) -> &[Uuid] {
+        &self.doubtful
     }
 }

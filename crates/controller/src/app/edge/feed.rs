@@ -8,7 +8,7 @@ use std::{
 };
 
 use headworks_types::{NodeId, edge::Bundle};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 /// The announcements of this replica. Clones are the same.
@@ -19,6 +19,7 @@ pub(crate) struct Feeds(Arc<Inner>);
 struct Inner {
     revisions: Mutex<HashMap<NodeId, watch::Sender<i64>>>,
     bundle: watch::Sender<Arc<Bundle>>,
+    bundle_read_at: Mutex<Option<Instant>>,
 }
 
 impl Feeds {
@@ -47,8 +48,13 @@ impl Feeds {
         }
     }
 
-    /// Announces the bundle.
-    pub(crate) fn announce_bundle(&self, bundle: Bundle) {
+    /// When what is announced as the bundle was read last; `None` if it never was.
+    pub(crate) fn bundle_read_at(&self) -> Option<Instant> {
+        *self.read_at()
+    }
+
+    /// Announces the bundle, and that it was so at this time.
+    pub(crate) fn announce_bundle(&self, bundle: Bundle, read_at: Instant) {
         self.0.bundle.send_if_modified(|old| {
             let changed = **old != bundle;
             if changed {
@@ -56,6 +62,15 @@ impl Feeds {
             }
             changed
         });
+        // Behind the bundle: who sees the time has the bundle, too.
+        *self.read_at() = Some(read_at);
+    }
+
+    fn read_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.0
+            .bundle_read_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn revisions(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, watch::Sender<i64>>> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use headworks_types::{
-    Credentials, RestreamCreate, RestreamId, RestreamSigning, Secret, edge::RestreamWork,
+    Credentials, Network, RestreamCreate, RestreamId, RestreamSigning, Secret, edge::RestreamWork,
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,11 @@ impl Secrets {
 
 /// What the node that holds the slot gets, with the secrets open. If they cannot be opened the node
 /// gets none, and reports what it lacks.
-pub(crate) fn open(keys: &Keys, restream: DesiredRestream) -> RestreamWork {
+pub(crate) fn open(
+    keys: &Keys,
+    restream: DesiredRestream,
+    outbound_allow: Vec<Network>,
+) -> RestreamWork {
     let id = restream.id;
     let secrets = Secrets::unseal(keys, id, restream.secrets.as_deref());
     let secrets = secrets
@@ -96,6 +100,7 @@ pub(crate) fn open(keys: &Keys, restream: DesiredRestream) -> RestreamWork {
         signing,
         video: restream.video,
         audio: restream.audio,
+        outbound_allow,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    Action, BuiltInRole, Grant, GrantConditions, GrantObject, Network, Principal, RoleRef,
+    Action, BuiltInRole, Grant, GrantConditions, GrantObject, Principal, RoleRef,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -48,7 +48,11 @@ impl TryFrom<Row> for Grant {
             },
             conditions: GrantConditions {
                 schedule: row.schedule.map(from_json).transpose()?,
-                networks: row.networks.as_deref().map(networks).transpose()?,
+                networks: row
+                    .networks
+                    .as_deref()
+                    .map(crate::db::networks)
+                    .transpose()?,
                 not_before: row.not_before,
                 not_after: row.not_after,
             },
@@ -96,11 +100,6 @@ pub(in crate::db) fn to_names(actions: &[Action]) -> Vec<String> {
 pub(in crate::db) fn from_names(names: &[String]) -> Vec<Action> {
     let known = names.iter().filter_map(|name| Action::from_name(name));
     known.collect()
-}
-
-fn networks(texts: &[String]) -> sqlx::Result<Vec<Network>> {
-    let network = |text: &String| text.parse().map_err(|error: String| bad(&error));
-    texts.iter().map(network).collect()
 }
 
 fn bad(what: &str) -> sqlx::Error {

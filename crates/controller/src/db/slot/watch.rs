@@ -1,16 +1,17 @@
 //! What one node should do.
 
 use headworks_types::{
-    CameraSource, NodeId, ProjectId, StartMode,
-    edge::{Role, SlotKey, StreamKeyDigest},
+    CameraSource, Network, NodeId, ProjectId, StartMode,
+    edge::{Role, SlotKey, StreamKeyDigest, ViewPolicy},
 };
 use sqlx::PgConnection;
 
 use super::slot_key;
 use crate::db::{
-    from_json,
+    from_json, networks,
     restream::{DesiredRestream, restream_desired},
     stream_key::stream_key_digests,
+    viewing::view_policy_list,
 };
 
 /// A slot of a node, with its camera. Epoch, version and stream keys together tell whether it has
@@ -18,7 +19,7 @@ use crate::db::{
 pub(crate) struct Desired {
     pub(crate) key: SlotKey,
     pub(crate) epoch: i64,
-    /// The camera's version, and its restream's.
+    /// The versions of its camera, of the project and of its restream, together.
     pub(crate) version: i64,
     pub(crate) project_id: ProjectId,
     pub(crate) camera_name: String,
@@ -26,6 +27,9 @@ pub(crate) struct Desired {
     /// Sealed.
     pub(crate) credentials: Option<Vec<u8>>,
     pub(crate) start: StartMode,
+    pub(crate) view: ViewPolicy,
+    /// Closed networks that the project may connect to.
+    pub(crate) outbound_allow: Vec<Network>,
     /// Of a published camera.
     pub(crate) stream_keys: Vec<StreamKeyDigest>,
     /// Of a restream.
@@ -42,8 +46,9 @@ pub(crate) async fn desired_list(
 ) -> sqlx::Result<Vec<Desired>> {
     let rows = sqlx::query!(
         r#"SELECT s.camera_id, s.role, s.ordinal, s.epoch,
-                  c.version, c.project_id, c.name, c.source, c.credentials, c.start
-           FROM slot s JOIN camera c ON c.id = s.camera_id
+                  c.version, c.project_id, c.name, c.source, c.credentials, c.start,
+                  p.version AS project_version, p.outbound_allow
+           FROM slot s JOIN camera c ON c.id = s.camera_id JOIN project p ON p.id = c.project_id
            WHERE s.node_id = $1
            ORDER BY s.camera_id, s.role, s.ordinal"#,
         node.uuid()
@@ -54,12 +59,14 @@ pub(crate) async fn desired_list(
         Ok(Desired {
             key: slot_key(row.camera_id, &row.role, row.ordinal)?,
             epoch: row.epoch,
-            version: row.version,
+            version: row.version + row.project_version,
             project_id: row.project_id.into(),
             camera_name: row.name,
             source: from_json(row.source)?,
             credentials: row.credentials,
             start: from_json(row.start.into())?,
+            view: ViewPolicy::default(),
+            outbound_allow: networks(&row.outbound_allow)?,
             stream_keys: Vec::new(),
             restream: None,
         })
@@ -80,6 +87,13 @@ pub(crate) async fn desired_list(
                 slot.stream_keys.clone_from(keys);
             }
         }
+    }
+    let mut policies = view_policy_list(conn, node).await?;
+    for slot in slots
+        .iter_mut()
+        .filter(|slot| slot.key.role == Role::Ingest)
+    {
+        slot.view = policies.remove(&slot.key.camera_id).unwrap_or_default();
     }
     let mut restreams = restream_desired(conn, node).await?;
     for slot in &mut slots {

@@ -10,8 +10,8 @@ use axum::{
 use headworks_types::{
     ProblemCode,
     edge::{
-        CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal, NodeCertificate,
-        NodeSpec,
+        AuditDelivery, CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal,
+        NodeCertificate, NodeSpec, SessionReceipt, SessionReport,
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,24 +23,30 @@ use super::{
     server::PeerCertificate,
 };
 use crate::{
-    app::{self, edge::NodeCaller},
+    app::{
+        self,
+        audit::{edge_audit_deliver, identified_node},
+        edge::NodeCaller,
+    },
     pki::Fingerprint,
     state::State,
 };
 
-/// A renewal reports every slot of the node, and there may be thousands.
-const RENEWAL_BODY_LIMIT: usize = 32 << 20;
+/// Every slot of a node, or every viewer, is reported at once, and there may be thousands.
+const REPORT_BODY_LIMIT: usize = 32 << 20;
 
 /// Every route of it.
 pub(crate) fn router() -> OpenApiRouter<State> {
-    let renewal = OpenApiRouter::new()
+    let large = OpenApiRouter::new()
         .routes(routes!(lease_renew))
-        .layer(DefaultBodyLimit::max(RENEWAL_BODY_LIMIT));
+        .routes(routes!(session_report))
+        .layer(DefaultBodyLimit::max(REPORT_BODY_LIMIT));
     OpenApiRouter::new()
         .routes(routes!(node_join))
         .routes(routes!(certificate_renew))
         .routes(routes!(node_announce))
-        .merge(renewal)
+        .merge(large)
+        .routes(routes!(audit_deliver))
         .routes(routes!(watch::watch))
 }
 
@@ -50,7 +56,9 @@ impl FromRequestParts<State> for NodeCaller {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
         let shown = Shown::from_request_parts(parts, state).await?;
-        Ok(Self::sign_in(state, &shown.0).await?)
+        let caller = Self::sign_in(state, &shown.0).await?;
+        identified_node(caller.node);
+        Ok(caller)
     }
 }
 
@@ -138,4 +146,40 @@ pub(crate) async fn lease_renew(
     extract::Json(renewal): extract::Json<LeaseRenewal>,
 ) -> Result<Json<LeaseGrant>> {
     Ok(Json(app::edge::lease_renew(&state, node, renewal).await?))
+}
+
+/// Say who watches
+///
+/// What has changed since the report before, or everything: a report that is not complete is taken
+/// only behind the one before it.
+#[utoipa::path(
+    post, path = "/edge/v1/sessions", operation_id = "session_report", tag = "edge",
+    request_body = SessionReport,
+    responses((status = 200, description = "Whether it was taken.", body = SessionReceipt))
+)]
+pub(crate) async fn session_report(
+    state: State,
+    NodeCaller { node, .. }: NodeCaller,
+    extract::Json(report): extract::Json<SessionReport>,
+) -> Result<Json<SessionReceipt>> {
+    let receipt = app::session::session_report(&state, node, &report).await?;
+    Ok(Json(receipt))
+}
+
+/// Deliver records for the audit log
+///
+/// Sessions, publishers and refusals that the edge has kept on its disk, oldest first. What is sent
+/// again is stored once.
+#[utoipa::path(
+    post, path = "/edge/v1/audit", operation_id = "audit_deliver", tag = "edge",
+    request_body = AuditDelivery,
+    responses((status = 204, description = "They are stored."))
+)]
+pub(crate) async fn audit_deliver(
+    state: State,
+    NodeCaller { node, .. }: NodeCaller,
+    extract::Json(delivery): extract::Json<AuditDelivery>,
+) -> Result<StatusCode> {
+    edge_audit_deliver(&state, node, &delivery).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

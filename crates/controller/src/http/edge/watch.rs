@@ -18,7 +18,9 @@ use axum::{
 use futures::stream;
 use headworks_types::{
     Credentials, NodeId,
-    edge::{Bundle, DesiredSlot, IngestWork, SlotKey, StreamKeyDigest, WatchMessage, Work},
+    edge::{
+        Bundle, DesiredSlot, IngestWork, SlotKey, StreamKeyDigest, ViewPolicy, WatchMessage, Work,
+    },
 };
 use serde::Deserialize;
 use tokio::{
@@ -93,6 +95,7 @@ struct Mark {
     epoch: i64,
     /// The camera's version.
     version: i64,
+    view: ViewPolicy,
     stream_keys: Vec<StreamKeyDigest>,
 }
 
@@ -117,6 +120,7 @@ struct Watch {
     /// What was read at the beginning and is to be sent first.
     first: Vec<WatchMessage>,
     bookmark_at: Instant,
+    begun_at: Instant,
 }
 
 impl Watch {
@@ -132,12 +136,12 @@ impl Watch {
             .await?;
         let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
         let desired = desired_list(&mut tx, node).await?;
-        let jwks = app::signing_key::jwks(&mut tx).await?;
+        let first_bundle = app::edge::bundle(&mut tx).await?;
         tx.commit().await?;
-        let first_bundle = Bundle { jwks };
         let mut watch = Self {
             stop: state.tasks.token(),
             bookmark_at: state.clock.monotonic() + BOOKMARK,
+            begun_at: state.clock.monotonic(),
             state,
             node,
             certificate,
@@ -152,7 +156,10 @@ impl Watch {
         };
         let (slots, _) = watch.difference(desired);
         let second = if revision == has {
-            WatchMessage::Bookmark { revision }
+            WatchMessage::Bookmark {
+                revision,
+                bundle_age: 0,
+            }
         } else {
             WatchMessage::Snapshot { revision, slots }
         };
@@ -208,7 +215,7 @@ impl Watch {
                     if !self.may_go_on().await {
                         return None;
                     }
-                    return Some(WatchMessage::Bookmark { revision: self.revision });
+                    return Some(self.bookmark());
                 }
             }
         }
@@ -221,6 +228,18 @@ impl Watch {
             certificate_stands(&mut conn, &self.certificate).await
         };
         !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
+    }
+
+    /// Nothing new; says how old that is. What was sent was read at the beginning, if this
+    /// replica has not read the bundle since.
+    fn bookmark(&self) -> WatchMessage {
+        let now = self.state.clock.monotonic();
+        let read_at = self.state.edges.feeds.bundle_read_at();
+        let age = now - read_at.map_or(self.begun_at, |at| at.max(self.begun_at));
+        WatchMessage::Bookmark {
+            revision: self.revision,
+            bundle_age: age.as_secs(),
+        }
     }
 
     /// Compared with "other", not with "higher": a database that was restored from a backup may
@@ -266,6 +285,7 @@ impl Watch {
             let mark = Mark {
                 epoch: slot.epoch,
                 version: slot.version,
+                view: slot.view.clone(),
                 stream_keys: slot.stream_keys.clone(),
             };
             if self.sent.get(&slot.key) != Some(&mark) {
@@ -280,12 +300,13 @@ impl Watch {
     /// Unseals the secrets: the only place that does, and only for the holder of the slot.
     fn open(&self, slot: Desired) -> DesiredSlot {
         if let Some(restream) = slot.restream {
-            let work = app::restream::open(&self.state.keys, restream);
+            let work = app::restream::open(&self.state.keys, restream, slot.outbound_allow);
             return DesiredSlot {
                 key: slot.key,
                 epoch: slot.epoch,
                 project_id: slot.project_id,
                 camera_name: slot.camera_name,
+                view: slot.view,
                 work: Work::Restream(Box::new(work)),
             };
         }
@@ -306,11 +327,13 @@ impl Watch {
             epoch: slot.epoch,
             project_id: slot.project_id,
             camera_name: slot.camera_name,
+            view: slot.view,
             work: Work::Ingest(IngestWork {
                 source: slot.source,
                 credentials,
                 start: slot.start,
                 stream_keys: slot.stream_keys,
+                outbound_allow: slot.outbound_allow,
             }),
         }
     }

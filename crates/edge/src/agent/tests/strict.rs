@@ -41,6 +41,7 @@ impl Target {
             signing: RestreamSigning::None,
             video: RestreamVideo::Copy,
             audio: RestreamAudio::Copy,
+            outbound_allow: Vec::new(),
         }));
         slot
     }

@@ -12,11 +12,12 @@ use headworks_bootstrap::{Clock, Tasks};
 use headworks_media::Tracks;
 use headworks_types::{CameraId, edge::SlotState};
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::*;
 use crate::{
     access::sign::Issuer,
-    http::router,
+    http::{router, server::ClientAddress},
     hub::{
         self, Hub, Publisher,
         testing::{aac, tracks, tracks_with_sound},
@@ -56,7 +57,7 @@ impl World {
         let mut publisher = hub.publish(camera);
         publisher.start_session(tracks);
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub, issuer.access(clock.clone()), clock.clone());
+        let state = PlaybackState::new(hub, issuer.access(clock.clone()));
         let mut world = Self {
             router: router(state),
             publisher,
@@ -110,7 +111,9 @@ impl World {
         if let Some(range) = range {
             request = request.header(header::RANGE, range);
         }
-        let request = request.body(Body::empty()).expect("a request");
+        let peer = ClientAddress([127, 0, 0, 1].into());
+        let request = request.extension(peer).body(Body::empty());
+        let request = request.expect("a request");
         let answer = self.router.clone().oneshot(request);
         async move {
             let (head, body) = answer.await.expect("answers").into_parts();

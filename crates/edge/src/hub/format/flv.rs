@@ -7,6 +7,7 @@ use headworks_media::{
 };
 
 use crate::hub::{
+    Leave,
     entry::{Description, Entry},
     format::Sound,
     wire::Wire,
@@ -16,6 +17,18 @@ const TAG_HEADER: usize = 11;
 
 /// RFC 6455 §5.2: a whole binary message in one frame.
 const FINAL_BINARY: u8 = 0x82;
+
+/// A close frame with a status (RFC 6455 §7.4.1), for who does not know yet that it is over.
+pub(super) fn close(leave: Leave) -> Bytes {
+    let status: u16 = match leave {
+        Leave::Gone | Leave::Asked => return Bytes::new(),
+        Leave::StreamEnded | Leave::Changed => 1000,
+        Leave::Stopping => 1001,
+        Leave::Slow | Leave::WatchOver | Leave::Over(_) => 1008,
+    };
+    let [high, low] = status.to_be_bytes();
+    Bytes::copy_from_slice(&[0x88, 2, high, low])
+}
 
 pub(super) fn start(description: &Description) -> Wire {
     flv::start(description.tracks_for(Sound::Aac), description.dts()).into()

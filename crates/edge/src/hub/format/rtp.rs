@@ -14,11 +14,14 @@ use crate::hub::{
 };
 
 pub(super) fn in_stream(entry: &Entry) -> Wire {
+    let Some(load) = entry.pack.load(&entry.frame) else {
+        return Wire::default();
+    };
     let track = entry.frame.track;
     let sender = entry.description.sender(track);
     let outgoing = entry.numbers.outgoing(track, sender);
     let tracks = entry.description.tracks_for(Sound::Original);
-    let packets = interleaved(&entry.frame, tracks, MAX_PACKET, outgoing);
+    let packets = interleaved(load, tracks, MAX_PACKET, outgoing);
     match &entry.numbers.report {
         Some(report) if !packets.is_empty() => {
             let report = compound(**report, entry);
@@ -37,11 +40,14 @@ pub(super) fn in_stream(entry: &Entry) -> Wire {
 }
 
 pub(super) fn in_datagrams(entry: &Entry) -> Wire {
+    let Some(load) = entry.pack.load(&entry.frame) else {
+        return Wire::default();
+    };
     let track = entry.frame.track;
     let sender = entry.description.sender(track);
     let outgoing = entry.numbers.outgoing(track, sender);
     let tracks = entry.description.tracks_for(Sound::Original);
-    let runs = datagrams(&entry.frame, tracks, MAX_PACKET, outgoing);
+    let runs = datagrams(load, tracks, MAX_PACKET, outgoing);
     let report = entry.numbers.report.as_ref().filter(|_| !runs.is_empty());
     let report = report.map(|report| {
         let bytes = compound(**report, entry);

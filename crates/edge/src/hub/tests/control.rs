@@ -78,6 +78,7 @@ impl World {
                 control: Some(control),
                 watch_until: self.clock.monotonic() + LIMIT,
                 connection: None,
+                session: None,
             })
             .await;
         handle

@@ -80,7 +80,9 @@ fn parse_flv(bytes: &[u8]) -> Vec<Seen> {
 }
 
 /// The payloads of WebSocket messages.
-fn messages(mut bytes: &[u8]) -> Vec<u8> {
+fn messages(bytes: &[u8]) -> Vec<u8> {
+    // A viewer that is up to date is told of the end.
+    let mut bytes = bytes.strip_suffix(&[0x88, 2, 3, 232]).unwrap_or(bytes);
     let mut joined = Vec::new();
     while let [first, second, rest @ ..] = bytes {
         assert_eq!(*first, 0x82, "a whole binary message");
@@ -253,6 +255,7 @@ impl World {
                 control: None,
                 watch_until: self.clock.monotonic() + LIMIT,
                 connection: None,
+                session: None,
             })
             .await;
         let bytes = Vec::new();

@@ -19,6 +19,18 @@ pub(crate) enum Denied {
 }
 
 impl Denied {
+    /// For the audit log.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::WrongKey => "wrong_key",
+            Self::UnknownCamera => "unknown_camera",
+            Self::NotACamera => "not_a_camera",
+            Self::Expired => "expired",
+            Self::Taken => "taken",
+        }
+    }
+
     /// For the log, where the exact reason belongs.
     pub(crate) fn reason(self) -> &'static str {
         match self {

@@ -9,8 +9,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_types::{
-    OnConflict, PublishProtocol, Publisher, RefusedPublisher, StreamKeyId,
-    edge::{SlotState, StreamKeyDigest},
+    CameraId, OnConflict, PublishProtocol, Publisher, RefusedPublisher, StreamKeyId,
+    edge::{AuditAction, SlotState, StreamKeyDigest},
 };
 use tokio::{
     sync::watch,
@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::{Candidate, Denied, find};
-use crate::ingest::{Feed, Job};
+use crate::{
+    audit::{Audit, Guest, Known},
+    ingest::{Feed, Job},
+};
 
 /// How long a publisher that takes over waits for the one before to leave.
 const HAND_OVER: Duration = Duration::from_secs(5);
@@ -271,6 +274,7 @@ impl Seat {
             standing: receiver,
             last_words: String::new(),
             seat: Arc::clone(self),
+            recorded: None,
         }))
     }
 
@@ -348,6 +352,15 @@ pub(crate) struct Publication {
     standing: watch::Receiver<Standing>,
     last_words: String,
     seat: Arc<Seat>,
+    /// Who has to hear of its end.
+    recorded: Option<Recorded>,
+}
+
+/// A publication that the audit log knows.
+struct Recorded {
+    audit: Audit,
+    camera: CameraId,
+    protocol: &'static str,
 }
 
 impl Publication {
@@ -361,6 +374,38 @@ impl Publication {
     /// The key that let it in.
     pub(crate) fn key(&self) -> StreamKeyId {
         self.key
+    }
+
+    /// Tells the audit log that it has begun, and later that it has ended.
+    pub(in crate::ingest) fn record(
+        &mut self,
+        audit: &Audit,
+        camera: CameraId,
+        guest: Guest<'static>,
+    ) {
+        let recorded = Recorded {
+            audit: audit.clone(),
+            camera,
+            protocol: guest.protocol,
+        };
+        self.tell(&recorded, |audit, known| {
+            audit.admitted(AuditAction::PublishStart, known);
+        });
+        self.recorded = Some(recorded);
+    }
+
+    fn tell(&self, recorded: &Recorded, tell: impl FnOnce(&Audit, &Known<'_>)) {
+        let known = Known {
+            guest: Guest {
+                protocol: recorded.protocol,
+                address: self.address.ip(),
+            },
+            camera: recorded.camera,
+            subject: &self.key.to_string(),
+            viewer_id: None,
+            session_id: None,
+        };
+        tell(&recorded.audit, &known);
     }
 
     /// Returns when it has to go, and why.
@@ -407,6 +452,11 @@ impl Drop for Publication {
         if let Some(mut feed) = self.feed.take() {
             feed.flush();
             self.seat.give_back(feed, &self.last_words);
+        }
+        if let Some(recorded) = &self.recorded {
+            self.tell(recorded, |audit, known| {
+                audit.left(AuditAction::PublishEnd, known, None, &self.last_words);
+            });
         }
     }
 }

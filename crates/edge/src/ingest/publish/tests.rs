@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{seat::Ended, *};
 use crate::{
+    audit::Audit,
     hub::{self, Hub, testing},
     ingest::{Config, Ingests, Job},
 };
@@ -34,7 +35,13 @@ impl World {
             ..Config::default()
         };
         let world = Self {
-            ingests: Ingests::new(config, hub.clone(), clock.clone(), tasks.clone()),
+            ingests: Ingests::new(
+                config,
+                hub.clone(),
+                Audit::new(clock.clone()).0,
+                clock.clone(),
+                tasks.clone(),
+            ),
             hub,
             tasks,
         };
@@ -52,6 +59,7 @@ impl World {
                 credentials: None,
                 start: StartMode::Always,
                 stream_keys,
+                outbound_allow: Vec::new(),
             },
         });
     }

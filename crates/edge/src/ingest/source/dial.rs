@@ -3,7 +3,7 @@
 use std::{error::Error, io, sync::Arc};
 
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -15,23 +15,15 @@ use tokio_rustls::{
     },
 };
 
-use crate::ingest::failure::Failure;
+use crate::{
+    ingest::failure::Failure,
+    outbound::{self, Gate, Redirect},
+};
 
-/// Connects to the first address of the host that answers.
-pub(super) async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
-    let addresses = lookup_host((host, port)).await;
-    let mut failure = Failure::Unresolved;
-    for address in addresses.map_err(|_| Failure::Unresolved)? {
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
-                // Failing only costs delay.
-                let _ = socket.set_nodelay(true);
-                return Ok(socket);
-            }
-            Err(error) => failure = Failure::of(&error),
-        }
-    }
-    Err(failure)
+/// Connects to the first open address of the host that answers.
+pub(super) async fn tcp(gate: &Gate, host: &str, port: u16) -> Result<TcpStream, Failure> {
+    let socket = gate.connect(host, port, || true).await?;
+    socket.ok_or(Failure::Internal)
 }
 
 /// Does the handshake. With `verify`, the certificate has to be good for `host` by what this
@@ -127,6 +119,17 @@ impl Failure {
         }
         if text.contains("failed to lookup address") {
             return Some(Self::Unresolved);
+        }
+        if let Some(closed) = error.downcast_ref::<outbound::Closed>() {
+            return Some((*closed).into());
+        }
+        match error.downcast_ref::<outbound::Error>() {
+            Some(outbound::Error::Closed(closed)) => return Some((*closed).into()),
+            Some(outbound::Error::Unresolved) => return Some(Self::Unresolved),
+            Some(outbound::Error::Io(_)) | None => {}
+        }
+        if let Some(redirect) = error.downcast_ref::<Redirect>() {
+            return Some(Self::Redirect(*redirect));
         }
         let error = error.downcast_ref::<io::Error>()?;
         match error.kind() {

@@ -4,6 +4,7 @@
 //! its own, so that they may differ; viewers stay from one to the next.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
 };
@@ -43,6 +44,7 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Plays round after round; returns when a whole one shows nothing.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
+        let mut told = HashMap::new();
         loop {
             let files = match self.files().await {
                 Ok(files) => files,
@@ -50,18 +52,26 @@ impl Session<'_> {
             };
             let mut failed = Failure::Because("has no media files".to_owned());
             let mut has_played = false;
+            let mut failures = HashMap::new();
             for file in &files {
                 match self.play(file, feed).await {
                     Ok(()) => has_played = true,
                     Err(failure) => {
-                        tracing::warn!(file = %file.display(), reason = %failure, "a file is not played");
-                        failed = failure;
+                        failed = failure.clone();
+                        failures.insert(file.clone(), failure);
                     }
                 }
             }
             if !has_played {
                 return failed;
             }
+            // The others are played, so the camera's status does not say it; nor does each round.
+            for (file, reason) in &failures {
+                if told.get(file) != Some(reason) {
+                    tracing::warn!(file = %file.display(), %reason, "a file is not played");
+                }
+            }
+            told = failures;
         }
     }
 
@@ -80,6 +90,10 @@ impl Session<'_> {
         let kind = fs::metadata(&path).await.map_err(|error| words(&error))?;
         if kind.is_file() {
             return Ok(vec![path]);
+        }
+        if !kind.is_dir() {
+            let words = "is neither a file nor a folder";
+            return Err(Failure::Because(words.to_owned()));
         }
         let mut found = Vec::new();
         let mut entries = fs::read_dir(&path).await.map_err(|error| words(&error))?;
@@ -230,7 +244,9 @@ fn is_media(path: &Path) -> bool {
 
 fn words(error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::NotFound => Failure::Because("there is no such file".to_owned()),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            Failure::Because("there is no such file".to_owned())
+        }
         _ => Failure::Because(error.to_string()),
     }
 }

@@ -1,28 +1,24 @@
 //! One FLV stream without end, over HTTP or HTTPS.
 //!
-//! Redirects are followed, since distribution networks send each viewer to a machine near it, but
-//! never from HTTPS to HTTP, and a login goes to no other host. They open nothing to a stranger:
-//! whoever configures the camera may name any address, and only FLV comes through.
+//! Where it may go, also by redirects, says [`crate::outbound`].
 
 use std::convert::Infallible;
 
 use headworks_media::flv::Reader;
 use headworks_types::Credentials;
-use reqwest::{Response, StatusCode, redirect};
+use reqwest::{Response, StatusCode};
 use tokio::time::timeout_at;
 use url::Url;
 
 use super::rtmp::usable;
 use crate::ingest::{Config, Feed, Tags, failure::Failure};
-use crate::turns::Turns;
-
-/// More is a loop.
-const REDIRECTS: usize = 5;
+use crate::{outbound::Gate, turns::Turns};
 
 /// What a session needs to know.
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) connects: &'a Turns,
+    pub(super) gate: &'a Gate,
     pub(super) url: &'a Url,
     pub(super) tls_verify: bool,
     pub(super) credentials: Option<&'a Credentials>,
@@ -48,14 +44,9 @@ impl Session<'_> {
     }
 
     async fn connect(&self) -> Result<Response, Failure> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("Headworks/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::custom(follow))
-            .no_proxy()
-            .http1_only()
-            .tls_danger_accept_invalid_certs(!self.tls_verify)
-            .build()
-            .map_err(|error| Failure::of(&error))?;
+        self.gate.check(self.url)?;
+        let client = self.gate.client(self.tls_verify).http1_only().build();
+        let client = client.map_err(|error| Failure::of(&error))?;
         let mut request = client.get(self.url.clone());
         if let Some(login) = self.credentials {
             request = request.basic_auth(&login.username, Some(login.password.expose()));
@@ -96,16 +87,6 @@ impl Session<'_> {
             feed.flush();
             feed.check()?;
         }
-    }
-}
-
-fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    let secure = |url: &Url| url.scheme() == "https";
-    let is_downgrade = attempt.previous().iter().any(secure) && !secure(attempt.url());
-    if is_downgrade || attempt.previous().len() > REDIRECTS {
-        attempt.stop()
-    } else {
-        attempt.follow()
     }
 }
 

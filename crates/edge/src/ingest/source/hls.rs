@@ -20,6 +20,7 @@ use url::Url;
 use crate::{
     ffmpeg::Ffmpeg,
     ingest::{Config, Feed, failure::Failure},
+    outbound::Gate,
     turns::Turns,
 };
 use fetch::Fetcher;
@@ -35,6 +36,7 @@ pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) clock: &'a Clock,
     pub(super) connects: &'a Turns,
+    pub(super) gate: &'a Gate,
     pub(super) ffmpeg: &'a Ffmpeg,
     pub(super) url: &'a Url,
     pub(super) tls_verify: bool,
@@ -63,7 +65,13 @@ impl Session<'_> {
     /// Gives `feed` what comes, until the session fails or the stream ends.
     pub(super) async fn run(&self, feed: &mut Feed) -> Failure {
         let limit = self.config.connect_timeout;
-        let fetcher = match Fetcher::new(self.url, self.credentials, self.tls_verify, limit) {
+        let fetcher = match Fetcher::new(
+            self.gate,
+            self.url,
+            self.credentials,
+            self.tls_verify,
+            limit,
+        ) {
             Ok(fetcher) => fetcher,
             Err(failure) => return failure,
         };

@@ -22,6 +22,7 @@ use url::form_urlencoded;
 use super::dial;
 use crate::{
     ingest::{Config, Feed, Tags, failure::Failure},
+    outbound::Gate,
     secrets::Secrets,
     socket::make_room,
     turns::Turns,
@@ -37,6 +38,7 @@ const CODECS: [&str; 3] = ["hvc1", "av01", "Opus"];
 pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) connects: &'a Turns,
+    pub(super) gate: &'a Gate,
     pub(super) url: &'a url::Url,
     pub(super) tls_verify: bool,
     pub(super) credentials: Option<&'a Credentials>,
@@ -71,7 +73,7 @@ impl Session<'_> {
         let url = self
             .url()
             .map_err(|error| Failure::Url(error.to_string()))?;
-        let socket = dial::tcp(&url.host, url.port).await?;
+        let socket = dial::tcp(self.gate, &url.host, url.port).await?;
         let socket = match url.scheme {
             Scheme::Rtmp => Either::Left(socket),
             Scheme::Rtmps => Either::Right(Box::new(
@@ -267,6 +269,7 @@ mod tests {
     use headworks_types::Secret;
 
     use super::*;
+    use crate::outbound;
 
     #[test]
     fn a_login_goes_into_the_query() {
@@ -289,6 +292,7 @@ mod tests {
             let session = Session {
                 config: &config,
                 connects: &connects,
+                gate: &outbound::testing().gate(&[]),
                 url: &url.parse().expect("a URL"),
                 tls_verify: true,
                 credentials: Some(&login),
@@ -306,6 +310,7 @@ mod tests {
         let session = Session {
             config: &Config::default(),
             connects: &Turns::new(1),
+            gate: &outbound::testing().gate(&[]),
             url: &"rtmp://h/live/cam".parse().expect("a URL"),
             tls_verify: true,
             credentials: Some(&login),

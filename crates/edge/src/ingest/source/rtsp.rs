@@ -31,7 +31,7 @@ use crate::ingest::{
     failure::Failure,
     rtp::{Chosen, Reception, Unusable},
 };
-use crate::turns::Turns;
+use crate::{outbound::Gate, turns::Turns};
 use connection::Connection;
 use datagrams::Datagrams;
 
@@ -46,6 +46,7 @@ pub(super) struct Session<'a> {
     pub(super) config: &'a Config,
     pub(super) clock: &'a Clock,
     pub(super) connects: &'a Turns,
+    pub(super) gate: &'a Gate,
     pub(super) url: &'a Url,
     pub(super) transport: Transport,
     pub(super) tls_verify: bool,

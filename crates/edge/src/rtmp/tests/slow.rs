@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headworks_bootstrap::{Clock, Tasks};
+use headworks_bootstrap::{Clock, Tasks, TrustedProxies};
 use headworks_types::PublishProtocol;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -33,6 +33,7 @@ impl Edge {
         let ingests = Ingests::new(
             ingest::Config::default(),
             hub.clone(),
+            crate::audit::Audit::new(clock.clone()).0,
             clock.clone(),
             tasks.clone(),
         );
@@ -40,7 +41,7 @@ impl Edge {
             hub,
             ingests,
             Issuer::new("k").access(clock.clone()),
-            Visitors::new(1),
+            Visitors::new(1, TrustedProxies::default(), clock.clone()),
             clock.clone(),
             tasks.clone(),
         );

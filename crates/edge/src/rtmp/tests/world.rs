@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use headworks_bootstrap::{Clock, Tasks};
+use headworks_bootstrap::{Clock, Tasks, TrustedProxies};
 use headworks_testkit::{Process, wait_until};
 use headworks_types::{
     CameraSource, OnConflict, StartMode,
@@ -15,6 +15,7 @@ pub(super) use crate::testing::{
 };
 use crate::{
     access::sign::Issuer,
+    audit::Audit,
     http::{self, PlaybackState},
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
@@ -65,7 +66,13 @@ impl World {
             video_timeout,
             ..ingest::Config::default()
         };
-        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
+        let ingests = Ingests::new(
+            config,
+            hub.clone(),
+            Audit::new(clock.clone()).0,
+            clock.clone(),
+            tasks.clone(),
+        );
         let issuer = Issuer::new("k");
         let access = issuer.access(clock.clone());
         let listen = || {
@@ -75,8 +82,9 @@ impl World {
             (listener, port)
         };
         let (listener, http) = listen();
-        let state = PlaybackState::new(hub.clone(), access.clone(), clock.clone());
-        let visitors = Visitors::new(connections_per_address);
+        let state = PlaybackState::new(hub.clone(), access.clone());
+        let proxies = TrustedProxies::default();
+        let visitors = Visitors::new(connections_per_address, proxies, clock.clone());
         let server = http::Server::testing(http::router(state), visitors.clone());
         server.serve(listener, None, &tasks);
         let served = Rtmp::new(hub, ingests.clone(), access, visitors, clock, tasks.clone());
@@ -114,6 +122,7 @@ impl World {
                 credentials: None,
                 start: StartMode::Always,
                 stream_keys,
+                outbound_allow: Vec::new(),
             },
         });
     }

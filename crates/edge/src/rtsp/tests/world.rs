@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use headworks_bootstrap::{Clock, Tasks};
+use headworks_bootstrap::{Clock, Tasks, TrustedProxies};
 use headworks_testkit::{Process, Signal, wait_until};
 use headworks_types::{
     CameraSource, OnConflict, StartMode,
@@ -13,6 +13,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 pub(super) use crate::testing::{AAC, H264, KEY, LIMIT, all, camera, last_words};
 use crate::{
     access::sign::{self, Issuer},
+    audit::Audit,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
     rtsp::{Datagrams, Rtsp},
@@ -54,7 +55,13 @@ impl World {
             retry_max: Duration::from_millis(200),
             ..ingest::Config::default()
         };
-        let ingests = Ingests::new(config, hub.clone(), clock.clone(), tasks.clone());
+        let ingests = Ingests::new(
+            config,
+            hub.clone(),
+            Audit::new(clock.clone()).0,
+            clock.clone(),
+            tasks.clone(),
+        );
         let issuer = Issuer::new("k");
         let access = issuer.access(clock.clone());
         let any = ([127, 0, 0, 1], 0).into();
@@ -63,7 +70,7 @@ impl World {
             hub,
             ingests.clone(),
             access,
-            Visitors::new(2000),
+            Visitors::new(2000, TrustedProxies::default(), clock.clone()),
             Some(datagrams.expect("binds")),
             clock,
             tasks.clone(),
@@ -109,6 +116,7 @@ impl World {
                 credentials: None,
                 start: StartMode::Always,
                 stream_keys,
+                outbound_allow: Vec::new(),
             },
         });
     }
@@ -166,7 +174,7 @@ impl World {
         let now = Clock::system().now();
         let mut claims = sign::claims(camera(), now);
         claims.exp = now.timestamp() + seconds;
-        claims.sxp = claims.exp;
+        claims.sxp = Some(claims.exp);
         let token = self.issuer.sign(&self.issuer.header(), &claims);
         self.url("rtsp", &format!("?token={token}"))
     }

@@ -4,7 +4,9 @@ use std::{ffi::OsStr, path::Path, path::PathBuf};
 
 use clap::Args;
 use headworks_client::Client;
-use headworks_types::{RestreamImport, RestreamImportOutcome, RestreamTemplate};
+use headworks_types::{
+    Problem, ProblemField, RestreamImport, RestreamImportOutcome, RestreamTemplate, ShownUrl,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
@@ -42,8 +44,10 @@ pub(crate) struct Import {
 
 /// Does it.
 pub(super) async fn run(import: Import, client: &Client, json: bool) -> Result<(), Failure> {
-    let cameras = cameras(&import.file)?;
-    let lines: Vec<_> = cameras.iter().map(show_camera).collect();
+    let listed = cameras(&import.file)?;
+    let lines: Vec<_> = listed.iter().map(Listed::shown).collect();
+    let cameras = listed.into_iter().map(|listed| listed.camera).collect();
+    let dry_run = import.dry_run;
     let body = RestreamImport {
         cameras,
         target: RestreamTemplate {
@@ -59,7 +63,7 @@ pub(super) async fn run(import: Import, client: &Client, json: bool) -> Result<(
             audio: import.how.audio(),
             enabled: import.how.enabled(),
         },
-        dry_run: import.dry_run,
+        dry_run,
     };
     let result = client.restream_import(&body).await?;
     let failed = result.results.iter();
@@ -70,12 +74,16 @@ pub(super) async fn run(import: Import, client: &Client, json: bool) -> Result<(
     } else {
         let lines = lines.into_iter().zip(&result.results);
         let lines: Vec<_> = lines
-            .map(|(camera, outcome)| Line::new(camera, outcome))
+            .map(|((place, camera), outcome)| Line::new(&place, camera, outcome))
             .collect();
         output::list(&lines, false)?;
     }
     match failed {
         0 => Ok(()),
+        _ if dry_run => Err(
+            Failure::user(format!("{failed} of {all} cameras would fail"))
+                .with_hint("nothing was done; correct the list and try it again"),
+        ),
         _ => Err(Failure::user(format!("{failed} of {all} cameras failed"))
             .with_hint("what is done is done; correct the list and import it again")),
     }
@@ -91,7 +99,8 @@ struct Line {
 }
 
 impl Line {
-    fn new(camera: String, outcome: &RestreamImportOutcome) -> Self {
+    fn new(place: &str, camera: String, outcome: &RestreamImportOutcome) -> Self {
+        let shown = |url| ShownUrl(url).to_string();
         let (outcome, restream, detail) = match outcome {
             RestreamImportOutcome::Created {
                 camera_created,
@@ -102,23 +111,15 @@ impl Line {
                 } else {
                     "created"
                 };
-                (outcome, restream.id.to_string(), restream.url.to_string())
+                (outcome, restream.id.to_string(), shown(&restream.url))
             }
-            RestreamImportOutcome::Existing { restream } => (
-                "existing",
-                restream.id.to_string(),
-                restream.url.to_string(),
-            ),
-            RestreamImportOutcome::Valid { url, .. } => ("valid", "-".to_owned(), url.to_string()),
+            RestreamImportOutcome::Existing { restream } => {
+                ("existing", restream.id.to_string(), shown(&restream.url))
+            }
+            RestreamImportOutcome::Valid { url, .. } => ("valid", "-".to_owned(), shown(url)),
             RestreamImportOutcome::Failed { problem } => {
-                let fields = problem.errors.iter();
-                let fields = fields.map(|field| format!("{}: {}", field.pointer, field.detail));
-                let detail = problem.detail.clone().into_iter().chain(fields);
-                (
-                    "failed",
-                    "-".to_owned(),
-                    detail.collect::<Vec<_>>().join("; "),
-                )
+                let detail = format!("{place}: {}", show_problem(problem));
+                ("failed", "-".to_owned(), detail)
             }
         };
         Self {
@@ -143,39 +144,136 @@ impl Row for Line {
     }
 }
 
-fn show_camera(camera: &Value) -> String {
-    let name = camera["name"].as_str().or(camera["camera_id"].as_str());
-    name.unwrap_or("-").to_owned()
+/// What is wrong with one camera, in the words of the list.
+fn show_problem(problem: &Problem) -> String {
+    let fields = problem.errors.iter().map(show_field);
+    let fields: Vec<_> = fields.collect();
+    if fields.is_empty() {
+        problem.detail.clone().unwrap_or_default()
+    } else {
+        fields.join("; ")
+    }
+}
+
+/// `/cameras/7/credentials/password` is the list's `password`, `/target/url` is not of the list.
+fn show_field(field: &ProblemField) -> String {
+    let of_camera = field.pointer.strip_prefix("/cameras/");
+    let name = match of_camera.map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+        Some((_, name)) => name.strip_prefix("credentials/").unwrap_or(name),
+        None => field.pointer.trim_start_matches('/'),
+    };
+    if name.is_empty() {
+        field.detail.clone()
+    } else {
+        format!("`{name}` {}", field.detail)
+    }
+}
+
+/// A camera, and where it stands in the list.
+#[derive(Debug, PartialEq, Eq)]
+struct Listed {
+    place: String,
+    camera: Value,
+}
+
+impl Listed {
+    /// Where it stands, and what it is called.
+    fn shown(&self) -> (String, String) {
+        let field = |name: &str| self.camera.get(name).and_then(Value::as_str);
+        let name = field("name").or(field("camera_id")).unwrap_or("-");
+        (self.place.clone(), name.to_owned())
+    }
 }
 
 /// Reads the list.
-fn cameras(path: &Path) -> Result<Vec<Value>, Failure> {
+fn cameras(path: &Path) -> Result<Vec<Listed>, Failure> {
     let wrong = |error: String| Failure::user(format!("cannot read {}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let is_json = path.extension().and_then(OsStr::to_str) == Some("json");
     let cameras = if is_json {
-        serde_json::from_str(&text).map_err(|error| error.to_string())
+        from_json(&text)
     } else {
         from_csv(&text)
     };
-    let mut cameras: Vec<Value> = cameras.map_err(wrong)?;
-    for camera in &mut cameras {
-        if let Some(fields) = camera.as_object_mut() {
+    let mut cameras = cameras.map_err(wrong)?;
+    for listed in &mut cameras {
+        if let Some(fields) = listed.camera.as_object_mut() {
             complete(fields);
         }
     }
     Ok(cameras)
 }
 
-fn from_csv(text: &str) -> Result<Vec<Value>, String> {
+fn from_json(text: &str) -> Result<Vec<Listed>, String> {
+    let cameras: Vec<Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let listed = |(index, camera)| Listed {
+        place: format!("camera {}", index + 1),
+        camera,
+    };
+    Ok(cameras.into_iter().enumerate().map(listed).collect())
+}
+
+/// What a list's head may name.
+const COLUMNS: [&str; 10] = [
+    "name",
+    "url",
+    "external_id",
+    "username",
+    "password",
+    "transport",
+    "format",
+    "tls_verify",
+    "stream_key",
+    "camera_id",
+];
+
+fn check_head(head: &csv::StringRecord) -> Result<(), String> {
+    let known = COLUMNS.join(", ");
+    let Some(unknown) = head.iter().find(|column| !COLUMNS.contains(column)) else {
+        return if head.is_empty() {
+            Err(format!("it is empty; its head names columns: {known}"))
+        } else {
+            Ok(())
+        };
+    };
+    Err(if head.iter().any(|column| COLUMNS.contains(&column)) {
+        format!("its head has an unknown column `{unknown}`; there are: {known}")
+    } else {
+        format!("its first line has to be a head that names the columns, some of: {known}")
+    })
+}
+
+/// What is wrong with the form of a list.
+fn in_words(error: &csv::Error) -> String {
+    let line = error.position().map_or(0, csv::Position::line);
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => format!("line {line} has {len} fields, but the head names {expected_len}"),
+        csv::ErrorKind::Utf8 { .. } => format!("line {line} is not UTF-8"),
+        _ => error.to_string(),
+    }
+}
+
+/// Where a line stands. The reader's position is before comments and empty lines.
+fn line_number(text: &str, start: &csv::Position) -> u64 {
+    let byte = usize::try_from(start.byte()).unwrap_or(usize::MAX);
+    let lines = text.get(byte..).unwrap_or_default().lines();
+    let passed = lines.take_while(|line| line.is_empty() || line.starts_with('#'));
+    start.line() + passed.count() as u64
+}
+
+fn from_csv(text: &str) -> Result<Vec<Listed>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
         .from_reader(text.as_bytes());
-    let head = reader.headers().map_err(|error| error.to_string())?.clone();
+    let head = reader.headers().map_err(|error| in_words(&error))?.clone();
+    check_head(&head)?;
     let mut cameras = Vec::new();
     for line in reader.records() {
-        let line = line.map_err(|error| error.to_string())?;
+        let line = line.map_err(|error| in_words(&error))?;
+        let number = line.position().map_or(0, |start| line_number(text, start));
         let fields = head
             .iter()
             .zip(&line)
@@ -193,7 +291,10 @@ fn from_csv(text: &str) -> Result<Vec<Value>, String> {
         if !login.is_empty() {
             camera.insert("credentials".to_owned(), login.into());
         }
-        cameras.push(camera.into());
+        cameras.push(Listed {
+            place: format!("line {number}"),
+            camera: camera.into(),
+        });
     }
     Ok(cameras)
 }
@@ -243,11 +344,13 @@ mod tests {
 
     use super::*;
 
-    fn listed(name: &str, text: &str) -> Result<Vec<Value>, String> {
+    fn listed(name: &str, text: &str) -> Result<Vec<(String, Value)>, String> {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join(name);
         std::fs::write(&path, text).expect("writes");
-        cameras(&path).map_err(|failure| failure.to_string())
+        let found = cameras(&path).map_err(|failure| failure.to_string())?;
+        let found = found.into_iter();
+        Ok(found.map(|listed| (listed.place, listed.camera)).collect())
     }
 
     #[test]
@@ -264,23 +367,69 @@ mod tests {
             "name": "door", "external_id": "door", "url": "rtsp://10.0.0.2/1",
             "credentials": {"username": "root", "password": "p@ss=1+"},
         });
+        let at = |place: &str, camera: &Value| (place.to_owned(), camera.clone());
         assert_eq!(
             listed("list.csv", text),
-            Ok(vec![gate.clone(), door.clone()])
+            Ok(vec![at("line 3", &gate), at("line 4", &door)])
         );
-        let text = json!([gate, {"camera_id": "cam_1"}]).to_string();
+        let places = |text: &str| {
+            let found = listed("list.csv", text).expect("is a list");
+            let places = found.into_iter().map(|(place, _)| place);
+            places.collect::<Vec<_>>()
+        };
+        let windows = text.replace('\n', "\r\n");
+        assert_eq!(places(&windows), ["line 3", "line 4"]);
+        assert_eq!(places("name\n\na\n# x\n\nb"), ["line 3", "line 6"]);
         let there = json!({"camera_id": "cam_1"});
-        assert_eq!(listed("list.json", &text), Ok(vec![gate, there]));
+        let text = json!([gate, there]).to_string();
+        assert_eq!(
+            listed("list.json", &text),
+            Ok(vec![at("camera 1", &gate), at("camera 2", &there)])
+        );
     }
 
     #[test]
     fn a_list_that_cannot_be_read_says_where() {
-        let error = listed("list.csv", "name,url\na\n").expect_err("has too few fields");
-        assert!(error.contains("line: 2"), "{error}");
+        for (text, why) in [
+            ("name,url\na\n", "line 2 has 1 fields, but the head names 2"),
+            (
+                "name,ulr\na,b\n",
+                "its head has an unknown column `ulr`; there are: name, ",
+            ),
+            (
+                "gate,rtsp://cam/1\n",
+                "its first line has to be a head that names the columns",
+            ),
+            ("", "it is empty; its head names columns: name, "),
+        ] {
+            let error = listed("list.csv", text).expect_err("is wrong");
+            assert!(error.contains(why), "{error}");
+        }
         assert!(listed("list.json", "{}").is_err());
         for odd in ["", "a=b", "=", "%", "a%3Db", "+&"] {
             let plain = odd.replace("%3D", "=");
             assert_eq!(decoded(odd), plain, "{odd}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_the_list() {
+        let field = |pointer: &str| {
+            show_field(&ProblemField {
+                pointer: pointer.to_owned(),
+                detail: "must not be empty".to_owned(),
+            })
+        };
+        assert_eq!(field("/cameras/7/url"), "`url` must not be empty");
+        let password = field("/cameras/0/credentials/password");
+        assert_eq!(password, "`password` must not be empty");
+        assert_eq!(field("/cameras/0"), "must not be empty");
+        assert_eq!(field("/target/url"), "`target/url` must not be empty");
+        let conflict = Problem::new(headworks_types::ProblemCode::Conflict);
+        let outcome = RestreamImportOutcome::Failed {
+            problem: conflict.with_detail("`a` is in the list before"),
+        };
+        let line = Line::new("line 3", "a".to_owned(), &outcome);
+        assert_eq!(line.detail, "line 3: `a` is in the list before");
     }
 }

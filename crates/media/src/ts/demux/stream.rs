@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    super::{packet::Cell, pes},
+    super::{CELL_PAYLOAD, packet::Cell, pes},
     Output,
 };
 use crate::{
@@ -32,6 +32,8 @@ pub(super) struct Pids<C> {
     pub(super) pid: u16,
     pub(super) content: C,
     counter: Option<u8>,
+    /// What the last cell carried.
+    last: Vec<u8>,
     packet: Vec<u8>,
     random_access: bool,
     /// False until a packet begins, and behind a loss.
@@ -44,6 +46,7 @@ impl<C: Content> Pids<C> {
             pid,
             content,
             counter: None,
+            last: Vec::with_capacity(CELL_PAYLOAD),
             packet: Vec::new(),
             random_access: false,
             is_open: false,
@@ -55,10 +58,13 @@ impl<C: Content> Pids<C> {
             return;
         }
         let before = self.counter.replace(cell.counter);
-        if before == Some(cell.counter) && !cell.discontinuity {
-            // Sent twice (§2.4.3.3).
+        // Sent twice (§2.4.3.3). What differs is another cell, behind a loss of 15 or 31.
+        let is_copy = before == Some(cell.counter) && self.last == cell.payload;
+        if is_copy && !cell.discontinuity {
             return;
         }
+        self.last.clear();
+        self.last.extend_from_slice(cell.payload);
         let goes_on = before.is_none_or(|before| (before + 1) & 0xf == cell.counter);
         if !goes_on && !cell.discontinuity {
             output.losses.gaps += 1;

@@ -162,6 +162,46 @@ fn a_lost_cell_costs_one_frame() {
 }
 
 #[test]
+fn a_cell_that_comes_twice_counts_once() {
+    let tracks = Tracks {
+        video: h264(),
+        audio: Some(aac()),
+    };
+    let frames = frames(900_000, [0x65, 0x41], 48_000, 1024);
+    let stream = mux(&tracks, &frames);
+    let twice: Vec<u8> = stream
+        .chunks(CELL)
+        .flat_map(|cell| [cell, cell].concat())
+        .collect();
+    let (found, losses) = demux(&twice, 1316);
+    assert_eq!(losses, Losses::default());
+    assert!(found == demux(&stream, 1316).0);
+}
+
+/// The counter has four bits: behind such a loss it says what it said before.
+#[test]
+fn a_loss_of_fifteen_cells_is_no_repetition() {
+    let tracks = Tracks {
+        video: h264(),
+        audio: None,
+    };
+    let frames = frames(900_000, [0x65, 0x41], 1, 0);
+    let sizes: Vec<_> = (0..frames.len())
+        .map(|count| mux(&tracks, &frames[..count]).len())
+        .collect();
+    // The third picture has 17 cells, and no table stands before the fourth.
+    let end = sizes[3];
+    assert_eq!(end - sizes[2], 17 * CELL);
+    let stream = mux(&tracks, &frames);
+    let stream = [&stream[..end - 15 * CELL], &stream[end..]].concat();
+    let (found, losses) = demux(&stream, 1316);
+    assert_eq!((losses.gaps, losses.frames), (1, 1));
+    let mut all = expected(&tracks, &frames, 0);
+    all.remove(3);
+    assert!(found == all);
+}
+
+#[test]
 fn sync_is_found_again() {
     let tracks = Tracks {
         video: h264(),

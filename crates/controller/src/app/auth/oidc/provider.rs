@@ -2,9 +2,9 @@
 //! endpoint.
 //!
 //! Every answer has a deadline and a limit, redirects are not followed, and how often the provider is
-//! asked does not depend on how often strangers ask us. `openidconnect` would do this too, with a
-//! second HTTP client and a second family of cryptography beside ours; what is left without them is
-//! this file and `id_token`.
+//! asked does not depend on how often strangers ask us. The crate `openidconnect` knows the protocol
+//! too, but verifies with a second family of cryptography beside ours (RustCrypto), and leaves all of
+//! that to its user; what it would save is `id_token`.
 
 use std::time::Duration;
 
@@ -346,7 +346,7 @@ mod tests {
     fn what_is_no_key_is_left_out() {
         let keys = br#"{"keys": [
             7,
-            {"kid": "no type"},
+            "key",
             {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
         ]}"#;
         assert_eq!(parse_keys(keys).expect("parses").len(), 1);

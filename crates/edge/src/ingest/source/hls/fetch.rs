@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use headworks_bootstrap::Clock;
 use headworks_hls::source::{self, Media, Part, Playlist, Segment};
 use headworks_types::Credentials;
-use reqwest::{Client, StatusCode, header, redirect};
+use reqwest::{Client, StatusCode, header};
 use tokio::{
     sync::mpsc,
     time::{sleep_until, timeout},
@@ -14,15 +14,12 @@ use tokio::{
 use url::Url;
 
 use super::Piece;
-use crate::ingest::failure::Failure;
+use crate::{ingest::failure::Failure, outbound::Gate};
 
 /// What is longer is not fetched, bytes.
 const MAX_PLAYLIST: usize = 2 << 20;
 const MAX_INIT: usize = 1 << 20;
 const MAX_SEGMENT: usize = 64 << 20;
-
-/// How often a server may send us elsewhere.
-const MAX_REDIRECTS: usize = 5;
 
 /// So many failures in a row are one of the source.
 const MAX_FAILURES: u32 = 3;
@@ -30,6 +27,7 @@ const MAX_FAILURES: u32 = 3;
 /// Gets things from one server, or from where it sends us.
 pub(super) struct Fetcher<'a> {
     client: Client,
+    gate: &'a Gate,
     /// Who alone gets the password.
     origin: url::Origin,
     credentials: Option<&'a Credentials>,
@@ -45,21 +43,20 @@ pub(super) struct Opened {
 
 impl<'a> Fetcher<'a> {
     pub(super) fn new(
+        gate: &'a Gate,
         url: &Url,
         credentials: Option<&'a Credentials>,
         tls_verify: bool,
         limit: Duration,
     ) -> Result<Self, Failure> {
-        let client = Client::builder()
-            .user_agent(concat!("headworks/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::limited(MAX_REDIRECTS))
-            .no_proxy()
+        let client = gate
+            .client(tls_verify)
             .connect_timeout(limit)
-            .tls_danger_accept_invalid_certs(!tls_verify)
             .build()
             .map_err(|_| Failure::Internal)?;
         Ok(Self {
             client,
+            gate,
             origin: url.origin(),
             credentials,
             limit,
@@ -179,6 +176,8 @@ impl<'a> Fetcher<'a> {
     }
 
     async fn get_slowly(&self, part: &Part, most: usize) -> Result<(Url, Bytes), Failure> {
+        // The playlist may name any address.
+        self.gate.check(&part.url)?;
         let mut request = self.client.get(part.url.clone());
         if let Some(credentials) = self.credentials
             && part.url.origin() == self.origin
@@ -208,9 +207,6 @@ impl<'a> Fetcher<'a> {
     fn failure(&self, error: &reqwest::Error) -> Failure {
         if error.is_timeout() {
             return Failure::Timeout(self.limit);
-        }
-        if error.is_redirect() {
-            return Failure::Protocol(format!("it redirects more than {MAX_REDIRECTS} times"));
         }
         match Failure::of(error) {
             // These are the library's own words.

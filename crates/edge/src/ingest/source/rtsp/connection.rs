@@ -56,7 +56,8 @@ impl Connection {
         };
         let host = url.host_str().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let tcp = dial::tcp(host, url.port().unwrap_or(usual_port)).await?;
+        let port = url.port().unwrap_or(usual_port);
+        let tcp = dial::tcp(session.gate, host, port).await?;
         let failure = |error: io::Error| Failure::of(&error);
         let (local, peer) = (
             tcp.local_addr().map_err(failure)?,

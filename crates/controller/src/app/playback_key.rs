@@ -1,0 +1,175 @@
+//! Playback keys: customers sign tokens themselves, within bounds.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
+use headworks_types::{
+    Action, EventKind, GrantObject, PlaybackBounds, PlaybackKey, PlaybackKeyCreate, PlaybackKeyId,
+    ProjectId, PublicKey, PublicKeyKind,
+};
+use sqlx::PgConnection;
+
+use super::{
+    Begun, Caller, Error, Once, Result,
+    access::{Actions, require_all},
+    revocation,
+};
+use crate::{
+    db::{
+        camera::camera_find,
+        camera_group::camera_group_get,
+        event::{NewEvent, event_insert},
+        playback_key::{
+            playback_key_count, playback_key_get, playback_key_insert,
+            playback_key_revoke as key_revoke,
+        },
+        revocation::ring,
+    },
+    state::State,
+};
+
+/// The most keys of a project that work at once: every edge has all of them.
+const MOST: i64 = 100;
+
+/// Registers a key.
+pub(crate) async fn playback_key_create(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    new: PlaybackKeyCreate,
+) -> Result<PlaybackKey> {
+    let project = new.project_id.unwrap_or(caller.project_id);
+    let reach = caller.reach(Action::ProjectManage)?;
+    if !reach.covers(project) {
+        return Err(Error::not_found(project));
+    }
+    let public_key = check_key(&new)?;
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(key) => return Ok(key),
+    };
+    let conn = write.conn();
+    check_places(conn, project, &new.bounds).await?;
+    require_bounds(conn, caller, project, &new.bounds).await?;
+    if playback_key_count(conn, project).await? >= MOST {
+        return Err(Error::Conflict(format!(
+            "the project has {MOST} playback keys that work; revoke one of them first"
+        )));
+    }
+    let key = PlaybackKey {
+        id: state.ids.next(),
+        project_id: project,
+        name: new.name,
+        public_key,
+        bounds: new.bounds,
+        revoked_at: None,
+        created_at: state.clock.now(),
+    };
+    let key = playback_key_insert(conn, &key).await?;
+    ring(conn).await?;
+    let kind = EventKind::PlaybackKeyCreated;
+    announce(conn, caller, &key, kind, "was registered").await?;
+    write.commit(&key).await?;
+    Ok(key)
+}
+
+/// Revokes a key: its tokens open nothing, and who watches with one is thrown out.
+pub(crate) async fn playback_key_revoke(
+    state: &State,
+    caller: &Caller,
+    once: Once,
+    id: PlaybackKeyId,
+) -> Result<PlaybackKey> {
+    let reach = caller.reach(Action::ProjectManage)?;
+    let mut write = match once.begin(state, caller).await? {
+        Begun::Fresh(write) => write,
+        Begun::Again(key) => return Ok(key),
+    };
+    let conn = write.conn();
+    let old = playback_key_get(conn, &reach, id)
+        .await?
+        .ok_or_else(|| Error::not_found(id))?;
+    let key = key_revoke(conn, &reach, id).await?;
+    if old.revoked_at.is_none() {
+        revocation::end_playback_key(conn, id).await?;
+        let kind = EventKind::PlaybackKeyRevoked;
+        announce(conn, caller, &key, kind, "was revoked").await?;
+    }
+    write.commit(&key).await?;
+    Ok(key)
+}
+
+/// Nobody lets others do what they may not do themselves.
+async fn require_bounds(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    project: ProjectId,
+    bounds: &PlaybackBounds,
+) -> Result<()> {
+    let whole = bounds.whole_project;
+    let whole = whole.then_some(GrantObject::Project { id: project });
+    let groups = bounds.camera_group_ids.iter();
+    let groups = groups.map(|&id| GrantObject::CameraGroup { id });
+    let cameras = bounds.camera_ids.iter();
+    let cameras = cameras.map(|&id| GrantObject::Camera { id });
+    let actions: Actions = bounds.actions.iter().copied().collect();
+    for object in whole.into_iter().chain(groups).chain(cameras) {
+        require_all(conn, caller, object, actions).await?;
+    }
+    Ok(())
+}
+
+/// The key, if signatures can be checked with it.
+fn check_key(new: &PlaybackKeyCreate) -> Result<PublicKey> {
+    let invalid = |field: &str, words: &str| Error::invalid(format!("/{field}"), words);
+    let key = new
+        .public_key()
+        .map_err(|(field, words)| invalid(field, words))?;
+    let field = if new.pem.is_some() { "pem" } else { "jwk" };
+    let kind = key.kind().map_err(|words| invalid(field, words))?;
+    let parsed = match kind {
+        PublicKeyKind::Ed25519 => ParsedPublicKey::new(&ED25519, key.bytes()),
+        PublicKeyKind::P256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.bytes()),
+    };
+    parsed.map_err(|_| invalid(field, "is no point on its curve"))?;
+    Ok(key)
+}
+
+async fn check_places(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    bounds: &PlaybackBounds,
+) -> Result<()> {
+    let found = camera_find(conn, project, &bounds.camera_ids, &[]).await?;
+    let missing = |id| found.iter().all(|camera| camera.id != id);
+    if let Some(index) = bounds.camera_ids.iter().position(|&id| missing(id)) {
+        return Err(Error::invalid(
+            format!("/bounds/camera_ids/{index}"),
+            "is no camera of the project",
+        ));
+    }
+    for (index, &id) in bounds.camera_group_ids.iter().enumerate() {
+        if camera_group_get(conn, project, id).await?.is_none() {
+            return Err(Error::invalid(
+                format!("/bounds/camera_group_ids/{index}"),
+                "is no camera group of the project",
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn announce(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    key: &PlaybackKey,
+    kind: EventKind,
+    what: &str,
+) -> Result<()> {
+    let event = NewEvent {
+        project_id: Some(key.project_id),
+        kind,
+        subject: key.id.to_string(),
+        actor: &caller.identity.to_string(),
+        message: format!("playback key `{}` {what}", key.name),
+    };
+    Ok(event_insert(conn, event).await?)
+}

@@ -1,0 +1,96 @@
+//! Takes rights back that are already in somebody's hands: in tokens and in running sessions.
+//!
+//! Called in the transaction that takes the right away. Edges are told as soon as it commits.
+
+use headworks_types::{
+    ApiKeyId, CameraId, PlaybackKeyId, Principal, SessionId, UserId, edge::RevocationKind,
+};
+use sqlx::PgConnection;
+
+use crate::db::revocation::{NewRevocation, revocation_insert, user_group_members};
+
+/// Nobody watches any more with a token for this user or of this key.
+pub(crate) async fn end_subject(conn: &mut PgConnection, subject: Subject) -> sqlx::Result<()> {
+    revoke(conn, RevocationKind::Subject, &subject.0, true).await
+}
+
+/// Tokens for this user or of this key, issued until now, open nothing any more. What watches goes
+/// on, as far as `reconcile::session` finds that it may.
+pub(crate) async fn narrow_subject(conn: &mut PgConnection, subject: Subject) -> sqlx::Result<()> {
+    revoke(conn, RevocationKind::Subject, &subject.0, false).await
+}
+
+/// The same for whoever a grant is for: of a group, all its members.
+pub(crate) async fn narrow_principal(
+    conn: &mut PgConnection,
+    principal: Principal,
+) -> sqlx::Result<()> {
+    match principal {
+        Principal::User { id } => narrow_subject(conn, id.into()).await,
+        Principal::ApiKey { id } => narrow_subject(conn, id.into()).await,
+        Principal::UserGroup { id } => {
+            let members = user_group_members(conn, id).await?;
+            let names: Vec<_> = members.iter().map(UserId::to_string).collect();
+            let new = names.iter().map(|name| NewRevocation {
+                kind: RevocationKind::Subject,
+                value: name,
+                project: None,
+                ends_sessions: false,
+            });
+            revocation_insert(conn, &new.collect::<Vec<_>>()).await
+        }
+    }
+}
+
+/// Tokens that a customer's key has signed count no more.
+pub(crate) async fn end_playback_key(
+    conn: &mut PgConnection,
+    key: PlaybackKeyId,
+) -> sqlx::Result<()> {
+    revoke(conn, RevocationKind::Key, &key.to_string(), true).await
+}
+
+/// One of our own keys has become known: who watches with its tokens may be anybody.
+pub(crate) async fn end_signing_key(conn: &mut PgConnection, kid: &str) -> sqlx::Result<()> {
+    revoke(conn, RevocationKind::Key, kid, true).await
+}
+
+/// The camera is gone.
+pub(crate) async fn end_camera(conn: &mut PgConnection, camera: CameraId) -> sqlx::Result<()> {
+    revoke(conn, RevocationKind::Camera, &camera.to_string(), true).await
+}
+
+/// One viewer watches no more.
+pub(crate) async fn end_session(conn: &mut PgConnection, session: SessionId) -> sqlx::Result<()> {
+    revoke(conn, RevocationKind::Session, &session.to_string(), true).await
+}
+
+/// Whoever tokens are issued for.
+pub(crate) struct Subject(String);
+
+impl From<UserId> for Subject {
+    fn from(id: UserId) -> Self {
+        Self(id.to_string())
+    }
+}
+
+impl From<ApiKeyId> for Subject {
+    fn from(id: ApiKeyId) -> Self {
+        Self(id.to_string())
+    }
+}
+
+async fn revoke(
+    conn: &mut PgConnection,
+    kind: RevocationKind,
+    value: &str,
+    ends_sessions: bool,
+) -> sqlx::Result<()> {
+    let new = NewRevocation {
+        kind,
+        value,
+        project: None,
+        ends_sessions,
+    };
+    revocation_insert(conn, &[new]).await
+}

@@ -1,0 +1,120 @@
+//! Which sessions may not go on: judged for all at once.
+
+use std::net::IpAddr;
+
+use headworks_types::{PlaybackKeyId, SessionId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A session that may not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) id: SessionId,
+    /// Who watches.
+    pub(crate) subject: String,
+}
+
+struct Row {
+    id: Uuid,
+    subject: String,
+}
+
+impl From<Row> for Refused {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            subject: row.subject,
+        }
+    }
+}
+
+/// True if nobody has looked at all sessions for so many seconds; then it is the caller's turn.
+pub(crate) async fn session_review(conn: &mut PgConnection, seconds: f64) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        r#"UPDATE session_review SET at = clock_timestamp()
+           WHERE at < clock_timestamp() - make_interval(secs => $1)"#,
+        seconds
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// A session that goes on, as far as anybody was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) refused: Refused,
+    /// A user's or an API key's; `None` of a customer's key.
+    pub(crate) principal: Option<Uuid>,
+    pub(crate) camera: Uuid,
+    pub(crate) address: Option<IpAddr>,
+    /// Of a customer's key: true if the camera is within its bounds.
+    pub(crate) within_bounds: bool,
+}
+
+/// All sessions that nobody has ended yet.
+pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<Vec<Live>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.id, s.subject, s.principal_id, s.camera_id, host(s.address) AS "address!",
+                  k.id IS NOT NULL AS "within_bounds!"
+           FROM viewer_session s
+           JOIN camera c ON c.id = s.camera_id
+           LEFT JOIN camera_group g ON g.id = c.group_id
+           LEFT JOIN playback_key k
+                ON k.id = s.principal_id AND k.revoked_at IS NULL AND k.project_id = c.project_id
+               AND ((k.bounds ->> 'whole_project')::boolean
+                    OR k.bounds -> 'camera_ids' ? ('cam_' || replace(c.id::text, '-', ''))
+                    OR k.bounds -> 'camera_group_ids' ?| ARRAY(
+                        SELECT 'cgrp_' || replace(id::text, '-', '') FROM unnest(g.path) AS p (id)
+                    ))
+           WHERE NOT EXISTS (
+                   SELECT FROM revocation r
+                   WHERE r.kind = 'session' AND r.value = 'sess_' || replace(s.id::text, '-', '')
+               )"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let live = rows.into_iter().map(|row| Live {
+        principal: (!row.subject.starts_with(PlaybackKeyId::PREFIX)).then_some(row.principal_id),
+        refused: Refused {
+            id: row.id.into(),
+            subject: row.subject,
+        },
+        camera: row.camera_id,
+        address: row.address.parse().ok(),
+        within_bounds: row.within_bounds,
+    });
+    Ok(live.collect())
+}
+
+/// The newest sessions beyond what their token or user may have at once.
+pub(crate) async fn session_list_over_limit(conn: &mut PgConnection) -> sqlx::Result<Vec<Refused>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT s.id AS "id!", s.subject AS "subject!"
+           FROM (
+               SELECT s.id, s.subject, s.max_sessions,
+                      row_number() OVER (
+                          PARTITION BY s.project_id, s.key_id, s.token_id
+                          ORDER BY s.started_at, s.id
+                      ) AS place
+               FROM viewer_session s
+               WHERE s.max_sessions IS NOT NULL
+               UNION ALL
+               SELECT s.id, s.subject, u.max_sessions,
+                      row_number() OVER (
+                          PARTITION BY s.principal_id ORDER BY s.started_at, s.id
+                      )
+               FROM viewer_session s JOIN "user" u ON u.id = s.principal_id
+               WHERE u.max_sessions IS NOT NULL
+           ) AS s
+           WHERE s.place > s.max_sessions
+             AND NOT EXISTS (
+                   SELECT FROM revocation r
+                   WHERE r.kind = 'session' AND r.value = 'sess_' || replace(s.id::text, '-', '')
+               )"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}

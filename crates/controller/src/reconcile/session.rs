@@ -1,0 +1,158 @@
+//! Ends the sessions of those who may not watch any more, and the newest of those who watch too
+//! much at once.
+//!
+//! Rights are judged for all sessions at once, whenever somebody comes to watch or rights change,
+//! and each second in any case: time windows close by themselves, and what was changed through
+//! another replica wakes nobody here. Only one replica looks in each second. A session that is to
+//! end is revoked, and told to its edge like every revocation; its subject's tokens open nothing
+//! any more either, since what they say is no longer so.
+
+use std::{collections::HashSet, time::Duration};
+
+use headworks_types::{Action, edge::RevocationKind};
+use sqlx::PgConnection;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::access::{self, Question},
+    db::{
+        revocation::{NewRevocation, revocation_insert},
+        session::{Live, Refused, session_list_live, session_list_over_limit, session_review},
+    },
+    state::State,
+};
+
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long the database may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How soon after a turn the next one may come: calls in between count as one.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many questions are answered at once.
+const QUESTIONS: usize = 5000;
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Sessions of those who may not watch any more.
+    pub(crate) unallowed: Vec<Refused>,
+    /// Sessions beyond what a token or user may have at once.
+    pub(crate) over_limit: Vec<Refused>,
+}
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) unallowed: usize,
+    pub(crate) over_limit: usize,
+}
+
+/// Looks until the controller stops.
+pub(super) async fn run(state: State, stop: CancellationToken) {
+    let mut called = true;
+    loop {
+        match timeout(DEADLINE, turn(&state, called)).await {
+            Ok(Ok(status)) if status != Status::default() => {
+                let Status {
+                    unallowed,
+                    over_limit,
+                } = status;
+                tracing::info!(unallowed, over_limit, "sessions are ended");
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "sessions cannot be judged; it is tried again");
+            }
+            Err(_) => tracing::warn!("sessions cannot be judged in time; it is tried again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(PAUSE) => {}
+        }
+        called = tokio::select! {
+            () = stop.cancelled() => return,
+            () = state.wake.sessions_called() => true,
+            () = sleep(PERIOD - PAUSE) => false,
+        };
+    }
+}
+
+/// One turn. If nobody has called, only if nobody else looks.
+pub(crate) async fn turn(state: &State, called: bool) -> sqlx::Result<Status> {
+    let mut conn = state.pool.acquire().await?;
+    let share = PERIOD.mul_f64(0.9).as_secs_f64();
+    if !session_review(&mut conn, share).await? && !called {
+        return Ok(Status::default());
+    }
+    drop(conn);
+    let listed = list(state).await?;
+    act(state, listed).await
+}
+
+/// Finds the sessions that may not go on.
+pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
+    let mut conn = state.pool.acquire().await?;
+    let live = session_list_live(&mut conn).await?;
+    Ok(Listed {
+        unallowed: judge(&mut conn, live).await?,
+        over_limit: session_list_over_limit(&mut conn).await?,
+    })
+}
+
+/// Those who may not watch the camera any more, from where they watch it.
+async fn judge(conn: &mut PgConnection, live: Vec<Live>) -> sqlx::Result<Vec<Refused>> {
+    let questions: HashSet<_> = live.iter().filter_map(question).collect();
+    let questions: Vec<_> = questions.into_iter().collect();
+    let mut allowed = HashSet::new();
+    for questions in questions.chunks(QUESTIONS) {
+        let answers = access::allowed(conn, questions, None).await?;
+        let answers = questions.iter().copied().zip(answers);
+        allowed.extend(answers.filter_map(|(question, is_allowed)| is_allowed.then_some(question)));
+    }
+    let may_go_on = |live: &Live| match question(live) {
+        Some(question) => allowed.contains(&question),
+        None => live.within_bounds,
+    };
+    let refused = live.into_iter().filter(|live| !may_go_on(live));
+    Ok(refused.map(|live| live.refused).collect())
+}
+
+/// What decides whether the session may go on; `None` of a customer's key, which has its bounds.
+fn question(live: &Live) -> Option<Question> {
+    Some(Question {
+        principal: live.principal?,
+        camera: live.camera,
+        action: Action::CameraViewLive,
+        address: live.address,
+    })
+}
+
+/// Revokes them.
+pub(crate) async fn act(state: &State, listed: Listed) -> sqlx::Result<Status> {
+    let all = listed.unallowed.iter().chain(&listed.over_limit);
+    let ids: Vec<_> = all.map(|refused| refused.id.to_string()).collect();
+    let mut new: Vec<_> = ids
+        .iter()
+        .map(|id| NewRevocation {
+            kind: RevocationKind::Session,
+            value: id,
+            project: None,
+            ends_sessions: true,
+        })
+        .collect();
+    new.extend(listed.unallowed.iter().map(|refused| NewRevocation {
+        kind: RevocationKind::Subject,
+        value: &refused.subject,
+        project: None,
+        ends_sessions: false,
+    }));
+    if !new.is_empty() {
+        let mut tx = state.pool.begin().await?;
+        revocation_insert(&mut tx, &new).await?;
+        tx.commit().await?;
+    }
+    Ok(Status {
+        unallowed: listed.unallowed.len(),
+        over_limit: listed.over_limit.len(),
+    })
+}

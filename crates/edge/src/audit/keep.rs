@@ -1,0 +1,160 @@
+//! Writes what [`Audit`](super::Audit) is told to the queue on the disk.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use headworks_types::edge::{AuditDelivery, AuditEntry};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Audit, Config, Outlet, alike::Alike, queue::Queue};
+
+/// How often refusals are counted up, and the disk is asked to be sure.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// So many are written together.
+const BATCH: usize = 256;
+
+/// At the edge's end, how long the last words of sessions may take.
+const LAST: Duration = Duration::from_millis(500);
+
+/// The queue, shared by who writes and who delivers.
+#[derive(Clone)]
+pub(crate) struct Store(Arc<Inner>);
+
+struct Inner {
+    queue: Mutex<Queue>,
+    written: Notify,
+}
+
+impl Store {
+    /// Opens the queue in the edge's data directory.
+    ///
+    /// # Errors
+    /// What is wrong with the directory.
+    pub(crate) fn open(data: &Path, config: &Config) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Inner {
+            queue: Mutex::new(Queue::open(&data.join("audit"), config.queue_bytes)?),
+            written: Notify::new(),
+        })))
+    }
+
+    /// Waits until something is written.
+    pub(super) async fn written(&self) {
+        self.0.written.notified().await;
+    }
+
+    /// The next records to deliver.
+    pub(super) async fn peek(&self, most: usize, bytes: usize) -> anyhow::Result<AuditDelivery> {
+        self.with(move |queue| {
+            Ok(AuditDelivery {
+                queue: queue.id(),
+                entries: queue.peek(most, bytes)?,
+            })
+        })
+        .await
+    }
+
+    /// These are delivered.
+    pub(super) async fn forget(&self, sequence: i64) -> anyhow::Result<()> {
+        self.with(move |queue| queue.forget(sequence)).await
+    }
+
+    /// Writes these; says how many could not be kept, these or others.
+    async fn append(&self, entries: Vec<AuditEntry>) -> anyhow::Result<u64> {
+        let lost = self.with(move |queue| {
+            let mut lost = 0;
+            for mut entry in entries {
+                match queue.append(&mut entry) {
+                    Ok(dropped) => lost += dropped,
+                    Err(error) => {
+                        tracing::warn!(%error, "a record of the audit log cannot be written");
+                        lost += entry.count;
+                    }
+                }
+            }
+            Ok(lost)
+        });
+        let lost = lost.await;
+        self.0.written.notify_one();
+        lost
+    }
+
+    async fn sync(&self) -> anyhow::Result<()> {
+        self.with(|queue| Ok(queue.sync()?)).await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Queue) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || {
+            let mut queue = inner.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut queue)
+        })
+        .await?
+    }
+}
+
+/// Writes until `stop`, and then what is still said.
+pub(crate) async fn keep(outlet: Outlet, store: Store, stop: CancellationToken) {
+    let Outlet { mut entries, audit } = outlet;
+    let mut alike = Alike::default();
+    let mut second = interval(SECOND);
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch = Vec::new();
+    while !stop.is_cancelled() {
+        tokio::select! {
+            received = entries.recv_many(&mut batch, BATCH) => {
+                if received == 0 {
+                    break;
+                }
+                let news = batch.drain(..).filter_map(|entry| alike.sift(entry)).collect();
+                write(&audit, &store, news).await;
+            }
+            _ = second.tick() => {
+                let mut counted = alike.tell();
+                counted.extend(audit.take_lost());
+                write(&audit, &store, counted).await;
+                sync(&store).await;
+            }
+            () = stop.cancelled() => {}
+        }
+    }
+    // Sessions end with the edge, and say so.
+    let last = async { while entries.recv_many(&mut batch, BATCH).await > 0 {} };
+    let _ = timeout(LAST, last).await;
+    let mut news: Vec<_> = batch
+        .drain(..)
+        .filter_map(|entry| alike.sift(entry))
+        .collect();
+    news.extend(alike.tell());
+    news.extend(audit.take_lost());
+    write(&audit, &store, news).await;
+    sync(&store).await;
+}
+
+async fn write(audit: &Audit, store: &Store, entries: Vec<AuditEntry>) {
+    if entries.is_empty() {
+        return;
+    }
+    let all: u64 = entries.iter().map(|entry| entry.count).sum();
+    let lost = store.append(entries).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "records of the audit log cannot be written");
+        all
+    });
+    audit.lose(lost);
+}
+
+async fn sync(store: &Store) {
+    if let Err(error) = store.sync().await {
+        tracing::warn!(%error, "the disk does not keep the audit log");
+    }
+}
