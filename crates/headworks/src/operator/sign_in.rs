@@ -12,7 +12,7 @@ use crate::{failure::Failure, output};
 #[derive(Debug, Args)]
 pub(crate) struct SignInArguments {
     #[command(flatten)]
-    api: Api,
+    pub(crate) api: Api,
     /// The user's email
     #[arg(long)]
     email: String,
