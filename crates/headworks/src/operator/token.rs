@@ -122,6 +122,7 @@ mod tests {
             urls,
         };
         let token = PlaybackToken {
+            token_id: "1".to_owned(),
             expires_at: "2026-11-22T12:00:00Z".parse().expect("parses"),
             watch_until: "2026-11-22T16:00:00Z".parse().expect("parses"),
             cameras: vec![
