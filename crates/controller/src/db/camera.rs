@@ -99,6 +99,10 @@ pub(crate) async fn camera_list(
     limit: i64,
 ) -> sqlx::Result<Vec<Camera>> {
     let below = filter.group.map(|id| vec![id.uuid()]);
+    let (roots, found) = match &below {
+        Some(below) => (&[][..], &below[..]),
+        None => (sight.roots(), sight.allowed_groups()),
+    };
     let rows = sqlx::query_as!(
         Row,
         r#"WITH rights AS MATERIALIZED (
@@ -111,18 +115,23 @@ pub(crate) async fn camera_list(
            ), own AS MATERIALIZED (
                SELECT unnest($8::uuid[]) AS id
            ), reached AS (
-               -- Groups that something is granted on or above; or those that are asked for.
+               -- Groups that something is granted on or above.
                SELECT g.id, g.project_id, bit_or(r.allow) AS allow, bit_or(r.deny) AS deny
                FROM unnest($7::uuid[], $15::integer[], $16::integer[]) AS r (id, allow, deny)
                JOIN camera_group g ON g.path @> ARRAY[r.id]
-               WHERE $9::uuid[] IS NULL
                GROUP BY g.id
                UNION ALL
+               -- Where nothing else can be seen: groups that are allowed or asked for. What is
+               -- denied above them is looked up, and what is denied elsewhere does not matter.
                SELECT g.id, g.project_id, COALESCE(bit_or(r.allow), 0), COALESCE(bit_or(r.deny), 0)
                FROM camera_group g
                CROSS JOIN LATERAL unnest(g.path) AS above (id)
                LEFT JOIN rights r ON r.id = above.id
-               WHERE g.path @> $9
+               WHERE g.id IN (
+                   SELECT k.id
+                   FROM unnest($18::uuid[]) AS root (id)
+                   JOIN camera_group k ON k.path @> ARRAY[root.id]
+               )
                GROUP BY g.id
            ), touched AS MATERIALIZED (
                SELECT g.id, g.project_id,
@@ -137,7 +146,7 @@ pub(crate) async fn camera_list(
                           SELECT FROM touched t WHERE t.project_id = p.id AND NOT t.visible
                       ) AS holes
                FROM unnest($6::uuid[]) AS p (id)
-               WHERE $9 IS NULL
+               WHERE $9::uuid[] IS NULL
            ), shown AS MATERIALIZED (
                SELECT id, project_id FROM touched
                WHERE visible
@@ -236,7 +245,7 @@ pub(crate) async fn camera_list(
         sight.mask(),
         sight.everywhere(),
         sight.projects(),
-        sight.groups(),
+        roots,
         sight.cameras(),
         below.as_deref(),
         super::filter_to_json(&filter.labels)?,
@@ -246,7 +255,8 @@ pub(crate) async fn camera_list(
         sight.hidden(),
         sight.group_allow(),
         sight.group_deny(),
-        sight.doubtful()
+        sight.doubtful(),
+        found
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -113,6 +113,10 @@ impl Rights {
                     sight.groups.push(id);
                     sight.group_allow.push(right.allow.bits());
                     sight.group_deny.push(right.deny.bits());
+                    if right.allow.intersect(mask) {
+                        sight.allowed_groups.push(id);
+                    }
+                    sight.denies_groups |= right.deny.intersect(mask);
                 }
                 Object::Camera(id) => {
                     sight.cameras.push(id);
@@ -161,6 +165,10 @@ pub(crate) struct Sight {
     groups: Vec<Uuid>,
     group_allow: Vec<i32>,
     group_deny: Vec<i32>,
+    /// Those of the groups on which something is allowed.
+    allowed_groups: Vec<Uuid>,
+    /// True if something is denied on a group.
+    denies_groups: bool,
     /// The cameras among them.
     cameras: Vec<Uuid>,
     /// Those of the cameras that are not denied already.
@@ -215,6 +223,25 @@ impl Sight {
 
     pub(crate) fn groups(&self) -> &[Uuid] {
         &self.groups
+    }
+
+    /// The groups to go down from: all, unless it is quicker to look at
+    /// [`Sight::allowed_groups`] only.
+    pub(crate) fn roots(&self) -> &[Uuid] {
+        if self.is_lean() { &[] } else { &self.groups }
+    }
+
+    /// The groups that can show cameras, if no other can, and some of them may be denied.
+    pub(crate) fn allowed_groups(&self) -> &[Uuid] {
+        if self.is_lean() {
+            &self.allowed_groups
+        } else {
+            &[]
+        }
+    }
+
+    fn is_lean(&self) -> bool {
+        self.is_blind() && self.denies_groups
     }
 
     pub(crate) fn group_allow(&self) -> &[i32] {
