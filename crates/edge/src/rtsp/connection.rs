@@ -228,9 +228,15 @@ impl Connection {
         }
     }
 
-    /// The hub has closed the viewer: the socket is ours again.
-    pub(super) fn forget_viewer(&mut self) {
-        self.viewer = None;
+    /// The hub has closed the viewer: the socket is ours again, and so are the answers that the
+    /// viewer has not taken.
+    pub(super) async fn forget_viewer(&mut self) {
+        let Some(viewer) = self.viewer.take() else {
+            return;
+        };
+        for answer in viewer.handle.take_back() {
+            self.write(answer).await;
+        }
     }
 
     /// Ends the viewer. Its answers are written before.
