@@ -188,6 +188,6 @@ mod tests {
         handle.send(answer.clone()).expect("there is room");
         assert_eq!(handle.left().await, Leave::StreamEnded);
         assert_eq!(handle.take_back(), [answer]);
-        assert_eq!(handle.take_back(), [Bytes::new(); 0]);
+        assert!(handle.take_back().is_empty());
     }
 }
