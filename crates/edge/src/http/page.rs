@@ -17,8 +17,9 @@ const STYLE: &str = include_str!("watch.css");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'";
 
-/// `/live/{camera_id}/watch?token=…`. The page holds no secret but the
-/// camera's name in its title: a browser whose token is refused gets it too, without the name, with the status of the refusal, and its script says in words what is wrong.
+/// `/live/{camera_id}/watch?token=…`. The page holds no secret but the camera's name in its title: a
+/// browser whose token is refused gets it too, without the name, with the status of the refusal, and
+/// its script says in words what is wrong.
 pub(super) async fn watch(
     State(state): State<PlaybackState>,
     Path(camera): Path<String>,

@@ -241,11 +241,15 @@ impl Connection {
 
     /// Ends the viewer. Its answers are written before.
     pub(super) async fn end_viewer(&mut self) {
-        if let Some(viewer) = self.viewer.take() {
-            viewer.handle.end();
-            if timeout(LEAVE_WITHIN, viewer.handle.left()).await.is_err() {
-                self.over = Some("it takes nothing".to_owned());
-            }
+        let Some(handle) = self.viewer() else {
+            return;
+        };
+        handle.end();
+        if timeout(LEAVE_WITHIN, handle.left()).await.is_ok() {
+            self.forget_viewer().await;
+        } else {
+            self.viewer = None;
+            self.over = Some("it takes nothing".to_owned());
         }
     }
 
