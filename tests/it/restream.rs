@@ -19,6 +19,21 @@ impl Api {
         self.call(create).id
     }
 
+    /// Pushes the camera, encoded anew as H.264; returns when it goes.
+    fn push_encoded(&self, camera: CameraId, url: &str, width: Option<u16>) -> RestreamId {
+        let mut restream = to(url);
+        restream.video = RestreamVideo::H264 {
+            preset: headworks_types::X264Preset::Ultrafast,
+            bitrate_kbit: 300,
+            gop: 15,
+            width,
+            height: None,
+        };
+        let push = self.push(camera, &restream);
+        self.wait_for_push(push, RestreamState::Live);
+        push
+    }
+
     /// Waits until the restream's record is as wanted, and returns it.
     pub(crate) fn wait_for_restream(
         &self,
@@ -220,16 +235,8 @@ fn h265_is_encoded_anew_for_a_target_that_takes_h264() {
     let target = RtmpServer::start().expect("starts");
     let up = Scene::up();
     let id = up.api.add_live(&camera);
-    let mut restream = to(&target.url("live", "gate"));
-    restream.video = RestreamVideo::H264 {
-        preset: headworks_types::X264Preset::Ultrafast,
-        bitrate_kbit: 300,
-        gop: 15,
-        width: Some(160),
-        height: None,
-    };
-    let push = up.api.push(id, &restream);
-    up.api.wait_for_push(push, RestreamState::Live);
+    up.api
+        .push_encoded(id, &target.url("live", "gate"), Some(160));
     judge_pictures(&target.url("live", "gate"), &["aac", "h264"]);
 }
 
@@ -239,16 +246,7 @@ fn an_encoder_that_was_killed_is_started_again() {
     let target = RtmpServer::start().expect("starts");
     let up = Scene::up();
     let id = up.api.add_live(&camera);
-    let mut restream = to(&target.url("live", "gate"));
-    restream.video = RestreamVideo::H264 {
-        preset: headworks_types::X264Preset::Ultrafast,
-        bitrate_kbit: 300,
-        gop: 15,
-        width: None,
-        height: None,
-    };
-    let push = up.api.push(id, &restream);
-    up.api.wait_for_push(push, RestreamState::Live);
+    let push = up.api.push_encoded(id, &target.url("live", "gate"), None);
     judge_pictures(&target.url("live", "gate"), &["h264"]);
     let killed = up.headworks.kill_child("libx264").expect("it encodes");
     let again = up.api.wait_for_restream(push, "it goes on", |restream| {

@@ -17,8 +17,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Drives each connection of `listener`, which logs call `name`, as a task of `tasks`, until `tasks`
-/// stops. A driver has its connection's place for as long as it keeps the permit; with all `places` taken, more connections
-/// wait in the kernel's queue.
+/// stops. A driver has its connection's place for as long as it keeps the permit; with all `places`
+/// taken, more connections wait in the kernel's queue.
 pub fn accept<D, F>(
     name: &'static str,
     listener: TcpListener,

@@ -1,5 +1,5 @@
-//! Drives connections. What is no HTTP, or has too long a head, is answered by hyper with a bare status
-//! (400, 414, 431); everything behind that has a problem as its body.
+//! Drives connections. What is no HTTP, or has too long a head, is answered by hyper with a bare
+//! status (400, 414, 431); everything behind that has a problem as its body.
 
 use std::{future::poll_fn, net::IpAddr, pin::Pin, task::Poll, time::Duration};
 

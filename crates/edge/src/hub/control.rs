@@ -87,6 +87,12 @@ impl ViewerHandle {
         })
     }
 
+    /// The messages that the viewer had not taken when it left.
+    pub(crate) fn take_back(&self) -> Vec<Bytes> {
+        let mut waiting = lock(&self.0.waiting);
+        std::mem::take(&mut waiting.orders.messages)
+    }
+
     /// Stops frames; messages still go out.
     pub(crate) fn pause(&self) {
         self.order(|waiting| waiting.orders.play = Some(Play::Pause));
@@ -167,5 +173,21 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.left(Leave::Gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_behind_the_end_of_a_viewer_is_given_back() {
+        let (handle, control) = control();
+        control.left(Leave::StreamEnded);
+        let answer = Bytes::from_static(b"RTSP/1.0 200 OK\r\n\r\n");
+        handle.send(answer.clone()).expect("there is room");
+        assert_eq!(handle.left().await, Leave::StreamEnded);
+        assert_eq!(handle.take_back(), [answer]);
+        assert!(handle.take_back().is_empty());
     }
 }

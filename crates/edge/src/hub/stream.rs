@@ -72,8 +72,8 @@ pub(crate) enum NoPicture {
     Because(String),
 }
 
-/// Counts one viewer, or one restream, of a stream for as long as it lives. An on-demand camera is pulled while
-/// there is one.
+/// Counts one viewer, or one restream, of a stream for as long as it lives. An on-demand camera is
+/// pulled while there is one.
 pub(crate) struct ViewerGuard {
     stream: Arc<Stream>,
     sound: Sound,

@@ -7,8 +7,8 @@
 //!
 //! * [`worker`] decides when to connect; [`push`], when to end; [`rtmp`] and [`rtsp`] speak.
 //! * [`link`] writes, and refuses to without the right; [`source`] and [`encode`] give frames.
-//! * Logs and reports name the base URL only: [`secrets`](crate::secrets) are hidden, also where targets repeat
-//!   them.
+//! * Logs and reports name the base URL only: [`secrets`](crate::secrets) are hidden, also where
+//!   targets repeat them.
 
 mod board;
 mod config;

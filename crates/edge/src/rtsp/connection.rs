@@ -228,18 +228,28 @@ impl Connection {
         }
     }
 
-    /// The hub has closed the viewer: the socket is ours again.
-    pub(super) fn forget_viewer(&mut self) {
-        self.viewer = None;
+    /// The hub has closed the viewer: the socket is ours again, and so are the answers that the
+    /// viewer has not taken.
+    pub(super) async fn forget_viewer(&mut self) {
+        let Some(viewer) = self.viewer.take() else {
+            return;
+        };
+        for answer in viewer.handle.take_back() {
+            self.write(answer).await;
+        }
     }
 
     /// Ends the viewer. Its answers are written before.
     pub(super) async fn end_viewer(&mut self) {
-        if let Some(viewer) = self.viewer.take() {
-            viewer.handle.end();
-            if timeout(LEAVE_WITHIN, viewer.handle.left()).await.is_err() {
-                self.over = Some("it takes nothing".to_owned());
-            }
+        let Some(handle) = self.viewer() else {
+            return;
+        };
+        handle.end();
+        if timeout(LEAVE_WITHIN, handle.left()).await.is_ok() {
+            self.forget_viewer().await;
+        } else {
+            self.viewer = None;
+            self.over = Some("it takes nothing".to_owned());
         }
     }
 

@@ -350,7 +350,7 @@ impl Watch {
             Ok(true) => connection.note_activity(),
             Ok(false) => connection.take_in().await,
             Err(leave) => {
-                connection.forget_viewer();
+                connection.forget_viewer().await;
                 self.is_cut_off = leave != Leave::Gone;
                 return ends(words(leave));
             }
