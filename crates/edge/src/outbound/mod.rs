@@ -11,6 +11,8 @@ mod http;
 mod network;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trap;
 
 use std::{
     fmt, io,
