@@ -388,4 +388,11 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.signing_key_rotate());
     call!(names, client.signing_key_revoke("{kid}"));
     call!(names, client.event_list());
+    call!(names, client.audit_list());
+    let export = client.audit_export().chunks().await;
+    assert!(matches!(
+        export.err(),
+        Some(Error::Unexpected { status: 418, .. })
+    ));
+    names.push("audit_export");
 }
