@@ -5,7 +5,7 @@ use headworks_types::{Problem, ProblemCode};
 use crate::session::Full;
 
 /// Why somebody may not watch. The texts help an honest user; who forges learns nothing from them
-/// about keys. Operators see the exact reason as a metric.
+/// about keys. Operators see the exact reason as a metric, and in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum Denied {
     #[error("add a playback token: ?token=…")]
@@ -71,7 +71,7 @@ impl From<Full> for Denied {
 }
 
 impl Denied {
-    /// For the metric.
+    /// For the metric and the audit log.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Missing => "missing",

@@ -21,7 +21,10 @@ use std::{
 };
 
 use headworks_bootstrap::Clock;
-use headworks_types::{Action, CameraId, edge::Bundle};
+use headworks_types::{
+    Action, CameraId,
+    edge::{AuditAction, Bundle},
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -32,7 +35,10 @@ pub(crate) use cameras::{Cameras, cameras};
 pub(crate) use denied::Denied;
 pub(crate) use ticket::TicketKey;
 
-use crate::session::{About, Client, Over, Session, Sessions};
+use crate::{
+    audit::Audit,
+    session::{About, Client, Over, Session, Sessions},
+};
 use cameras::CameraView;
 use revoked::Revoked;
 use token::{Asked, KeySet};
@@ -48,6 +54,7 @@ struct Inner {
     known: RwLock<Known>,
     sessions: Sessions,
     ticket_key: TicketKey,
+    audit: Audit,
     clock: Clock,
     counters: AccessCounters,
 }
@@ -80,11 +87,17 @@ pub(crate) struct DeniedLabels {
 
 impl Access {
     /// Refuses everybody until it is given keys.
-    pub(crate) fn new(ticket_key: TicketKey, sessions: Sessions, clock: Clock) -> Self {
+    pub(crate) fn new(
+        ticket_key: TicketKey,
+        sessions: Sessions,
+        audit: Audit,
+        clock: Clock,
+    ) -> Self {
         Self(Arc::new(Inner {
             known: RwLock::default(),
             sessions,
             ticket_key,
+            audit,
             clock,
             counters: AccessCounters::default(),
         }))
@@ -157,7 +170,8 @@ impl Access {
         let session = self
             .judge(&known, token, camera, action, client)
             .and_then(|about| self.enter(&known, about, client))
-            .map_err(|denied| self.refuse(denied, camera))?;
+            .map_err(|denied| self.refuse(denied, camera, client))?;
+        session.record();
         self.0.counters.opened.inc();
         Ok(session)
     }
@@ -173,7 +187,7 @@ impl Access {
         let about = self.judge(&self.known(), token, camera, action, client);
         about
             .map(drop)
-            .map_err(|denied| self.refuse(denied, camera))
+            .map_err(|denied| self.refuse(denied, camera, client))
     }
 
     /// What the addresses below the session carry: url-safe, good for this camera on this edge.
@@ -193,7 +207,11 @@ impl Access {
         about
             .ok_or(Denied::Ticket)
             .and_then(|about| self.go_on(about, client))
-            .map_err(|denied| self.count(denied))
+            .map_err(|denied| match denied {
+                // The log has its end already; its player goes on asking.
+                Denied::WatchOver | Denied::Ended => self.count(denied),
+                _ => self.refuse(denied, camera, client),
+            })
     }
 
     fn go_on(&self, about: About, client: &Client) -> Result<Session, Denied> {
@@ -276,8 +294,12 @@ impl Access {
         self.0.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refuse(&self, denied: Denied, camera: CameraId) -> Denied {
-        tracing::debug!(camera.id = %camera, reason = denied.reason(), "viewer refused");
+    fn refuse(&self, denied: Denied, camera: CameraId, client: &Client) -> Denied {
+        let reason = denied.reason();
+        tracing::debug!(camera.id = %camera, reason, "viewer refused");
+        self.0
+            .audit
+            .refused(AuditAction::SessionOpen, client.into(), Some(camera), reason);
         self.count(denied)
     }
 

@@ -1,6 +1,7 @@
 //! Attacks on tokens and tickets.
 
 mod customer;
+mod logged;
 mod limits;
 mod revoked;
 

@@ -340,6 +340,9 @@ impl Group {
             reason = ?leave,
             "viewer closed"
         );
+        if let Some(session) = viewer.session() {
+            session.note_end(leave.as_str());
+        }
         viewer.leave(leave, &self.kind.format.end(leave));
         if leave == Leave::Slow {
             around.counters.slow.inc();

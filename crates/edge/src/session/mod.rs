@@ -6,9 +6,11 @@
 //! viewers: whoever has one hears of it at once ([`Session::over`], [`Session::on_over`]) and says
 //! so in the words of its protocol.
 //!
-//! Limits count here: per token, per camera and for the whole edge.
+//! Limits count here: per token, per camera and for the whole edge. The audit log hears from here who
+//! has watched.
 
 mod ended;
+mod record;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -21,7 +23,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -33,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{Audit, Guest};
 use ended::Ended;
 
 /// What a token says of the session that it opens; also what a ticket carries.
@@ -83,6 +86,15 @@ pub(crate) struct Client {
     pub(crate) origin: Option<String>,
 }
 
+impl From<&Client> for Guest<'static> {
+    fn from(client: &Client) -> Self {
+        Self {
+            protocol: client.protocol.as_str(),
+            address: client.address,
+        }
+    }
+}
+
 /// Why a session is ended before its viewer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Over {
@@ -121,6 +133,10 @@ struct Shared {
     sent: AtomicU64,
     over: CancellationToken,
     why: OnceLock<Over>,
+    /// The audit log knows of it.
+    is_recorded: AtomicBool,
+    /// Why its viewer leaves, once somebody has said.
+    last_words: Mutex<Option<&'static str>>,
     /// Told when it is over.
     bell: Mutex<Option<Bell>>,
     registry: Sessions,
@@ -134,6 +150,7 @@ pub(crate) struct Sessions(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
+    audit: Audit,
     /// How many may watch on this edge at once.
     limit: usize,
     state: Mutex<State>,
@@ -151,9 +168,10 @@ struct State {
 }
 
 impl Sessions {
-    pub(crate) fn new(limit: usize, clock: Clock) -> Self {
+    pub(crate) fn new(limit: usize, audit: Audit, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             clock,
+            audit,
             limit,
             state: Mutex::default(),
             changes: watch::Sender::default(),
@@ -225,6 +243,8 @@ impl Sessions {
             sent: AtomicU64::new(0),
             over: CancellationToken::new(),
             why: OnceLock::new(),
+            is_recorded: AtomicBool::new(false),
+            last_words: Mutex::default(),
             bell: Mutex::default(),
             registry: self.clone(),
             about,
@@ -401,6 +421,7 @@ impl Session {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.record_end();
         self.registry.clone().leave(self);
     }
 }

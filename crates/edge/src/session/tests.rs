@@ -14,7 +14,8 @@ fn about(number: u128, max: Option<u32>) -> About {
 }
 
 fn sessions(limit: usize) -> Sessions {
-    Sessions::new(limit, Clock::manual(DateTime::UNIX_EPOCH))
+    let clock = Clock::manual(DateTime::UNIX_EPOCH);
+    Sessions::new(limit, Audit::new(clock.clone()).0, clock)
 }
 
 fn enter(sessions: &Sessions, about: About, camera_limit: Option<u32>) -> Result<Session, Full> {
