@@ -116,7 +116,7 @@ pub(crate) async fn envelope(
     let meter = state.limits.meter();
     let guess = guess(&request, &origin);
     let welcome = match origin.address {
-        Some(address) => meter.come_from(address, guess.is_some()),
+        Some(address) => meter.come_from(address),
         None => Ok(()),
     };
     request.extensions_mut().insert(meter.clone());
@@ -138,14 +138,17 @@ pub(crate) async fn envelope(
     let mut response = in_time(answer, state.config.request_timeout)
         .instrument(span.clone())
         .await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let mut problem = response.extensions_mut().remove::<Problem>();
+    if let (Some(ProblemCode::Unauthenticated), Some(address)) =
+        (problem.as_ref().map(|problem| problem.code), guess)
+        && let Err(refusal) = meter.failed(address)
+    {
+        response = refusal.into_response();
+        problem = response.extensions_mut().remove::<Problem>();
+    }
+    if let Some(problem) = problem {
         if let Some(record) = audited.refused(problem.code) {
             state.refusals.push(record);
-        }
-        if problem.code == ProblemCode::Unauthenticated
-            && let Some(address) = guess
-        {
-            meter.failed(address);
         }
         write(&mut response, problem, &id);
     }

@@ -1,7 +1,5 @@
 //! Who watches, over HTTP: what edges report is listed, and what is revoked reaches every edge.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use headworks_bootstrap::Clock;
 use headworks_client::Client;
