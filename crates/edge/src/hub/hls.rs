@@ -192,6 +192,10 @@ impl Stream {
             session: session.clone(),
             _guard: self.add_viewer_for(selection.sound(Sound::Aac)),
         });
+        if used.session != *session {
+            // The one before was ended, by somebody who may let its viewer in again.
+            used.session = session.clone();
+        }
         used.requests += 1;
         used.last_request = now;
         // One that has stopped without taking them back is of no more use.

@@ -27,6 +27,7 @@ pub(crate) fn about(number: u128, camera: CameraId) -> About {
         token: Some("t".to_owned()),
         key: "k".to_owned(),
         max: None,
+        place: [127, 0, 0, 1].into(),
         network: None,
         origin: None,
         issued: 0,
