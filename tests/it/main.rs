@@ -13,3 +13,4 @@ mod restream;
 mod scene;
 mod session;
 mod sign;
+mod watched;

@@ -46,9 +46,9 @@ pub(crate) async fn playback_token_issue(
         Some(user) => user.to_string(),
         None => caller.identity.to_string(),
     };
-    let project = authorize(conn, caller, &subject, &ask).await?;
+    let (project, common) = authorize(conn, caller, &subject, &ask).await?;
     let issued = revocation_issue_time(conn, &subject).await?;
-    let claims = claims(subject, issued, ask);
+    let claims = claims(subject, issued, common, ask);
     let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
     let at = |seconds: i64| issued + TimeDelta::seconds(seconds - claims.iat);
     let answer = PlaybackToken {
@@ -113,59 +113,114 @@ fn check_viewer(caller: &Caller, ask: &PlaybackTokenCreate) -> Result<()> {
     Ok(())
 }
 
-/// The project of what the token opens, if whom it is for and the caller may do all of it.
+/// What a token opens.
+struct Scope {
+    /// Of everything in it.
+    project: Option<ProjectId>,
+    /// What everybody who was looked at may do everywhere in it.
+    common: Actions,
+}
+
+impl Scope {
+    /// Adds something on which somebody may do `actions`, if that is enough.
+    fn add(
+        &mut self,
+        ask: &PlaybackTokenCreate,
+        (subject, thing): (&str, &str),
+        (project, actions): (ProjectId, Actions),
+        pointer: impl FnOnce() -> String,
+    ) -> Result<()> {
+        let mut needed = ask.needed_actions().iter();
+        if let Some(action) = needed.find(|action| !actions.include(**action)) {
+            return Err(Error::Forbidden(format!(
+                "{subject} has no {action} on {thing}"
+            )));
+        }
+        self.common = self.common.and(actions);
+        if *self.project.get_or_insert(project) != project {
+            return Err(Error::invalid(
+                pointer(),
+                "is of another project; ask for a token for each project",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What the token opens, if whom it is for and the caller may do all of it.
 async fn authorize(
     conn: &mut PgConnection,
     caller: &Caller,
     subject: &str,
     ask: &PlaybackTokenCreate,
-) -> Result<ProjectId> {
+) -> Result<(ProjectId, Actions)> {
+    let mut scope = Scope {
+        project: None,
+        common: Actions::ALL,
+    };
     if let Some(user) = ask.user_id {
         let (project, sight) = sight_of_user(conn, caller, user).await?;
         let found = camera_list_access_of_user(conn, project, &sight, &ask.camera_ids).await?;
-        let project = check(subject, ask, &found)?;
-        check_groups(conn, subject, &sight, ask, project).await?;
+        add_cameras(&mut scope, subject, ask, &found)?;
+        add_groups(conn, &mut scope, subject, &sight, ask).await?;
     }
     let sight = caller.sight()?;
     let found = camera_list_access(conn, &sight, &ask.camera_ids).await?;
     let caller = caller.identity.to_string();
-    let project = check(&caller, ask, &found)?;
-    let project = check_groups(conn, &caller, &sight, ask, project).await?;
-    project.ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups"))
+    add_cameras(&mut scope, &caller, ask, &found)?;
+    add_groups(conn, &mut scope, &caller, &sight, ask).await?;
+    let nothing = || Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups");
+    Ok((scope.project.ok_or_else(nothing)?, scope.common))
 }
 
-/// The project of all groups and of what was found before, if everything below the groups may be
-/// watched: nothing there is denied.
-async fn check_groups(
+fn add_cameras(
+    scope: &mut Scope,
+    subject: &str,
+    ask: &PlaybackTokenCreate,
+    found: &[CameraAccess],
+) -> Result<()> {
+    for (index, id) in ask.camera_ids.iter().enumerate() {
+        let camera = found
+            .iter()
+            .find(|camera| camera.id == *id)
+            .ok_or_else(|| Error::not_found(id))?;
+        let may = (camera.project_id, camera.actions);
+        let pointer = || format!("/camera_ids/{index}");
+        scope.add(ask, (subject, &id.to_string()), may, pointer)?;
+    }
+    Ok(())
+}
+
+/// Everything below the groups is opened: so nothing there may be denied.
+async fn add_groups(
     conn: &mut PgConnection,
+    scope: &mut Scope,
     subject: &str,
     sight: &Sight,
     ask: &PlaybackTokenCreate,
-    mut project: Option<ProjectId>,
-) -> Result<Option<ProjectId>> {
+) -> Result<()> {
     for (index, &id) in ask.camera_group_ids.iter().enumerate() {
         let found = camera_group_list_access(conn, sight, &[id]).await?;
         let found = found.first().ok_or_else(|| Error::not_found(id))?;
         let denied = denied_below(conn, sight, GrantObject::CameraGroup { id }).await?;
-        let actions = found.actions.without(denied);
-        let missing = ask.actions.iter().find(|action| !actions.include(**action));
-        if let Some(action) = missing {
-            return Err(Error::Forbidden(format!(
-                "{subject} has no {action} on all of {id}"
-            )));
-        }
-        if *project.get_or_insert(found.project_id) != found.project_id {
-            return Err(Error::invalid(
-                format!("/camera_group_ids/{index}"),
-                "is of another project; ask for a token for each project",
-            ));
-        }
+        let may = (found.project_id, found.actions.without(denied));
+        let pointer = || format!("/camera_group_ids/{index}");
+        scope.add(ask, (subject, &format!("all of {id}")), may, pointer)?;
     }
-    Ok(project)
+    Ok(())
 }
 
-/// What the token says: nothing that edges take for granted.
-fn claims(subject: String, issued: DateTime<Utc>, ask: PlaybackTokenCreate) -> PlaybackClaims {
+/// What the token says: nothing that edges take for granted. Where nothing is asked for, it is to
+/// watch live, and to hear if that is among what is `common`.
+fn claims(
+    subject: String,
+    issued: DateTime<Utc>,
+    common: Actions,
+    ask: PlaybackTokenCreate,
+) -> PlaybackClaims {
+    let sound = Action::CameraViewAudio;
+    let sound = Some(sound).filter(|sound| ask.actions.is_none() && common.include(*sound));
+    let act = ask.needed_actions().iter().copied().chain(sound).collect();
     let iat = issued.timestamp();
     // Half of a random id: enough for tokens that live for hours, and short.
     let name = Uuid::new_v4();
@@ -184,7 +239,7 @@ fn claims(subject: String, issued: DateTime<Utc>, ask: PlaybackTokenCreate) -> P
         max: ask.max_sessions,
         cams: ask.camera_ids,
         grps: ask.camera_group_ids,
-        act: ask.actions,
+        act,
     };
     claims.with_watch_until(iat + i64::from(ask.watch_seconds))
 }
@@ -206,34 +261,6 @@ async fn sight_of_user(
     let rules = access::rules(conn, Identity::User(id), Holding::At(None, None)).await?;
     let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
     Ok((user.project_id, sight))
-}
-
-/// The project of all cameras, if all may be watched.
-fn check(
-    subject: &str,
-    ask: &PlaybackTokenCreate,
-    found: &[CameraAccess],
-) -> Result<Option<ProjectId>> {
-    let mut project = None;
-    for (index, id) in ask.camera_ids.iter().enumerate() {
-        let camera = found
-            .iter()
-            .find(|camera| camera.id == *id)
-            .ok_or_else(|| Error::not_found(id))?;
-        let missing = ask.actions.iter().find(|action| !camera.may(**action));
-        if let Some(action) = missing {
-            return Err(Error::Forbidden(format!(
-                "{subject} has no {action} on {id}"
-            )));
-        }
-        if *project.get_or_insert(camera.project_id) != camera.project_id {
-            return Err(Error::invalid(
-                format!("/camera_ids/{index}"),
-                "is of another project than the first; ask for a token for each project",
-            ));
-        }
-    }
-    Ok(project)
 }
 
 /// Where each camera can be watched now, in the order asked for.

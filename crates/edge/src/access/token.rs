@@ -113,7 +113,7 @@ impl Key {
                 whole_project: bounds.whole_project,
                 cameras: bounds.camera_ids.iter().copied().collect(),
                 groups: bounds.camera_group_ids.iter().copied().collect(),
-                actions: bounds.actions.iter().copied().collect(),
+                actions: bounds.actions().iter().copied().collect(),
                 open: bounds.max_expires_in_seconds.into(),
                 watch: bounds.max_watch_seconds.into(),
             }),
@@ -140,6 +140,10 @@ pub(super) fn verify(
     if let Some(bounds) = &key.bounds {
         bounds.check(asked)?;
     }
+    let sound = Action::CameraViewAudio;
+    let within = key.bounds.as_ref();
+    let within = within.is_none_or(|bounds| bounds.actions.contains(&sound));
+    let sound = within && claims.act.contains(&sound);
     let (subject, viewer) = match key.bounds {
         // Nobody's viewers are taken for our users.
         Some(_) => (kid.clone(), Some(claims.vid.unwrap_or(claims.sub))),
@@ -150,6 +154,7 @@ pub(super) fn verify(
         camera: asked.camera,
         subject,
         viewer,
+        sound,
         token: claims.jti,
         key: kid,
         max: claims.max,
