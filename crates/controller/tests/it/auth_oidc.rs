@@ -269,6 +269,21 @@ async fn only_known_people_come_where_nobody_is_created(pool: PgPool) {
     out.get("/v1/auth")
         .await
         .problem(ProblemCode::Unauthenticated);
+    for (action, actor) in [
+        ("user_link", controller.key_id(admin).await),
+        ("user_unlink", controller.key_id(admin).await),
+        ("auth_oidc_complete", ann.clone()),
+    ] {
+        let query = format!("/v1/audit?result=ok&action={action}");
+        let records = admin.all(&query, 10).await;
+        let [record] = &records[..] else {
+            panic!("{action}: {records:?}");
+        };
+        assert_eq!(
+            (&record["actor"], &record["object"]),
+            (&json!(actor), &json!(ann))
+        );
+    }
     controller.stop().await;
 }
 

@@ -420,6 +420,13 @@ impl Answer {
         problem
     }
 
+    /// The code of a problem, whichever it is.
+    #[track_caller]
+    pub(crate) fn code(&self) -> String {
+        let problem: Value = serde_json::from_str(&self.text).expect("is JSON");
+        text(&problem["code"])
+    }
+
     /// The pointers of an invalid request.
     #[track_caller]
     pub(crate) fn pointers(&self, code: ProblemCode) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod access;
 mod api_key;
 mod audit;
+mod audit_operations;
 mod auth;
 mod auth_attack;
 mod auth_oidc;
