@@ -20,6 +20,7 @@ mod grant_rule;
 mod harness;
 mod idempotency;
 mod limit;
+mod narrow;
 mod node;
 mod node_certificate;
 mod openapi;
