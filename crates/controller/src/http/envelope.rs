@@ -105,12 +105,12 @@ pub(crate) async fn envelope(
     let id = request_id(state, &request);
     let peer = request.extensions().get::<Option<SocketAddr>>().copied();
     let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
-    let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
+    let forwarded = forwarded.map(HeaderValue::as_bytes);
     let proxies = &state.config.trusted_proxies;
     let origin = Origin {
         address: peer
             .flatten()
-            .map(|peer| proxies.client(peer.ip(), forwarded.iter().copied())),
+            .map(|peer| proxies.client(peer.ip(), forwarded)),
         request_id: id.clone(),
     };
     let path = request.uri().path();

@@ -341,7 +341,7 @@ impl Api {
             request = request.bearer_auth(key);
         }
         for (name, value) in headers {
-            let value = HeaderValue::from_str(value).expect("is a header value");
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("is a header value");
             request = request.header(*name, value);
         }
         let answer = request.send().await.expect("is answered");

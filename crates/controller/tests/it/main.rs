@@ -11,6 +11,7 @@ mod auth_throttle;
 mod bulk;
 mod camera;
 mod camera_group;
+mod client_address;
 mod edge;
 mod edge_cluster;
 mod event;
