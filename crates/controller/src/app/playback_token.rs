@@ -7,6 +7,7 @@ use headworks_types::{
     PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
     ProjectId, Secret, UserId, edge::RevocationKind,
 };
+use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     db::{
         access::denied_below,
-        camera::{CameraAccess, camera_list_access, camera_list_access_of_user},
+        camera::{CameraAccess, camera_list_access, camera_list_access_of_subject},
         camera_group::camera_group_list_access,
         event::{NewEvent, event_insert},
         revocation::{NewRevocation, revocation_insert, revocation_issue_time},
@@ -34,7 +35,7 @@ pub(crate) async fn playback_token_issue(
     state: &State,
     caller: &Caller,
     once: Once,
-    ask: PlaybackTokenCreate,
+    mut ask: PlaybackTokenCreate,
 ) -> Result<PlaybackToken> {
     check_viewer(caller, &ask)?;
     let mut write = match once.begin(state, caller).await? {
@@ -42,11 +43,12 @@ pub(crate) async fn playback_token_issue(
         Begun::Again(token) => return Ok(token),
     };
     let conn = write.conn();
-    let subject = match ask.user_id {
-        Some(user) => user.to_string(),
-        None => caller.identity.to_string(),
-    };
-    let project = authorize(conn, caller, &subject, &ask).await?;
+    let subject = ask.user_id.map_or(caller.identity, Identity::User);
+    let (project, network) = authorize(conn, caller, subject, &ask).await?;
+    if let Some(network) = network {
+        ask.ip = Some(network.to_string());
+    }
+    let subject = subject.to_string();
     let issued = revocation_issue_time(conn, &subject).await?;
     let claims = claims(subject, issued, ask);
     let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
@@ -113,25 +115,67 @@ fn check_viewer(caller: &Caller, ask: &PlaybackTokenCreate) -> Result<()> {
     Ok(())
 }
 
-/// The project of what the token opens, if whom it is for and the caller may do all of it.
+/// The project of what the token opens, if whom it is for and the caller may do all of it; and the
+/// network that it has to be bound to.
 async fn authorize(
     conn: &mut PgConnection,
     caller: &Caller,
-    subject: &str,
+    subject: Identity,
     ask: &PlaybackTokenCreate,
-) -> Result<ProjectId> {
-    if let Some(user) = ask.user_id {
-        let (project, sight) = sight_of_user(conn, caller, user).await?;
-        let found = camera_list_access_of_user(conn, project, &sight, &ask.camera_ids).await?;
-        let project = check(subject, ask, &found)?;
-        check_groups(conn, subject, &sight, ask, project).await?;
-    }
+) -> Result<(ProjectId, Option<IpNet>)> {
+    let home = match ask.user_id {
+        Some(user) => home_of(conn, caller, user).await?,
+        None => caller.project_id,
+    };
+    // First what the caller may know of.
     let sight = caller.sight()?;
     let found = camera_list_access(conn, &sight, &ask.camera_ids).await?;
-    let caller = caller.identity.to_string();
-    let project = check(&caller, ask, &found)?;
-    let project = check_groups(conn, &caller, &sight, ask, project).await?;
-    project.ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups"))
+    let name = caller.identity.to_string();
+    let project = check(&name, ask, &found)?;
+    let project = check_groups(conn, &name, &sight, ask, project).await?;
+    let nothing = || Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups");
+    let project = project.ok_or_else(nothing)?;
+    let network = network_of(conn, caller, (subject, home), ask).await?;
+    Ok((project, network))
+}
+
+/// From where whom the token is for may watch all of it: from everywhere, or else from the network
+/// that the token is bound to anyhow. What is granted or denied in some networks is about those who
+/// watch, so that a program's own address counts for nothing. A person who asks for themself is
+/// where they watch: then the token is bound to that address.
+async fn network_of(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    subject: (Identity, ProjectId),
+    ask: &PlaybackTokenCreate,
+) -> Result<Option<IpNet>> {
+    let is_own = subject.0 == caller.identity && matches!(subject.0, Identity::User(_));
+    let own = caller.origin.address.filter(|_| is_own);
+    let own = own.map(|address| IpNet::from(address.to_canonical()));
+    let refused = match check_subject(conn, subject, ask, None).await {
+        Ok(()) => return Ok(ask.network()),
+        Err(refused @ (Error::Forbidden(_) | Error::NotFound(_))) => refused,
+        Err(error) => return Err(error),
+    };
+    let network = ask.network().or(own).ok_or(refused)?;
+    check_subject(conn, subject, ask, Some(network)).await?;
+    Ok(Some(network))
+}
+
+/// Refuses unless this user or key may do all of it from everywhere in the network.
+async fn check_subject(
+    conn: &mut PgConnection,
+    (subject, home): (Identity, ProjectId),
+    ask: &PlaybackTokenCreate,
+    network: Option<IpNet>,
+) -> Result<()> {
+    let rules = access::rules(conn, subject, Holding::At(None, network)).await?;
+    let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
+    let found = camera_list_access_of_subject(conn, home, &sight, &ask.camera_ids).await?;
+    let subject = subject.to_string();
+    let project = check(&subject, ask, &found)?;
+    check_groups(conn, &subject, &sight, ask, project).await?;
+    Ok(())
 }
 
 /// The project of all groups and of what was found before, if everything below the groups may be
@@ -189,12 +233,8 @@ fn claims(subject: String, issued: DateTime<Utc>, ask: PlaybackTokenCreate) -> P
     claims.with_watch_until(iat + i64::from(ask.watch_seconds))
 }
 
-/// The user's project, and what its grants show it now.
-async fn sight_of_user(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    id: UserId,
-) -> Result<(ProjectId, Sight)> {
+/// The project of a user who is enabled.
+async fn home_of(conn: &mut PgConnection, caller: &Caller, id: UserId) -> Result<ProjectId> {
     let reach = caller.reach(Action::UserManage)?;
     let user = user_get(conn, &reach, id)
         .await?
@@ -203,9 +243,7 @@ async fn sight_of_user(
     if !user.enabled {
         return Err(Error::Forbidden(format!("{id} is disabled")));
     }
-    let rules = access::rules(conn, Identity::User(id), Holding::At(None, None)).await?;
-    let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
-    Ok((user.project_id, sight))
+    Ok(user.project_id)
 }
 
 /// The project of all cameras, if all may be watched.

@@ -6,6 +6,7 @@
 //! they have made, and no other.
 
 mod id_token;
+mod outbound;
 mod provider;
 mod state;
 
