@@ -20,21 +20,24 @@ impl TrustedProxies {
     }
 
     /// The client's address: `peer` is who is connected, `forwarded` the values of all
-    /// `X-Forwarded-For` headers in order.
+    /// `X-Forwarded-For` headers in order, whatever bytes they are: who writes letters of no
+    /// alphabet into one hides nothing of what a proxy adds to it.
     #[must_use]
     pub fn client<'a>(
         &self,
         peer: IpAddr,
-        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
     ) -> IpAddr {
         let mut client = peer.to_canonical();
-        let hops = forwarded.rev().flat_map(|value| value.rsplit(','));
+        let hops = forwarded
+            .rev()
+            .flat_map(|value| value.rsplit(|byte| *byte == b','));
         for hop in hops {
             if !self.trust(client) {
                 break;
             }
             // What is no address hides who was before; the proxy that wrote it is known.
-            let Some(before) = address(hop.trim()) else {
+            let Some(before) = address(hop.trim_ascii()) else {
                 break;
             };
             client = before;
@@ -44,7 +47,8 @@ impl TrustedProxies {
 }
 
 /// As proxies write it: an address, perhaps with a port.
-fn address(text: &str) -> Option<IpAddr> {
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|found| found.ip());
     let plain = text.parse().ok();
@@ -82,7 +86,8 @@ mod tests {
     fn client(peer: &str, forwarded: &[&str]) -> String {
         let proxies = proxies("10.0.0.0/8, 2001:db8::/32");
         let peer = peer.parse().expect("is an address");
-        proxies.client(peer, forwarded.iter().copied()).to_string()
+        let forwarded = forwarded.iter().map(|value| value.as_bytes());
+        proxies.client(peer, forwarded).to_string()
     }
 
     #[test]
@@ -112,6 +117,19 @@ mod tests {
         ] {
             assert_eq!(client(peer, forwarded), expected, "{peer} {forwarded:?}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nobody() {
+        let proxies = proxies("10.0.0.0/8");
+        let peer = "10.0.0.1".parse().expect("is an address");
+        let forwarded: [&[u8]; 1] = [b"\xff\xfe, 203.0.113.9"];
+        let client = proxies.client(peer, forwarded.into_iter());
+        assert_eq!(client.to_string(), "203.0.113.9");
+        // Not even where a proxy repeats them alone: who wrote them is the proxy's client.
+        let forwarded: [&[u8]; 2] = [b"\xff", b"203.0.113.9"];
+        let client = proxies.client(peer, forwarded.into_iter());
+        assert_eq!(client.to_string(), "203.0.113.9");
     }
 
     #[test]

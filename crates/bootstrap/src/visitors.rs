@@ -50,6 +50,16 @@ impl Visitors {
         }))
     }
 
+    /// Who comes through `peer`: see [`TrustedProxies::client`].
+    #[must_use]
+    pub fn client<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> IpAddr {
+        self.0.proxies.client(peer, forwarded)
+    }
+
     /// One more from `address`; `None` if it has as many as it may, which is logged.
     #[must_use]
     pub fn enter(&self, address: IpAddr) -> Option<Visit> {

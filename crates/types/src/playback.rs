@@ -121,7 +121,9 @@ pub struct PlaybackTokenCreate {
     /// For how long a session may watch, in seconds: `expires_in_seconds` to 43200. Default 14400.
     #[serde(default = "four_hours")]
     pub watch_seconds: u32,
-    /// The network that viewers have to come from: `192.0.2.7` or `192.0.2.0/24`.
+    /// The network that viewers have to come from: `192.0.2.7` or `192.0.2.0/24`. Where grants hold
+    /// from some networks only, it has to be within those; it is not needed of users who ask for
+    /// themselves, whose tokens are then for the address that they ask from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ip: Option<String>,
     /// The web origin that viewers have to come from: `https://example.com`. Opens nothing but

@@ -10,7 +10,9 @@ use headworks_types::{CameraId, NodeId, Session, SessionId, UserId, ViewProtocol
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub(crate) use judge::{Live, Refused, session_list_live, session_list_over_limit, session_review};
+pub(crate) use judge::{
+    Live, Period, Refused, session_list_live, session_list_over_limit, session_review,
+};
 pub(crate) use report::session_report;
 
 use crate::app::{Reach, access::Sight};

@@ -82,6 +82,11 @@ fn object(path: &str) -> Option<String> {
     parts.find(is_id).map(str::to_owned)
 }
 
+/// True if it is there to change something of what people manage.
+fn changes(method: &Method, path: &str) -> bool {
+    path.starts_with("/v1/") && !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// Where the credential comes from that the request shows, if it shows one. Those of edges are not
 /// guessed, and their work must not stop for somebody who stands beside them.
 fn guess(request: &Request, origin: &Origin) -> Option<IpAddr> {
@@ -100,19 +105,17 @@ pub(crate) async fn envelope(
     let id = request_id(state, &request);
     let peer = request.extensions().get::<Option<SocketAddr>>().copied();
     let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
-    let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
+    let forwarded = forwarded.map(HeaderValue::as_bytes);
     let proxies = &state.config.trusted_proxies;
     let origin = Origin {
         address: peer
             .flatten()
-            .map(|peer| proxies.client(peer.ip(), forwarded.iter().copied())),
+            .map(|peer| proxies.client(peer.ip(), forwarded)),
         request_id: id.clone(),
     };
-    let audited = Arc::new(audit::Request::new(
-        origin.clone(),
-        around.operation(&request),
-        object(request.uri().path()),
-    ));
+    let path = request.uri().path();
+    let audited = audit::Request::new(origin.clone(), around.operation(&request), object(path));
+    let audited = Arc::new(audited.changing(changes(request.method(), path)));
     let meter = state.limits.meter();
     let guess = guess(&request, &origin);
     let welcome = match origin.address {
@@ -146,10 +149,10 @@ pub(crate) async fn envelope(
         response = refusal.into_response();
         problem = response.extensions_mut().remove::<Problem>();
     }
+    if let Some(record) = audited.outcome(problem.as_ref().map(|problem| problem.code)) {
+        state.refusals.push(record);
+    }
     if let Some(problem) = problem {
-        if let Some(record) = audited.refused(problem.code) {
-            state.refusals.push(record);
-        }
         write(&mut response, problem, &id);
     }
     meter.write(response.headers_mut());

@@ -5,7 +5,8 @@
 //! and each second in any case: time windows close by themselves, and what was changed through
 //! another replica wakes nobody here. Only one replica looks in each second. A session that is to
 //! end is revoked, and told to its edge like every revocation; its subject's tokens open nothing
-//! any more either, since what they say is no longer so.
+//! any more either, since what they say is no longer so. Nor do those of whom time has taken
+//! something from since the last look, whether they watch or not.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,10 +16,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::access::{self, Question},
+    app::{
+        access::{self, Question},
+        revocation,
+    },
     db::{
         revocation::{NewRevocation, revocation_insert},
         session::{Live, Refused, session_list_live, session_list_over_limit, session_review},
+        subject::subject_list_of_time,
     },
     state::State,
 };
@@ -79,14 +84,24 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
 
 /// One turn. If nobody has called, only if nobody else looks.
 pub(crate) async fn turn(state: &State, called: bool) -> sqlx::Result<Status> {
-    let mut conn = state.pool.acquire().await?;
-    let share = PERIOD.mul_f64(0.9).as_secs_f64();
-    if !session_review(&mut conn, share).await? && !called {
+    if !look_back(state).await? && !called {
         return Ok(Status::default());
     }
-    drop(conn);
     let listed = list(state).await?;
     act(state, listed).await
+}
+
+/// Takes back what time has ended since the last look. False if that was just now.
+async fn look_back(state: &State) -> sqlx::Result<bool> {
+    let mut tx = state.pool.begin().await?;
+    let share = PERIOD.mul_f64(0.9).as_secs_f64();
+    let Some(period) = session_review(&mut tx, share).await? else {
+        return Ok(false);
+    };
+    let subjects = subject_list_of_time(&mut tx, period).await?;
+    revocation::narrow_subjects(&mut tx, &subjects).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Finds the sessions that may not go on.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Operations that need no credential.
-const PUBLIC: &[&str] = &[
+pub(crate) const PUBLIC: &[&str] = &[
     "auth_oidc_begin",
     "auth_oidc_complete",
     "auth_oidc_list",
@@ -34,10 +34,10 @@ const PUBLIC: &[&str] = &[
 const ANYBODY: &[&str] = &["auth_view"];
 
 /// Operations about a provider that is configured; `auth_oidc.rs` tests who does well with them.
-const CONFIGURED: &[&str] = &["user_link", "user_unlink"];
+pub(crate) const CONFIGURED: &[&str] = &["user_link", "user_unlink"];
 
 /// Operations for people who have signed in; keys are refused. `auth.rs` tests them.
-const PEOPLE: &[&str] = &[
+pub(crate) const PEOPLE: &[&str] = &[
     "auth_change_password",
     "auth_sign_out",
     "auth_sign_out_everywhere",
@@ -206,13 +206,13 @@ impl Need {
     }
 }
 
-struct Operation {
-    id: String,
-    method: Method,
-    path: String,
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) method: Method,
+    pub(crate) path: String,
 }
 
-fn operations(document: &Value) -> Vec<Operation> {
+pub(crate) fn operations(document: &Value) -> Vec<Operation> {
     let paths = document["paths"].as_object().expect("has paths");
     let mut found = Vec::new();
     for (path, item) in paths {
@@ -322,13 +322,13 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
 }
 
 /// Things of the default project, and requests about them.
-struct World {
-    ids: BTreeMap<&'static str, String>,
-    bodies: BTreeMap<&'static str, Value>,
+pub(crate) struct World {
+    pub(crate) ids: BTreeMap<&'static str, String>,
+    pub(crate) bodies: BTreeMap<&'static str, Value>,
 }
 
 impl World {
-    async fn make(controller: &Controller) -> Self {
+    pub(crate) async fn make(controller: &Controller) -> Self {
         let api = &controller.admin;
         let made = async |path: &str, body: Value| api.post(path, body).await.expect(201);
         let project = controller.default_project().await;
@@ -384,6 +384,15 @@ impl World {
     }
 
     async fn request(&self, api: &Api, operation: &Operation) -> Answer {
+        self.request_with(api, operation, &[]).await
+    }
+
+    pub(crate) async fn request_with(
+        &self,
+        api: &Api,
+        operation: &Operation,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut path = operation.path.clone();
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), id);
@@ -396,7 +405,8 @@ impl World {
         let body = self.bodies.get(operation.id.as_str()).cloned();
         let needs_body = operation.method == Method::POST || operation.method == Method::PATCH;
         assert_eq!(body.is_some(), needs_body, "{}: add a body", operation.id);
-        api.send(operation.method.clone(), &path, body, &[]).await
+        api.send(operation.method.clone(), &path, body, headers)
+            .await
     }
 }
 
@@ -419,7 +429,7 @@ fn playback_key() -> Value {
            "bounds": {"whole_project": true}})
 }
 
-fn document() -> Value {
+pub(crate) fn document() -> Value {
     serde_json::to_value(headworks_controller::openapi()).expect("serializes")
 }
 

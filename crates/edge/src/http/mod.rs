@@ -27,7 +27,7 @@ use axum::{
 use headworks_types::ProblemCode;
 use tower_http::cors::{Any, CorsLayer};
 
-pub(crate) use server::{MAX_CONNECTIONS, Server};
+pub(crate) use server::{MAX_CONNECTIONS, Server, client_address};
 
 use crate::{access::Access, hub::Hub};
 use problem::Refusal;

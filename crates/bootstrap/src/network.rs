@@ -17,7 +17,8 @@ const METADATA_V6: [Ipv6Addr; 2] = [
 ];
 
 /// Why the address is closed, if it is.
-pub(super) fn closed(address: IpAddr) -> Option<&'static str> {
+#[must_use]
+pub fn closed(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => closed_v4(address),
         IpAddr::V6(address) => closed_v6(address),
@@ -57,7 +58,8 @@ fn closed_v6(address: Ipv6Addr) -> Option<&'static str> {
 
 /// The IPv4 address that an IPv6 one leads to, where a translator or a tunnel stands between.
 /// Mapped ones (`::ffff:0:0/96`) are canonical before.
-pub(super) fn embedded(address: IpAddr) -> Option<IpAddr> {
+#[must_use]
+pub fn embedded(address: IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(v6) = address else {
         return None;
     };
