@@ -15,3 +15,4 @@ mod scene;
 mod secret;
 mod session;
 mod sign;
+mod signing_key;

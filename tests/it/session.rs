@@ -12,7 +12,7 @@ use headworks_types::{
 use crate::scene::{Api, SOON, Scene, camera};
 
 /// How soon a session ends, from the call that ends it.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
 
 fn sessions(api: &Api) -> Vec<Session> {
     api.call(api.client.session_list().all())
@@ -39,7 +39,7 @@ fn urls_for(api: &Api, user: &User, camera: CameraId) -> PlaybackUrls {
 }
 
 /// Reads an endless answer until it ends, and says how long that took.
-fn watch_to_the_end(url: &str, ended: impl FnOnce()) -> Duration {
+pub(crate) fn watch_to_the_end(url: &str, ended: impl FnOnce()) -> Duration {
     let answer = http::send("GET", url, &[], b"").expect("answers");
     assert_eq!(answer.status, 200, "{url}");
     let mut stream = answer.into_stream();
