@@ -1,6 +1,7 @@
 //! Headworks as its users have it: the real binary on a real PostgreSQL, with real cameras and
 //! foreign players. A test that could be a unit test does not belong here.
 
+mod away;
 mod camera;
 mod cluster;
 mod database;

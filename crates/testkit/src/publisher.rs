@@ -1,4 +1,4 @@
-//! A publisher: an FFmpeg that encodes a moving test picture and sends it to a server.
+//! A publisher: an FFmpeg that encodes a moving test picture with a tone and sends them to a server.
 
 use std::{process::Command, time::Duration};
 
@@ -22,9 +22,11 @@ impl Publisher {
         command
             .args(["-nostdin", "-hide_banner", "-nostats", "-loglevel"])
             .args(["warning", "-re", "-f", "lavfi"])
-            .args(["-i", "testsrc2=size=160x120:rate=15"])
+            .args(["-i", "testsrc2=size=160x120:rate=15", "-re"])
+            // With sound: players need not wait whether there is any.
+            .args(["-f", "lavfi", "-i", "sine=sample_rate=16000"])
             .args(["-c:v", "libx264", "-preset", "ultrafast"])
-            .args(["-tune", "zerolatency", "-g", "15"])
+            .args(["-tune", "zerolatency", "-g", "15", "-c:a", "aac"])
             .args(["-f", format, url]);
         Process::spawn(command, Signal::Kill, |_, _| {}).map(Self)
     }
