@@ -72,6 +72,11 @@ impl<T, K> Call<T, K> {
         self
     }
 
+    /// Base URL of the server, for errors.
+    pub(crate) fn base(&self) -> String {
+        self.client.base().to_owned()
+    }
+
     pub(crate) async fn send(self) -> Result<Response, Error> {
         let answer = self
             .request

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     edge_cluster,
-    harness::{Api, Controller, camera, on_project, text},
+    harness::{Api, Controller, camera, on_project, published, text},
 };
 
 async fn list(api: &Api, query: &str) -> Vec<Value> {
@@ -37,7 +37,7 @@ async fn wait_for(api: &Api, query: &str, wanted: impl Fn(&[Value]) -> bool) -> 
 async fn every_change_is_recorded_with_its_operation(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
-    let gate = api.post("/v1/cameras", camera("gate")).await.expect(201);
+    let gate = api.post("/v1/cameras", published("gate")).await.expect(201);
     let gate = text(&gate["id"]);
     let path = format!("/v1/cameras/{gate}");
     api.patch(&path, json!({"name": "door"})).await.expect(200);

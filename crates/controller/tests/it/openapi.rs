@@ -429,7 +429,9 @@ async fn every_operation_is_guarded(pool: PgPool) {
     let world = World::make(&controller).await;
     let (_, stranger) = controller.project("theirs").await;
     let powerless = controller.key(&[]).await;
-    let operations = operations(&document());
+    let mut operations = operations(&document());
+    // Of what a stranger asks for in vain, the log shows him the ids that he has sent.
+    operations.sort_by_key(|operation| !operation.id.starts_with("audit_"));
     assert!(operations.len() > 30, "{}", operations.len());
     for operation in &operations {
         let id = operation.id.as_str();

@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    edge_cluster::{Cluster, Edge, Watch, eventually, gate, new_node},
+    edge_cluster::{Cluster, Edge, Watch, age_leases, eventually, gate, new_node},
     harness::{Controller, on_camera, on_project, text},
 };
 
@@ -415,7 +415,7 @@ async fn the_newest_beyond_a_limit_end_wherever_they_are(pool: PgPool) {
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn nobody_watches_on_a_dead_node(pool: PgPool) {
-    let cluster = Cluster::with_leases(&pool, [100, 300, 500]).await;
+    let cluster = Cluster::start(&pool).await;
     let (edge, alive) = cluster.living_edge("edge-1").await;
     let camera = cluster.camera(gate()).await;
     let admin = &cluster.admin;
@@ -424,7 +424,7 @@ async fn nobody_watches_on_a_dead_node(pool: PgPool) {
     assert_eq!(all(admin).await.len(), 1);
     alive.cancel();
     eventually("nobody watches", async || {
-        tokio::time::sleep(Duration::ZERO).await;
+        age_leases(&pool).await;
         all(admin).await.is_empty().then_some(())
     })
     .await;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Access, TicketKey};
-use crate::session::Sessions;
+use crate::{audit::Audit, session::Sessions};
 
 /// Signs tokens.
 pub(crate) struct Issuer {
@@ -57,8 +57,15 @@ impl Issuer {
 
     /// An access that trusts this issuer.
     pub(crate) fn access(&self, clock: Clock) -> Access {
+        let (audit, _) = Audit::new(clock.clone());
+        self.access_with(audit, clock)
+    }
+
+    /// The same, and who tells the audit log.
+    pub(crate) fn access_with(&self, audit: Audit, clock: Clock) -> Access {
         let key = TicketKey::random().expect("random numbers");
-        let access = Access::new(key, Sessions::new(1000, clock.clone()), clock);
+        let sessions = Sessions::new(1000, audit.clone(), clock.clone());
+        let access = Access::new(key, sessions, audit, clock);
         access.set_bundle(&self.bundle(), Some(Duration::ZERO));
         access
     }

@@ -2,6 +2,7 @@
 
 mod customer;
 mod limits;
+mod logged;
 mod revoked;
 
 use aws_lc_rs::hmac;

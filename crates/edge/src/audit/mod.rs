@@ -53,6 +53,14 @@ pub(crate) struct Outlet {
     audit: Audit,
 }
 
+#[cfg(test)]
+impl Outlet {
+    /// What was told and is not written yet.
+    pub(crate) fn told(&mut self) -> Vec<AuditEntry> {
+        std::iter::from_fn(|| self.entries.try_recv().ok()).collect()
+    }
+}
+
 /// Somebody at the door.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Guest<'a> {

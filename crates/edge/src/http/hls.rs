@@ -85,6 +85,7 @@ async fn while_open(
         _ = session.over() => return Err(Denied::Ended.into()),
         answer = answer => answer?,
     };
+    session.record();
     let length = answer.body().size_hint().exact();
     session.add_sent(length.unwrap_or_default());
     Ok(answer)

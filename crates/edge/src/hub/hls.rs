@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{NoPicture, Sound, Stream, ViewerGuard, entry::Entry, lock};
+use super::{Leave, NoPicture, Sound, Stream, ViewerGuard, entry::Entry, lock};
 use crate::session::Session;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -187,6 +187,10 @@ impl Stream {
             session: session.clone(),
             _guard: self.add_viewer(),
         });
+        if used.session != *session {
+            // The one before was ended, by somebody who may let its viewer in again.
+            used.session = session.clone();
+        }
         used.requests += 1;
         used.last_request = now;
         // One that has stopped without taking them back is of no more use.
@@ -265,7 +269,16 @@ impl Packager {
     }
 
     fn finish(&self) {
-        self.leave(&mut lock(&self.stream.hls.0));
+        let leave = if self.stream.has_ended() {
+            Leave::StreamEnded
+        } else {
+            Leave::Stopping
+        };
+        let mut state = lock(&self.stream.hls.0);
+        for used in state.sessions.values() {
+            used.session.note_end(leave.as_str());
+        }
+        self.leave(&mut state);
     }
 
     /// Leaves the state so that a later task can go on.

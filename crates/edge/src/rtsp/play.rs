@@ -340,7 +340,7 @@ impl Watch {
     pub(super) async fn wait(&mut self, connection: &mut Connection) -> End {
         let is_idle = connection.viewer().is_none();
         let heard = tokio::select! {
-            () = sleep_until(self.until), if is_idle => return ends(words(Leave::WatchOver)),
+            () = sleep_until(self.until), if is_idle => return ends(Leave::WatchOver.as_str()),
             leave = connection.viewer_left() => Err(leave),
             over = self.session.over(), if is_idle => return ends(over.to_string()),
             _ = self.reports.1.recv() => Ok(true),
@@ -352,7 +352,7 @@ impl Watch {
             Err(leave) => {
                 connection.forget_viewer().await;
                 self.is_cut_off = leave != Leave::Gone;
-                return ends(words(leave));
+                return ends(leave.as_str());
             }
         }
         GOES_ON
@@ -373,18 +373,5 @@ impl Watch {
                 connection.write([&header, &bye[..]].concat().into()).await;
             }
         }
-    }
-}
-
-fn words(leave: Leave) -> &'static str {
-    match leave {
-        Leave::Gone => "it has gone",
-        Leave::Slow => "it is too slow for the stream",
-        Leave::WatchOver => "the time to watch is over",
-        Leave::Over(_) => "the session was ended",
-        Leave::StreamEnded => "the camera is no longer here",
-        Leave::Changed => "the camera's codecs have changed",
-        Leave::Asked => "it stopped",
-        Leave::Stopping => super::STOPS,
     }
 }

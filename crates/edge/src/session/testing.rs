@@ -5,6 +5,7 @@ use headworks_types::{CameraId, ViewProtocol};
 use uuid::Uuid;
 
 use super::{About, Client, Session, Sessions};
+use crate::audit::Audit;
 
 /// Somebody on this machine.
 pub(crate) fn client(protocol: ViewProtocol) -> Client {
@@ -25,6 +26,7 @@ pub(crate) fn about(number: u128, camera: CameraId) -> About {
         token: Some("t".to_owned()),
         key: "k".to_owned(),
         max: None,
+        place: [127, 0, 0, 1].into(),
         network: None,
         origin: None,
         issued: 0,
@@ -34,7 +36,8 @@ pub(crate) fn about(number: u128, camera: CameraId) -> About {
 
 /// One viewer, alone on a list.
 pub(crate) fn session(number: u128, camera: CameraId, protocol: ViewProtocol) -> Session {
-    let sessions = Sessions::new(1, Clock::system());
+    let audit = Audit::new(Clock::system()).0;
+    let sessions = Sessions::new(1, audit, Clock::system());
     let entered = sessions.enter(about(number, camera), &client(protocol), None, None);
     entered.expect("there is room")
 }

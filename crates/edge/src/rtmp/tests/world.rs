@@ -19,6 +19,7 @@ use crate::{
     http::{self, PlaybackState},
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
+    outbound,
     rtmp::Rtmp,
     testing::{self, acceptor},
     visitors::Visitors,
@@ -64,6 +65,7 @@ impl World {
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_millis(200),
             video_timeout,
+            outbound: outbound::testing(),
             ..ingest::Config::default()
         };
         let ingests = Ingests::new(

@@ -16,6 +16,7 @@ use crate::{
     audit::Audit,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
+    outbound,
     rtsp::{Datagrams, Rtsp},
     testing::{self, acceptor, slot_key, stream_key},
     visitors::Visitors,
@@ -53,6 +54,7 @@ impl World {
         let config = ingest::Config {
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_millis(200),
+            outbound: outbound::testing(),
             ..ingest::Config::default()
         };
         let ingests = Ingests::new(
