@@ -8,6 +8,7 @@ mod database;
 mod hls;
 mod interop;
 mod lifecycle;
+mod limit;
 mod operator;
 mod parts;
 mod playback;
