@@ -18,3 +18,4 @@ mod secret;
 mod session;
 mod sign;
 mod signing_key;
+mod tls;

@@ -34,6 +34,7 @@ pub mod tool;
 
 pub use browser::{Browser, Facts, WebPlayer};
 pub use camera::{Audio, Camera, CameraOptions, Login, Scheme, Video};
+pub use certificate::Certificate;
 pub use deadline::{Deadline, Stopwatch, wait_until};
 pub use headworks::{Headworks, Launch, binary};
 pub use headworks_postgres::{Options as PostgresOptions, Server as Postgres};
