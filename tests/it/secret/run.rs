@@ -1,13 +1,6 @@
 //! A cluster, what is done with it, and what can be seen of that from outside.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs::{self, File},
-    io::Write as _,
-    path::PathBuf,
-    process::Command,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use headworks_testkit::{
@@ -15,11 +8,9 @@ use headworks_testkit::{
 };
 use serde_json::{Value, json};
 
-use super::{canary::Canaries, collector::Collector, text};
+use super::{canary::Canaries, collector::Collector, seen::Seen};
 use crate::{parts::Cluster, scene::SOON};
 
-pub(super) const FIRST_PASSWORD: &str = "a first password";
-pub(super) const OWN_PASSWORD: &str = "a user's own password";
 const OPENAPI: &str = include_str!("../../../openapi/headworks.json");
 const LOG: &str = "debug,headworks=trace,sqlx=trace";
 
@@ -28,7 +19,7 @@ pub(super) struct Run {
     cluster: Cluster,
     edge: Option<Headworks>,
     canaries: Canaries,
-    seen: tempfile::TempDir,
+    pub(super) seen: Seen,
     files: tempfile::TempDir,
     collector: Collector,
     /// Of one thing of each kind, by its name in paths.
@@ -39,8 +30,8 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn start() -> Self {
-        let seen = tempfile::tempdir().expect("a directory");
-        let collector = Collector::start(&seen.path().join("traces"));
+        let seen = Seen::new();
+        let collector = Collector::start(&seen.file("traces"));
         let mut canaries = Canaries::default();
         let master_key = canaries.make("the master key")[..32].to_owned();
         canaries.know("the master key", &master_key);
@@ -232,7 +223,7 @@ impl Run {
     pub(super) fn post_as(&self, key: Option<&str>, path: &str, body: &Value) -> Value {
         let key = key.expect("has one");
         let answer = http::call("POST", &self.api(path), key, Some(body)).expect("answers");
-        self.record(&answer, path)
+        self.seen.record(&answer, path)
     }
 
     pub(super) fn post_raw(&self, path: &str, body: &[u8]) {
@@ -245,7 +236,8 @@ impl Run {
                 ("content-type", kind.to_owned()),
             ];
             let answer = http::send("POST", &self.api(path), &headers, body);
-            self.record(&answer.and_then(http::Head::read).expect("answers"), path);
+            self.seen
+                .record(&answer.and_then(http::Head::read).expect("answers"), path);
         }
     }
 
@@ -253,7 +245,8 @@ impl Run {
         let key = &self.cluster.admin_key;
         let answer = http::call("GET", &self.api(path), key, None).expect("answers");
         // The path may be one that somebody has put a secret into.
-        self.record(&answer, path.split('?').next().unwrap_or_default())
+        self.seen
+            .record(&answer, path.split('?').next().unwrap_or_default())
     }
 
     /// Checks that it was read, and refused.
@@ -285,24 +278,6 @@ impl Run {
         urls.map(other).to_vec()
     }
 
-    /// Keeps an answer.
-    pub(super) fn record(&self, answer: &http::Answer, what: &str) -> Value {
-        let mut text = format!("{what}: {}\n", answer.status);
-        for (name, value) in &answer.headers {
-            let _ = writeln!(text, "{name}: {value}");
-        }
-        self.keep("answers", &[text.as_bytes(), &answer.body].concat());
-        answer.json().unwrap_or_default()
-    }
-
-    fn keep(&self, file: &str, bytes: &[u8]) {
-        let path = self.seen.path().join(file);
-        let file = File::options().create(true).append(true).open(path);
-        let mut file = file.expect("opens");
-        file.write_all(bytes).expect("writes");
-        file.write_all(b"\n").expect("writes");
-    }
-
     /// A file for a command to read a secret from.
     pub(super) fn secret_file(&self, secret: &str) -> String {
         let count = fs::read_dir(self.files.path()).expect("is there").count();
@@ -322,33 +297,15 @@ impl Run {
             .output()
             .expect("runs");
         assert_ne!(output.status.code(), Some(2), "{output:?}");
-        self.keep("commands", &output.stdout);
-        self.keep("commands", &output.stderr);
+        self.seen.keep("commands", &output.stdout);
+        self.seen.keep("commands", &output.stderr);
     }
 
     /// The arguments of our processes and of all that they have started.
     pub(super) fn cmdlines(&self) -> String {
-        let mut ours = vec![self.cluster.controller.pid()];
-        ours.extend(self.edge.as_ref().map(Headworks::pid));
-        let mut lines = String::new();
-        let processes = processes();
-        loop {
-            let count = ours.len();
-            for (pid, parent, _) in &processes {
-                if ours.contains(parent) && !ours.contains(pid) {
-                    ours.push(*pid);
-                }
-            }
-            if ours.len() == count {
-                break;
-            }
-        }
-        for (_, _, line) in processes.iter().filter(|(pid, ..)| ours.contains(pid)) {
-            lines.push_str(line);
-            lines.push('\n');
-        }
-        self.keep("cmdlines", lines.as_bytes());
-        lines
+        let edge = self.edge.iter().map(Headworks::pid);
+        let ours = edge.chain([self.cluster.controller.pid()]);
+        self.seen.cmdlines(ours.collect())
     }
 
     /// Every operation that reads, metrics, processes.
@@ -373,13 +330,13 @@ impl Run {
             let answer = http::call("GET", &url, &self.cluster.admin_key, None);
             let answer = answer.expect("answers");
             assert_eq!(answer.status, 200, "{path}");
-            self.record(&answer, &path);
+            self.seen.record(&answer, &path);
             count += 1;
         }
         assert!(count > 30, "{count}");
         let metrics = http::get(&format!("{}/metrics", self.edge_http()));
         let metrics = metrics.and_then(http::Answer::ok).expect("answers");
-        self.record(&metrics, "metrics");
+        self.seen.record(&metrics, "metrics");
         self.cmdlines();
     }
 
@@ -393,12 +350,13 @@ impl Run {
             .output()
             .expect("pg_dump runs");
         assert!(dump.status.success(), "{dump:?}");
-        self.keep("dump", &dump.stdout);
+        self.seen.keep("dump", &dump.stdout);
         // It has printed its first key, and does not print it again.
         let printed = [edge.output(), self.cluster.controller.output()].concat();
-        self.keep("printed", printed.join("\n").as_bytes());
+        self.seen.keep("printed", printed.join("\n").as_bytes());
         for name in ["controller", "edge", "stranger"] {
-            self.keep(&format!("{name}.log"), self.cluster.log_of(name).as_bytes());
+            self.seen
+                .keep(&format!("{name}.log"), self.cluster.log_of(name).as_bytes());
         }
         // It was really looked at: things that are no secret stand everywhere.
         for (file, there) in [
@@ -409,9 +367,7 @@ impl Run {
             ("cmdlines", "libx264"),
             ("commands", "by command"),
         ] {
-            let bytes = fs::read(self.seen.path().join(file)).expect("is there");
-            let text = String::from_utf8_lossy(&bytes);
-            assert!(text.contains(there), "nothing to see in {file}");
+            self.seen.shows(file, there);
         }
     }
 
@@ -439,17 +395,8 @@ fn find_identity(data: &std::path::Path) -> String {
         .expect("is there")
 }
 
-/// Numbers, parents' numbers and arguments of all processes.
-fn processes() -> Vec<(u32, u32, String)> {
-    let entries = fs::read_dir("/proc").expect("there is /proc");
-    let read = |entry: fs::DirEntry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        let (_, fields) = stat.rsplit_once(')')?;
-        let parent = fields.split_whitespace().nth(1)?.parse().ok()?;
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        Some((pid, parent, line))
-    };
-    entries.flatten().filter_map(read).collect()
+pub(super) fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is a text"))
 }
