@@ -100,6 +100,7 @@ pub struct PlaybackTokenCreate {
     /// The caller's own name for who will watch, 1 to 64 characters; sessions show it. Not with
     /// `user_id`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 64)]
     pub viewer_id: Option<String>,
     /// At most 50 cameras that whoever watches may view.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -117,9 +118,11 @@ pub struct PlaybackTokenCreate {
     pub actions: Option<Vec<Action>>,
     /// For how long it opens sessions, in seconds: 1 to 600. Default 300.
     #[serde(default = "five_minutes")]
+    #[schema(minimum = 1, maximum = 600)]
     pub expires_in_seconds: u32,
     /// For how long a session may watch, in seconds: `expires_in_seconds` to 43200. Default 14400.
     #[serde(default = "four_hours")]
+    #[schema(minimum = 1, maximum = 43_200)]
     pub watch_seconds: u32,
     /// The network that viewers have to come from: `192.0.2.7` or `192.0.2.0/24`. Where grants hold
     /// from some networks only, it has to be within those; it is not needed of users who ask for

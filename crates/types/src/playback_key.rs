@@ -53,9 +53,11 @@ pub struct PlaybackBounds {
     pub actions: Option<Vec<Action>>,
     /// The longest time between `iat` and `exp`, in seconds: 1 to 600. Default 600.
     #[serde(default = "ten_minutes")]
+    #[schema(minimum = 1, maximum = 600)]
     pub max_expires_in_seconds: u32,
     /// The longest time between `iat` and `sxp`, in seconds: 1 to 43200. Default 14400.
     #[serde(default = "four_hours")]
+    #[schema(minimum = 1, maximum = 43_200)]
     pub max_watch_seconds: u32,
 }
 
@@ -100,6 +102,7 @@ impl Validate for PlaybackBounds {
 #[serde(deny_unknown_fields)]
 pub struct PlaybackKeyCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The project whose cameras it opens; the caller's own if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]

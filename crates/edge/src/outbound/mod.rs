@@ -10,6 +10,8 @@ mod config;
 mod http;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trap;
 
 use std::{
     fmt, io,
