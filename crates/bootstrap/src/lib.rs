@@ -10,7 +10,7 @@ mod clock;
 pub mod config;
 pub mod file;
 pub mod limit;
-mod per_address;
+pub mod per_address;
 mod proxy;
 mod seldom;
 pub mod signal;

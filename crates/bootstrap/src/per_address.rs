@@ -50,8 +50,10 @@ impl PerAddress {
     }
 }
 
-/// Whoever has one IPv6 address has the 2^64 beside it (RFC 4291 §2.5.4).
-pub(crate) fn network(address: IpAddr) -> IpAddr {
+/// What stands for the address where addresses are counted. Whoever has one of IPv6 has the 2^64
+/// beside it (RFC 4291 §2.5.4).
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let prefix = v6.to_bits() & (u128::MAX << 64);
