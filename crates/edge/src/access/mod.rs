@@ -297,9 +297,12 @@ impl Access {
     fn refuse(&self, denied: Denied, camera: CameraId, client: &Client) -> Denied {
         let reason = denied.reason();
         tracing::debug!(camera.id = %camera, reason, "viewer refused");
-        self.0
-            .audit
-            .refused(AuditAction::SessionOpen, client.into(), Some(camera), reason);
+        self.0.audit.refused(
+            AuditAction::SessionOpen,
+            client.into(),
+            Some(camera),
+            reason,
+        );
         self.count(denied)
     }
 

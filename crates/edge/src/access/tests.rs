@@ -1,8 +1,8 @@
 //! Attacks on tokens and tickets.
 
 mod customer;
-mod logged;
 mod limits;
+mod logged;
 mod revoked;
 
 use aws_lc_rs::hmac;
