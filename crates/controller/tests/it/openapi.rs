@@ -395,7 +395,7 @@ impl World {
         Self { ids, bodies }
     }
 
-    async fn request(&self, api: &Api, operation: &Operation) -> Answer {
+    pub(crate) async fn request(&self, api: &Api, operation: &Operation) -> Answer {
         self.request_with(api, operation, &[]).await
     }
 

@@ -27,6 +27,8 @@ const LEEWAY: i64 = 2;
 const MAX_LENGTH: usize = 8192;
 /// The longest name that a customer may give to a viewer or a token.
 const MAX_NAME: usize = 128;
+/// No origin is longer, by the API either; with it, any session's ticket stays within its bounds.
+const MAX_ORIGIN: usize = 255;
 
 /// The public keys by `kid`.
 #[derive(Default)]
@@ -235,8 +237,10 @@ fn check(
     }
     let names = [Some(&claims.sub), claims.vid.as_ref(), claims.jti.as_ref()];
     let bad_name = |name: &&String| name.is_empty() || name.len() > MAX_NAME || has_control(name);
+    let is_long = |origin: &String| origin.len() > MAX_ORIGIN;
     if names.into_iter().flatten().any(|name| bad_name(&name))
         || claims.max.is_some() && claims.jti.is_none()
+        || claims.org.as_ref().is_some_and(is_long)
     {
         return Err(Denied::Malformed);
     }

@@ -62,7 +62,8 @@ pub struct Revocation {
     /// Of a token: only with cameras of this project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub project_id: Option<ProjectId>,
-    /// Tokens that were issued before do not count; one of the very second neither.
+    /// Tokens that were issued before do not count; one of the very second neither. One that is
+    /// named by itself never does.
     pub issued_before: DateTime<Utc>,
     /// True if running sessions end too; else tokens only open none any more.
     pub ends_sessions: bool,

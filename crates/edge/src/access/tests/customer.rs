@@ -77,6 +77,20 @@ fn a_customers_token_opens_what_is_within_its_bounds() {
     assert_eq!(session.watch_until(), hour, "no longer than its key may");
 }
 
+#[test]
+fn an_origin_is_no_longer_than_the_api_takes() {
+    let world = World::new();
+    let customer = Issuer::new(KID);
+    world.trust(ed25519(&customer), bounds());
+    let open = |length| {
+        let mut said = said(&world);
+        said["org"] = "x".repeat(length).into();
+        world.open(&customer.sign(&customer.header(), &said))
+    };
+    assert_eq!(open(255), Err(Denied::Origin));
+    assert_eq!(open(256), Err(Denied::Malformed));
+}
+
 /// What is different about a token, and about the bounds of its key.
 type Change = Box<dyn Fn(&mut PlaybackBounds, &mut Value)>;
 
