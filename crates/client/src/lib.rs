@@ -10,6 +10,7 @@
 
 mod access;
 mod api_key;
+mod audit;
 mod auth;
 mod call;
 mod camera;
@@ -40,6 +41,7 @@ use reqwest::{Method, redirect};
 use serde::Serialize;
 use url::Url;
 
+pub use audit::{AuditExport, Audited};
 pub use call::{Call, Change, Create, Named, Plain, Tagged};
 pub use cluster::NodeCredentials;
 pub use error::Error;

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
-    Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, camera::CameraVerb,
-    camera_group::CameraGroupVerb, grant::GrantVerb, join_token::JoinTokenVerb, node::NodeVerb,
-    restream::RestreamVerb, role::RoleVerb, sign_in::SignInArguments, signing_key::SigningKeyVerb,
-    stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
+    Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, audit::AuditVerb, auth::AuthVerb,
+    camera::CameraVerb, camera_group::CameraGroupVerb, event::EventVerb, grant::GrantVerb,
+    join_token::JoinTokenVerb, node::NodeVerb, playback_key::PlaybackKeyVerb, project::ProjectVerb,
+    restream::RestreamVerb, role::RoleVerb, session::SessionVerb, sign_in::SignInArguments,
+    signing_key::SigningKeyVerb, stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb,
+    user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     UserGroup(Noun<UserGroupVerb>),
     /// Sign in with email and password: prints tokens, keeps nothing
     SignIn(SignInArguments),
+    /// Being signed in: whose a credential is, refreshing, signing out, passwords
+    Auth(Noun<AuthVerb>),
     /// API keys: how programs and operators sign in
     ApiKey(Noun<ApiKeyVerb>),
     /// Roles: named sets of actions
@@ -67,8 +71,18 @@ pub(crate) enum Command {
     Access(Noun<AccessVerb>),
     /// Playback tokens: what players carry
     Token(Noun<TokenVerb>),
+    /// Playback keys: your own keys, whose playback tokens count
+    PlaybackKey(Noun<PlaybackKeyVerb>),
+    /// Sessions: who watches now
+    Session(Noun<SessionVerb>),
+    /// The audit log: who did or saw what, or was refused
+    Audit(Noun<AuditVerb>),
+    /// Events: what happened, in order
+    Event(Noun<EventVerb>),
     /// Signing keys: what playback tokens are signed with
     SigningKey(Noun<SigningKeyVerb>),
+    /// Projects: tenants, each with its own cameras and people
+    Project(Noun<ProjectVerb>),
     /// Nodes: the running edges
     Node(Noun<NodeVerb>),
     /// Join tokens: how an edge becomes a node
@@ -90,11 +104,17 @@ impl Command {
             Self::User(noun) => Some(&mut noun.api),
             Self::UserGroup(noun) => Some(&mut noun.api),
             Self::SignIn(arguments) => Some(&mut arguments.api),
+            Self::Auth(noun) => Some(&mut noun.api),
             Self::ApiKey(noun) => Some(&mut noun.api),
             Self::Role(noun) => Some(&mut noun.api),
             Self::Grant(noun) => Some(&mut noun.api),
             Self::Access(noun) => Some(&mut noun.api),
             Self::Token(noun) => Some(&mut noun.api),
+            Self::PlaybackKey(noun) => Some(&mut noun.api),
+            Self::Session(noun) => Some(&mut noun.api),
+            Self::Audit(noun) => Some(&mut noun.api),
+            Self::Event(noun) => Some(&mut noun.api),
+            Self::Project(noun) => Some(&mut noun.api),
             Self::SigningKey(noun) => Some(&mut noun.api),
             Self::Node(noun) => Some(&mut noun.api),
             Self::JoinToken(noun) => Some(&mut noun.api),

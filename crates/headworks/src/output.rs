@@ -25,6 +25,16 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes bytes as they are. False if the reader has gone away.
+pub(crate) fn raw(bytes: &[u8]) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(unwritable(&error)),
+    }
+}
+
 /// As [`line()`], for what is shown once: it must reach its reader.
 pub(crate) fn important_line(text: &str) -> Result<(), Failure> {
     write(text).map_err(|error| unwritable(&error))

@@ -71,7 +71,7 @@ mod tests {
         let all = DEFAULTS
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(knob) if knob.contains(" = \"") => knob,
+                Some(knob) if knob.contains(" = ") || knob.starts_with('[') => knob,
                 _ => line,
             })
             .collect::<Vec<_>>()

@@ -109,7 +109,7 @@ impl Api {
         let grant = json!({
             "principal": {"type": "user", "id": user},
             "object": {"type": "camera", "id": camera},
-            "actions": ["camera.view_live"],
+            "actions": ["camera.view_live", "camera.view_audio"],
         });
         self.post("/v1/grants", &grant).map(drop)
     }

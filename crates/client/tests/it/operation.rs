@@ -14,7 +14,7 @@ use headworks_types::{
     RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
     StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate, UserGroupId,
     UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
-    edge::{CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec},
+    edge::{AuditDelivery, CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec, SessionReport},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use crate::server::Server;
 
 const ID: Uuid = Uuid::from_u128(1);
 const PROVIDER: &str = "corp";
+const KID: &str = "0123456789abcD-_";
 
 /// Method and path with parameters, by operation.
 fn documented(document: &str) -> BTreeMap<String, (String, String)> {
@@ -56,6 +57,11 @@ fn template(path: &str) -> String {
         (GrantId::from(ID).to_string(), "{grant_id}"),
         (NodeId::from(ID).to_string(), "{node_id}"),
         (JoinTokenId::from(ID).to_string(), "{join_token_id}"),
+        (CameraGroupId::from(ID).to_string(), "{camera_group_id}"),
+        (RoleId::from(ID).to_string(), "{role_id}"),
+        (PlaybackKeyId::from(ID).to_string(), "{playback_key_id}"),
+        (SessionId::from(ID).to_string(), "{session_id}"),
+        (KID.to_owned(), "{kid}"),
     ];
     let segments = path.split('/').map(|segment| {
         let (id, verb) = match segment.split_once(':') {
@@ -129,7 +135,21 @@ async fn the_edges_api() {
         call!(names, client.node_join(&join));
         call!(names, client.node_announce(&node));
         call!(names, client.lease_renew(&renewal));
+        let report = SessionReport {
+            instance: ID,
+            sequence: 1,
+            complete: true,
+            opened: vec![],
+            sent: vec![],
+            closed: vec![],
+        };
+        let delivery = AuditDelivery {
+            queue: ID,
+            entries: vec![],
+        };
         call!(names, client.watch(0));
+        call!(names, client.session_report(&report));
+        call!(names, client.audit_deliver(&delivery));
     })
     .await;
 }
@@ -386,6 +406,13 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.join_token_revoke(JoinTokenId::from(ID)));
     call!(names, client.signing_key_list());
     call!(names, client.signing_key_rotate());
-    call!(names, client.signing_key_revoke("{kid}"));
+    call!(names, client.signing_key_revoke(KID));
     call!(names, client.event_list());
+    call!(names, client.audit_list());
+    let export = client.audit_export().chunks().await;
+    assert!(matches!(
+        export.err(),
+        Some(Error::Unexpected { status: 418, .. })
+    ));
+    names.push("audit_export");
 }

@@ -12,7 +12,7 @@ use axum::{
     },
     http::{HeaderMap, header, request::Parts},
 };
-use headworks_types::{Problem, ProblemCode, Validate, Violations};
+use headworks_types::{Problem, ProblemCode, Validate, Violations, without_value};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::{
     IntoParams,
@@ -106,8 +106,11 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Query<T> {
                 .strip_prefix("Failed to deserialize query string: ")
                 .unwrap_or(&text);
             match text.split_once(": ") {
-                Some((name, detail)) => Refusal::parameter(name, detail),
-                None => Refusal::new(ProblemCode::Malformed, format!("query: {text}")),
+                Some((name, detail)) => Refusal::parameter(name, &without_value(detail)),
+                None => {
+                    let words = without_value(text);
+                    Refusal::new(ProblemCode::Malformed, format!("query: {words}"))
+                }
             }
         })?;
         Ok(Self(query.0))
@@ -282,8 +285,10 @@ fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Refusal> {
         ));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| Refusal::body(pointer(error.path()), error.inner().to_string()))?;
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let words = without_value(&error.inner().to_string());
+        Refusal::body(pointer(error.path()), words)
+    })?;
     json.end()
         .map_err(|error| Refusal::body(String::new(), error.to_string()))?;
     let mut found = Violations::default();

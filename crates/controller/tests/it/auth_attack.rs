@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{Answer, Controller, Person, camera, on_camera, text};
+use crate::harness::{Answer, Controller, Person, on_camera, published, text};
 
 /// A key whose private half the test has.
 pub(crate) struct Key {
@@ -39,7 +39,8 @@ impl Key {
     /// Makes it a key of the installation.
     async fn install(&self, pool: &PgPool, state: &str) {
         sqlx::query!(
-            "INSERT INTO signing_key (kid, state, public, private) VALUES ($1, $2, $3, '')",
+            "INSERT INTO signing_key (kid, state, public, private)
+             VALUES ($1, $2::text, $3, CASE WHEN $2 IN ('pending', 'active') THEN ''::bytea END)",
             self.kid,
             state,
             self.public
@@ -191,7 +192,12 @@ async fn a_token_chooses_neither_algorithm_nor_key(pool: PgPool) {
 async fn a_credential_of_one_kind_is_none_of_another(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let admin = &controller.admin;
-    let gate = text(&admin.post("/v1/cameras", camera("gate")).await.expect(201)["id"]);
+    let gate = text(
+        &admin
+            .post("/v1/cameras", published("gate"))
+            .await
+            .expect(201)["id"],
+    );
     let view: &[&str] = &["camera.view_live"];
     let ann = controller
         .person("ann@example.com", &[(on_camera(&gate), view)])

@@ -374,3 +374,14 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         Err(_) => panic!("not within {DEADLINE:?}: {what}"),
     }
 }
+
+/// As if no node had renewed its lease for three minutes.
+pub(crate) async fn age_leases(pool: &PgPool) {
+    sqlx::query!(
+        "UPDATE node_lease SET renewed_at = renewed_at - interval '3 min',
+                               expires_at = expires_at - interval '3 min'"
+    )
+    .execute(pool)
+    .await
+    .expect("ages the leases");
+}

@@ -4,7 +4,7 @@ use headworks_types::{ApiKeyCreate, JoinTokenCreate, NodeId, NodeState, ProblemC
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::edge_cluster::Cluster;
+use crate::edge_cluster::{Cluster, age_leases};
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn nodes_are_listed_in_pages_and_viewed(pool: PgPool) {
@@ -49,13 +49,7 @@ async fn a_silent_node_says_why_the_brake_keeps_it(pool: PgPool) {
         edge.renew(false).await;
         nodes.push(edge.id);
     }
-    sqlx::query!(
-        "UPDATE node_lease SET renewed_at = renewed_at - interval '3 min',
-                               expires_at = expires_at - interval '3 min'"
-    )
-    .execute(&pool)
-    .await
-    .expect("ages the leases");
+    age_leases(&pool).await;
     let node = cluster.admin.node_view(nodes[0]).await.expect("views");
     assert_eq!(node.state, NodeState::Suspect);
     assert_eq!(

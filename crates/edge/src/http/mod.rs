@@ -29,7 +29,7 @@ use tower_http::cors::{Any, CorsLayer};
 
 #[cfg(fuzzing)]
 pub(crate) use request::token;
-pub(crate) use server::{MAX_CONNECTIONS, Server};
+pub(crate) use server::{MAX_CONNECTIONS, Server, client_address};
 
 use crate::{access::Access, hub::Hub};
 use problem::Refusal;

@@ -1,5 +1,7 @@
 //! `headworks camera …`
 
+mod update;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
@@ -9,6 +11,7 @@ use headworks_types::{
 };
 use url::Url;
 
+use self::update::Update;
 use super::{
     Noun, label, labels, secret_file, secret_stdin, show_labels, show_name, show_optional_time,
     show_time,
@@ -43,6 +46,8 @@ pub(crate) enum CameraVerb {
         #[arg(long, value_name = "ID")]
         group: Option<CameraGroupId>,
     },
+    /// Change a camera
+    Update(Update),
     /// Show one camera
     View {
         /// The camera's id
@@ -201,6 +206,7 @@ pub(crate) async fn run(command: Noun<CameraVerb>) -> Result<(), Failure> {
             };
             output::one(&client.camera_update(id, &change).await?, json, record)
         }
+        CameraVerb::Update(update) => output::one(&update.send(&client).await?, json, record),
         CameraVerb::View { id } => output::one(&client.camera_view(id).await?, json, record),
         CameraVerb::Delete { id } => Ok(client.camera_delete(id).await?),
     }

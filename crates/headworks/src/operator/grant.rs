@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args, Subcommand};
+use headworks_client::Call;
 use headworks_types::{
     Action, ApiKeyId, CameraGroupId, CameraId, Effect, Grant, GrantConditions, GrantCreate,
-    GrantId, GrantObject, Network, Principal, ProjectId, RoleRef, Schedule, UserGroupId, UserId,
-    Weekday, WeeklyWindow,
+    GrantId, GrantObject, Network, Page, Principal, ProjectId, RoleId, RoleRef, Schedule,
+    UserGroupId, UserId, Weekday, WeeklyWindow,
 };
 
 use super::{Noun, action, names, show_name, show_time};
@@ -20,12 +21,64 @@ pub(crate) enum GrantVerb {
     /// Allow somebody something, or deny it
     Create(Box<Create>),
     /// List grants
-    List,
+    List(List),
+    /// Show one grant
+    View {
+        /// The grant's id
+        id: GrantId,
+    },
     /// Take a grant back
     Delete {
         /// The grant's id
         id: GrantId,
     },
+}
+
+/// Which grants.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only grants to this user
+    #[arg(long, value_name = "ID")]
+    user: Option<UserId>,
+    /// Only grants to this group of users
+    #[arg(long, value_name = "ID")]
+    user_group: Option<UserGroupId>,
+    /// Only grants to this API key
+    #[arg(long, value_name = "ID")]
+    api_key: Option<ApiKeyId>,
+    /// Only grants on this camera
+    #[arg(long, value_name = "ID")]
+    camera: Option<CameraId>,
+    /// Only grants on this camera group itself
+    #[arg(long, value_name = "ID")]
+    camera_group: Option<CameraGroupId>,
+    /// Only grants as this role
+    #[arg(long, value_name = "ID")]
+    role: Option<RoleId>,
+}
+
+impl List {
+    fn narrow(self, mut list: Call<Page<Grant>>) -> Call<Page<Grant>> {
+        if let Some(id) = self.user {
+            list = list.to_user(id);
+        }
+        if let Some(id) = self.user_group {
+            list = list.to_user_group(id);
+        }
+        if let Some(id) = self.api_key {
+            list = list.to_api_key(id);
+        }
+        if let Some(id) = self.camera {
+            list = list.on_camera(id);
+        }
+        if let Some(id) = self.camera_group {
+            list = list.on_camera_group(id);
+        }
+        if let Some(id) = self.role {
+            list = list.as_role(id);
+        }
+        list
+    }
 }
 
 /// A grant to be.
@@ -154,7 +207,11 @@ pub(crate) async fn run(command: Noun<GrantVerb>) -> Result<(), Failure> {
                 .ok_or_else(|| Failure::bug("the command line let an incomplete grant pass"))?;
             output::one(&client.grant_create(&grant).await?, json, record)
         }
-        GrantVerb::List => output::list(&client.grant_list().limit(1000).all().await?, json),
+        GrantVerb::List(list) => {
+            let list = list.narrow(client.grant_list().limit(1000));
+            output::list(&list.all().await?, json)
+        }
+        GrantVerb::View { id } => output::one(&client.grant_view(id).await?, json, record),
         GrantVerb::Delete { id } => Ok(client.grant_delete(id).await?),
     }
 }

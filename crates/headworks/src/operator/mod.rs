@@ -2,13 +2,19 @@
 
 pub(crate) mod access;
 pub(crate) mod api_key;
+pub(crate) mod audit;
+pub(crate) mod auth;
 pub(crate) mod camera;
 pub(crate) mod camera_group;
+pub(crate) mod event;
 pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
+pub(crate) mod playback_key;
+pub(crate) mod project;
 pub(crate) mod restream;
 pub(crate) mod role;
+pub(crate) mod session;
 pub(crate) mod sign_in;
 pub(crate) mod signing_key;
 pub(crate) mod stream_key;

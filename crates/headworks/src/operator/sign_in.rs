@@ -46,7 +46,8 @@ pub(crate) async fn run(arguments: SignInArguments) -> Result<(), Failure> {
     output::one(&signed_in, arguments.api.json, record)
 }
 
-fn record(signed_in: &SignedIn) -> Vec<(&'static str, String)> {
+/// Both tokens.
+pub(super) fn record(signed_in: &SignedIn) -> Vec<(&'static str, String)> {
     vec![
         ("access token", signed_in.access_token.expose().to_owned()),
         ("works until", show_time(signed_in.expires_at)),

@@ -14,6 +14,8 @@ use crate::{
 pub(crate) enum SigningKeyVerb {
     /// List the keys that sign tokens
     List,
+    /// Print the public halves as a JSON Web Key Set
+    Public,
     /// Make a new key, which signs as soon as every edge knows it; no viewer is refused
     Rotate,
     /// Make a key that has become known useless, and with it all tokens that it has signed
@@ -29,6 +31,7 @@ pub(crate) async fn run(command: Noun<SigningKeyVerb>) -> Result<(), Failure> {
     let json = command.api.json;
     match command.verb {
         SigningKeyVerb::List => output::list(&client.signing_key_list().await?.items, json),
+        SigningKeyVerb::Public => output::json(&client.jwks_view().await?),
         SigningKeyVerb::Rotate => output::one(&client.signing_key_rotate().await?, json, record),
         SigningKeyVerb::Revoke { kid } => {
             output::one(&client.signing_key_revoke(&kid).await?, json, record)

@@ -1,56 +1,111 @@
 //! `headworks token …`
 
-use clap::Subcommand;
-use headworks_types::{CameraId, PlaybackToken, PlaybackTokenCreate, UserId};
+use clap::{Args, Subcommand};
+use headworks_types::{
+    Action, CameraGroupId, CameraId, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke,
+    ProjectId, UserId,
+};
 
-use super::{Noun, seconds, show_time};
+use super::{Noun, action, seconds, show_time};
 use crate::{failure::Failure, output};
 
 /// What to do with playback tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenVerb {
     /// Issue a playback token, and print where to watch with it
-    Issue {
-        /// A camera; may be given several times
-        #[arg(long, value_name = "ID", required = true)]
-        camera: Vec<CameraId>,
-        /// The user who will watch [default: whoever asks]
+    Issue(Box<Issue>),
+    /// Take a playback token back; whoever watches with it watches no more
+    Revoke {
+        /// The token's id: its claim `jti`
+        token_id: String,
+        /// The project of its cameras [default: that of whoever asks]
         #[arg(long, value_name = "ID")]
-        user: Option<UserId>,
-        /// For how long it opens sessions, at most 10m
-        #[arg(long, value_name = "TIME", default_value = "5m", value_parser = seconds)]
-        expires: u32,
-        /// For how long a session may watch, at most 12h
-        #[arg(long, value_name = "TIME", default_value = "4h", value_parser = seconds)]
-        watch: u32,
-        /// Print every way to watch, not only the page: addresses for players of HLS, HTTP-FLV,
-        /// MPEG-TS, RTMP and RTSP
-        #[arg(long)]
-        all: bool,
+        project: Option<ProjectId>,
     },
+}
+
+/// A token to be.
+#[derive(Debug, Args)]
+pub(crate) struct Issue {
+    /// A camera; may be given several times
+    #[arg(long, value_name = "ID", required_unless_present = "group")]
+    camera: Vec<CameraId>,
+    /// A camera group with everything below it; may be given several times
+    #[arg(long, value_name = "ID")]
+    group: Vec<CameraGroupId>,
+    /// The user who will watch [default: whoever asks]
+    #[arg(long, value_name = "ID", conflicts_with = "viewer")]
+    user: Option<UserId>,
+    /// Your own name for who will watch; sessions show it
+    #[arg(long, value_name = "NAME")]
+    viewer: Option<String>,
+    /// What it allows; may be given several times [default: camera.view_live]
+    #[arg(long, value_name = "ACTION", value_parser = action)]
+    action: Vec<Action>,
+    /// For how long it opens sessions, at most 10m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = seconds)]
+    expires: u32,
+    /// For how long a session may watch, at most 12h
+    #[arg(long, value_name = "TIME", default_value = "4h", value_parser = seconds)]
+    watch: u32,
+    /// The address or network that viewers have to come from
+    #[arg(long, value_name = "NETWORK")]
+    ip: Option<String>,
+    /// The web origin that viewers have to come from: https://example.com
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// How many sessions it may have at once
+    #[arg(long, value_name = "COUNT")]
+    max_sessions: Option<u32>,
+    /// Print every way to watch, not only the page: addresses for players of HLS, HTTP-FLV,
+    /// MPEG-TS, RTMP and RTSP
+    #[arg(long)]
+    all: bool,
+}
+
+impl Issue {
+    fn into_request(self) -> PlaybackTokenCreate {
+        let mut request = PlaybackTokenCreate {
+            user_id: self.user,
+            viewer_id: self.viewer,
+            camera_group_ids: self.group,
+            expires_in_seconds: self.expires,
+            watch_seconds: self.watch,
+            ip: self.ip,
+            origin: self.origin,
+            max_sessions: self.max_sessions,
+            ..PlaybackTokenCreate::for_cameras(self.camera)
+        };
+        if !self.action.is_empty() {
+            request.actions = self.action;
+        }
+        request
+    }
 }
 
 /// Does it.
 pub(crate) async fn run(command: Noun<TokenVerb>) -> Result<(), Failure> {
     let client = command.api.client()?;
-    let TokenVerb::Issue {
-        camera,
-        user,
-        expires,
-        watch,
-        all,
-    } = command.verb;
-    let request = PlaybackTokenCreate {
-        user_id: user,
-        expires_in_seconds: expires,
-        watch_seconds: watch,
-        ..PlaybackTokenCreate::for_cameras(camera)
-    };
-    let token = client.playback_token_issue(&request).await?;
-    if command.api.json {
-        output::json(&token)
-    } else {
-        output::line(&text(&token, all))
+    match command.verb {
+        TokenVerb::Issue(issue) => {
+            let all = issue.all;
+            let token = client.playback_token_issue(&issue.into_request()).await?;
+            if command.api.json {
+                output::json(&token)
+            } else {
+                output::line(&text(&token, all))
+            }
+        }
+        TokenVerb::Revoke { token_id, project } => {
+            let token = PlaybackTokenRevoke {
+                token_id,
+                project_id: project,
+            };
+            let revoked = client.playback_token_revoke(&token).await?;
+            output::one(&revoked, command.api.json, |revoked| {
+                vec![("revoked", revoked.token_id.clone())]
+            })
+        }
     }
 }
 

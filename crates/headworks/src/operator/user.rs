@@ -1,7 +1,7 @@
 //! `headworks user …`
 
-use clap::Subcommand;
-use headworks_types::{User, UserCreate, UserId};
+use clap::{Args, Subcommand};
+use headworks_types::{OidcIdentity, Secret, User, UserCreate, UserId, UserUpdate};
 
 use super::{Noun, label, labels, secret_stdin, show_labels, show_optional_time, show_time};
 use crate::{
@@ -29,6 +29,9 @@ pub(crate) enum UserVerb {
         /// Read a first password from stdin; the user must change it when signing in
         #[arg(long, requires = "email")]
         password_stdin: bool,
+        /// How many cameras the user may watch at once [default: as many as it likes]
+        #[arg(long, value_name = "COUNT")]
+        max_sessions: Option<u32>,
     },
     /// List users
     List,
@@ -37,11 +40,83 @@ pub(crate) enum UserVerb {
         /// The user's id
         id: UserId,
     },
+    /// Change a user
+    Update(Box<Update>),
+    /// End everything that a user watches, and refuse the tokens that it has
+    RevokeSessions {
+        /// The user's id
+        id: UserId,
+    },
+    /// Let a user sign in as who an OpenID provider says it is
+    Link(Identity),
+    /// Take that back
+    Unlink(Identity),
     /// Delete a user
     Delete {
         /// The user's id
         id: UserId,
     },
+}
+
+/// What changes of a user.
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    /// The user's id
+    id: UserId,
+    /// Another name
+    #[arg(long)]
+    name: Option<String>,
+    /// Another email to sign in with
+    #[arg(long)]
+    email: Option<String>,
+    /// Read a first password anew from stdin: the user is signed out everywhere, and must change
+    /// it when signing in
+    #[arg(long)]
+    password_stdin: bool,
+    /// A disabled user is signed out everywhere, and watches nothing
+    #[arg(long, value_name = "TRUE|FALSE")]
+    enabled: Option<bool>,
+    /// How many cameras the user may watch at once; 0 for as many as it likes
+    #[arg(long, value_name = "COUNT")]
+    max_sessions: Option<u32>,
+}
+
+impl Update {
+    fn into_change(self, password: Option<Secret>) -> UserUpdate {
+        UserUpdate {
+            name: self.name,
+            email: self.email.map(Some),
+            password: password.map(Some),
+            enabled: self.enabled,
+            max_sessions: self
+                .max_sessions
+                .map(|max| Some(max).filter(|max| *max > 0)),
+            ..UserUpdate::default()
+        }
+    }
+}
+
+/// Who a user is at an OpenID provider.
+#[derive(Debug, Args)]
+pub(crate) struct Identity {
+    /// The user's id
+    id: UserId,
+    /// The provider's name here; `headworks auth providers` lists them
+    #[arg(long)]
+    provider: String,
+    /// What the provider calls the user: the claim `sub`
+    #[arg(long)]
+    subject: String,
+}
+
+impl Identity {
+    fn into_parts(self) -> (UserId, OidcIdentity) {
+        let identity = OidcIdentity {
+            provider: self.provider,
+            subject: self.subject,
+        };
+        (self.id, identity)
+    }
 }
 
 /// Does it.
@@ -55,13 +130,14 @@ pub(crate) async fn run(command: Noun<UserVerb>) -> Result<(), Failure> {
             label,
             email,
             password_stdin,
+            max_sessions,
         } => {
             let password = password_stdin.then(secret_stdin).transpose()?;
             let user = UserCreate {
                 name,
                 external_id,
                 labels: labels(label),
-                max_sessions: None,
+                max_sessions,
                 email,
                 password,
             };
@@ -69,6 +145,22 @@ pub(crate) async fn run(command: Noun<UserVerb>) -> Result<(), Failure> {
         }
         UserVerb::List => output::list(&client.user_list().limit(1000).all().await?, json),
         UserVerb::View { id } => output::one(&client.user_view(id).await?, json, record),
+        UserVerb::Update(update) => {
+            let password = update.password_stdin.then(secret_stdin).transpose()?;
+            let (id, change) = (update.id, update.into_change(password));
+            output::one(&client.user_update(id, &change).await?, json, record)
+        }
+        UserVerb::RevokeSessions { id } => {
+            output::one(&client.user_revoke_sessions(id).await?, json, record)
+        }
+        UserVerb::Link(identity) => {
+            let (id, identity) = identity.into_parts();
+            output::one(&client.user_link(id, &identity).await?, json, record)
+        }
+        UserVerb::Unlink(identity) => {
+            let (id, identity) = identity.into_parts();
+            output::one(&client.user_unlink(id, &identity).await?, json, record)
+        }
         UserVerb::Delete { id } => Ok(client.user_delete(id).await?),
     }
 }
@@ -96,6 +188,12 @@ fn record(user: &User) -> Vec<(&'static str, String)> {
         ("external id", user.external_id.clone().unwrap_or_default()),
         ("labels", show_labels(&user.labels)),
         ("email", user.email.clone().unwrap_or_default()),
+        (
+            "sessions",
+            user.max_sessions
+                .map(|max| format!("at most {max}"))
+                .unwrap_or_default(),
+        ),
         ("enabled", user.enabled.to_string()),
         ("signed in", show_optional_time(user.last_signed_in_at)),
         ("created", show_time(user.created_at)),

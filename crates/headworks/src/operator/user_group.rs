@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 use headworks_types::{
-    UserGroup, UserGroupCreate, UserGroupId, UserGroupMember, UserGroupMemberAdd, UserId,
+    UserGroup, UserGroupCreate, UserGroupId, UserGroupMember, UserGroupMemberAdd, UserGroupUpdate,
+    UserId,
 };
 
 use super::{Noun, label, labels, show_labels, show_time};
@@ -36,6 +37,13 @@ pub(crate) enum UserGroupVerb {
     View {
         /// The group's id
         id: UserGroupId,
+    },
+    /// Rename a user group
+    Rename {
+        /// The group's id
+        id: UserGroupId,
+        /// What people call it from now on
+        name: String,
     },
     /// Delete a user group; its users stay
     Delete {
@@ -88,6 +96,13 @@ pub(crate) async fn run(command: Noun<UserGroupVerb>) -> Result<(), Failure> {
             output::list(&list.limit(1000).all().await?, json)
         }
         UserGroupVerb::View { id } => output::one(&client.user_group_view(id).await?, json, record),
+        UserGroupVerb::Rename { id, name } => {
+            let change = UserGroupUpdate {
+                name: Some(name),
+                ..UserGroupUpdate::default()
+            };
+            output::one(&client.user_group_update(id, &change).await?, json, record)
+        }
         UserGroupVerb::Delete { id } => Ok(client.user_group_delete(id).await?),
         UserGroupVerb::Add { id, user } => {
             let member = UserGroupMemberAdd { user_id: user };

@@ -16,6 +16,7 @@ use crate::{
     audit::Audit,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
+    outbound,
     rtsp::{Datagrams, Rtsp},
     testing::{self, acceptor, slot_key, stream_key},
     visitors::Visitors,
@@ -53,6 +54,7 @@ impl World {
         let config = ingest::Config {
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_millis(200),
+            outbound: outbound::testing(),
             ..ingest::Config::default()
         };
         let ingests = Ingests::new(
@@ -167,6 +169,12 @@ impl World {
 
     pub(super) fn token(&self) -> String {
         self.issuer.token(camera(), Clock::system().now())
+    }
+
+    /// As [`Self::play_url`], for pictures without sound.
+    pub(super) fn silent_url(&self, transport: &str) -> String {
+        let token = self.issuer.silent_token(camera(), Clock::system().now());
+        self.url("rtsp", &format!("?token={token}&{transport}"))
     }
 
     /// As [`Self::play_url`], for no more than so many seconds.
