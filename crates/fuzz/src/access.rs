@@ -9,11 +9,45 @@ use crate::input::{Input, put_record};
 static DOOR: LazyLock<Door> = LazyLock::new(Door::new);
 
 pub(crate) const TOKEN_WORDS: &[&str] = &[
-    "alg", "EdDSA", "ES256", "HS256", "none", "typ", "hwplay+jwt", "hwaccess+jwt", "kid", "crit",
-    "jwk", "jku", "b64", "iss", "headworks", "aud", "headworks-edge", "headworks-api", "sub", "vid",
-    "jti", "iat", "nbf", "exp", "sxp", "cams", "grps", "act", "camera.view_live", "ip", "org", "max",
-    "1800000000", "1800000060", "1800000000000", "-9223372036854775808", "9223372036854775807",
-    "pkey_00000000000000000000000000000007", "cam_00000000000000000000000000000002",
+    "alg",
+    "EdDSA",
+    "ES256",
+    "HS256",
+    "none",
+    "typ",
+    "hwplay+jwt",
+    "hwaccess+jwt",
+    "kid",
+    "crit",
+    "jwk",
+    "jku",
+    "b64",
+    "iss",
+    "headworks",
+    "aud",
+    "headworks-edge",
+    "headworks-api",
+    "sub",
+    "vid",
+    "jti",
+    "iat",
+    "nbf",
+    "exp",
+    "sxp",
+    "cams",
+    "grps",
+    "act",
+    "camera.view_live",
+    "ip",
+    "org",
+    "max",
+    "1800000000",
+    "1800000060",
+    "1800000000000",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "pkey_00000000000000000000000000000007",
+    "cam_00000000000000000000000000000002",
 ];
 
 /// A token as it comes. Nothing opens that was not signed, so only what was signed here may.
@@ -38,7 +72,10 @@ pub(crate) fn token_seeds() -> Vec<Vec<u8>> {
     // A customer's claims under the other key, and the controller's under the customer's.
     let (header, claims) = DOOR.good(Signer::Controller);
     seeds.push(DOOR.sign(Signer::Customer, header.as_bytes(), claims.as_bytes()));
-    seeds.push(format!("{}..", seeds[0].split('.').next().unwrap_or_default()));
+    seeds.push(format!(
+        "{}..",
+        seeds[0].split('.').next().unwrap_or_default()
+    ));
     seeds.into_iter().map(String::into_bytes).collect()
 }
 

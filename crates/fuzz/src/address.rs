@@ -9,10 +9,33 @@ use headworks_types::{CameraSource, PullProtocol, ShownUrl, Validate, Violations
 use url::Url;
 
 pub(crate) const WORDS: &[&str] = &[
-    "http://", "https://", "rtsp://", "rtmps://", "token=", "?", "&", "%2e", "%00", "@", ":0", "#",
-    "/live/", "cam_00000000000000000000000000000002", "[::1]", "[::ffff:127.0.0.1]", "127.1",
-    "0x7f000001", "2130706433", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "169.254.169.254",
-    "{\"type\":\"pull\",\"url\":\"", "\",\"format\":\"hls\"", "\"}", "file", "path",
+    "http://",
+    "https://",
+    "rtsp://",
+    "rtmps://",
+    "token=",
+    "?",
+    "&",
+    "%2e",
+    "%00",
+    "@",
+    ":0",
+    "#",
+    "/live/",
+    "cam_00000000000000000000000000000002",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "127.1",
+    "0x7f000001",
+    "2130706433",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "169.254.169.254",
+    "{\"type\":\"pull\",\"url\":\"",
+    "\",\"format\":\"hls\"",
+    "\"}",
+    "file",
+    "path",
 ];
 
 /// One line is the URL, the next one the header `Authorization`.
@@ -40,10 +63,12 @@ pub(crate) fn playback_seeds() -> Vec<Vec<u8>> {
 
 /// A camera's source in JSON, or the URL alone.
 pub(crate) fn camera(bytes: &[u8]) {
-    let source = serde_json::from_slice::<CameraSource>(bytes).ok().or_else(|| {
-        let url: Url = String::from_utf8_lossy(bytes).parse().ok()?;
-        Some(CameraSource::pull(url))
-    });
+    let source = serde_json::from_slice::<CameraSource>(bytes)
+        .ok()
+        .or_else(|| {
+            let url: Url = String::from_utf8_lossy(bytes).parse().ok()?;
+            Some(CameraSource::pull(url))
+        });
     let Some(source) = source else { return };
     let text = serde_json::to_vec(&source).expect("serializes");
     assert_eq!(serde_json::from_slice(&text).ok().as_ref(), Some(&source));

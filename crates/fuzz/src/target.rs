@@ -3,7 +3,8 @@
 use std::{env, fs, path::Path, process, sync::OnceLock};
 
 use crate::{
-    aac, access, address, flv, hls, memory, parameters, remux, rtmp, rtmp_parts, rtp, rtsp, rtsp_parts, ts,
+    aac, access, address, flv, hls, memory, parameters, remux, rtmp, rtmp_parts, rtp, rtsp,
+    rtsp_parts, ts,
 };
 
 /// One parser or engine under attack.
