@@ -151,13 +151,13 @@ impl Service {
         };
         let tls = Acceptor::load(&config.tls, 2 * config.hub.viewer_stall, tasks.clone())?;
 
-        let sessions = Sessions::new(config.max_viewers, clock.clone());
-        sessions.remember(data.join("ended.json"))?;
-        let ticket_key = TicketKey::load(&data.join("ticket.key"))?;
-        let access = Access::new(ticket_key, sessions, clock.clone());
         let (audit, outlet) = Audit::new(clock.clone());
         let store = audit::Store::open(&data, &config.audit)?;
         tasks.spawn("audit", audit::keep(outlet, store.clone(), tasks.token()));
+        let sessions = Sessions::new(config.max_viewers, audit.clone(), clock.clone());
+        sessions.remember(data.join("ended.json"))?;
+        let ticket_key = TicketKey::load(&data.join("ticket.key"))?;
+        let access = Access::new(ticket_key, sessions, audit.clone(), clock.clone());
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
         let outbound = Outbound::new(config.outbound.clone());
         let ingests = Ingests::new(

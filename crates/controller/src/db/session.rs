@@ -25,6 +25,7 @@ struct Row {
     subject: String,
     viewer_id: Option<String>,
     token_id: Option<String>,
+    sound: bool,
     protocol: String,
     address: String,
     bytes_sent: i64,
@@ -62,7 +63,7 @@ pub(crate) async fn session_list(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT s.id, s.project_id, s.camera_id, s.node_id, s.subject, s.viewer_id, s.token_id,
-                  s.protocol, host(s.address) AS "address!", s.bytes_sent, s.started_at,
+                  s.sound, s.protocol, host(s.address) AS "address!", s.bytes_sent, s.started_at,
                   s.watch_until
            FROM viewer_session s
            WHERE (EXISTS (
@@ -139,6 +140,7 @@ impl TryFrom<Row> for Session {
             subject: row.subject,
             viewer_id: row.viewer_id,
             token_id: row.token_id,
+            sound: row.sound,
             protocol: protocol.ok_or_else(|| unknown(&row.protocol))?,
             address,
             bytes_sent: row.bytes_sent.unsigned_abs(),

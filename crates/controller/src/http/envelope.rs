@@ -16,6 +16,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use headworks_bootstrap::visitors::Behind;
 use headworks_types::{Problem, ProblemCode};
 use tracing::Instrument;
 use utoipa::openapi::OpenApi;
@@ -95,6 +96,18 @@ fn guess(request: &Request, origin: &Origin) -> Option<IpAddr> {
     origin.address.filter(|_| is_shown && !is_edge)
 }
 
+/// Counts the connection as the client's, if it comes through a proxy.
+fn has_room(request: &Request, client: IpAddr) -> Result<(), Refusal> {
+    let behind = request.extensions().get::<Option<Behind>>();
+    match behind.and_then(Option::as_ref) {
+        Some(behind) if !behind.is_of(client) => Err(Refusal::new(
+            ProblemCode::TooManyRequests,
+            "this address has as many connections as it may",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Runs the request inside its envelope.
 pub(crate) async fn envelope(
     axum::extract::State(around): axum::extract::State<Around>,
@@ -119,7 +132,7 @@ pub(crate) async fn envelope(
     let meter = state.limits.meter();
     let guess = guess(&request, &origin);
     let welcome = match origin.address {
-        Some(address) => meter.come_from(address, guess.is_some()),
+        Some(address) => has_room(&request, address).and_then(|()| meter.come_from(address)),
         None => Ok(()),
     };
     request.extensions_mut().insert(meter.clone());
@@ -141,16 +154,18 @@ pub(crate) async fn envelope(
     let mut response = in_time(answer, state.config.request_timeout)
         .instrument(span.clone())
         .await;
-    let problem = response.extensions_mut().remove::<Problem>();
+    let mut problem = response.extensions_mut().remove::<Problem>();
+    if let (Some(ProblemCode::Unauthenticated), Some(address)) =
+        (problem.as_ref().map(|problem| problem.code), guess)
+        && let Err(refusal) = meter.failed(address)
+    {
+        response = refusal.into_response();
+        problem = response.extensions_mut().remove::<Problem>();
+    }
     if let Some(record) = audited.outcome(problem.as_ref().map(|problem| problem.code)) {
         state.refusals.push(record);
     }
     if let Some(problem) = problem {
-        if problem.code == ProblemCode::Unauthenticated
-            && let Some(address) = guess
-        {
-            meter.failed(address);
-        }
         write(&mut response, problem, &id);
     }
     meter.write(response.headers_mut());

@@ -116,7 +116,7 @@ pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
 
 /// Those who may not watch the camera any more, from where they watch it.
 async fn judge(conn: &mut PgConnection, live: Vec<Live>) -> sqlx::Result<Vec<Refused>> {
-    let questions: HashSet<_> = live.iter().filter_map(question).collect();
+    let questions: HashSet<_> = live.iter().flat_map(questions_of).collect();
     let questions: Vec<_> = questions.into_iter().collect();
     let mut allowed = HashSet::new();
     for questions in questions.chunks(QUESTIONS) {
@@ -124,22 +124,27 @@ async fn judge(conn: &mut PgConnection, live: Vec<Live>) -> sqlx::Result<Vec<Ref
         let answers = questions.iter().copied().zip(answers);
         allowed.extend(answers.filter_map(|(question, is_allowed)| is_allowed.then_some(question)));
     }
-    let may_go_on = |live: &Live| match question(live) {
-        Some(question) => allowed.contains(&question),
+    let may_go_on = |live: &Live| match live.principal {
+        Some(_) => questions_of(live).all(|question| allowed.contains(&question)),
         None => live.within_bounds,
     };
     let refused = live.into_iter().filter(|live| !may_go_on(live));
     Ok(refused.map(|live| live.refused).collect())
 }
 
-/// What decides whether the session may go on; `None` of a customer's key, which has its bounds.
-fn question(live: &Live) -> Option<Question> {
-    Some(Question {
-        principal: live.principal?,
+/// What has to be allowed for the session to go on; nothing of a customer's key, which has its
+/// bounds.
+fn questions_of(live: &Live) -> impl Iterator<Item = Question> {
+    let sound = live.sound.then_some(Action::CameraViewAudio);
+    let actions = [Action::CameraViewLive].into_iter().chain(sound);
+    let question = |principal, action| Question {
+        principal,
         camera: live.camera,
-        action: Action::CameraViewLive,
+        action,
         address: live.address,
-    })
+    };
+    let asked = |principal| actions.map(move |action| question(principal, action));
+    live.principal.map(asked).into_iter().flatten()
 }
 
 /// Revokes them.

@@ -2,6 +2,7 @@
 
 mod access;
 mod api_key;
+mod attack;
 mod audit;
 mod audit_operations;
 mod auth;

@@ -206,10 +206,13 @@ impl Need {
     }
 }
 
+/// One operation of the description.
 pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) method: Method,
     pub(crate) path: String,
+    /// With what it may answer.
+    statuses: BTreeSet<u16>,
 }
 
 pub(crate) fn operations(document: &Value) -> Vec<Operation> {
@@ -222,10 +225,19 @@ pub(crate) fn operations(document: &Value) -> Vec<Operation> {
                 id: text(&operation["operationId"]),
                 method: Method::from_bytes(method.as_bytes()).expect("is a method"),
                 path: path.clone(),
+                statuses: statuses(operation),
             });
         }
     }
     found
+}
+
+fn statuses(operation: &Value) -> BTreeSet<u16> {
+    let responses = operation["responses"].as_object().expect("has responses");
+    let statuses = responses.keys();
+    statuses
+        .map(|status| status.parse().expect("is a number, not `default`"))
+        .collect()
 }
 
 /// Requests of people who sign in.
@@ -383,10 +395,11 @@ impl World {
         Self { ids, bodies }
     }
 
-    async fn request(&self, api: &Api, operation: &Operation) -> Answer {
+    pub(crate) async fn request(&self, api: &Api, operation: &Operation) -> Answer {
         self.request_with(api, operation, &[]).await
     }
 
+    /// Each answer must be one of those that the description names.
     pub(crate) async fn request_with(
         &self,
         api: &Api,
@@ -405,8 +418,15 @@ impl World {
         let body = self.bodies.get(operation.id.as_str()).cloned();
         let needs_body = operation.method == Method::POST || operation.method == Method::PATCH;
         assert_eq!(body.is_some(), needs_body, "{}: add a body", operation.id);
-        api.send(operation.method.clone(), &path, body, headers)
-            .await
+        let answer = api.send(operation.method.clone(), &path, body, headers);
+        let answer = answer.await;
+        let status = answer.status.as_u16();
+        assert!(
+            operation.statuses.contains(&status),
+            "{}: {status}",
+            operation.id
+        );
+        answer
     }
 }
 
@@ -429,6 +449,7 @@ fn playback_key() -> Value {
            "bounds": {"whole_project": true}})
 }
 
+/// The description of the API.
 pub(crate) fn document() -> Value {
     serde_json::to_value(headworks_controller::openapi()).expect("serializes")
 }
@@ -616,6 +637,35 @@ fn operations_follow_the_noun_rule() {
             "{}",
             operation.id
         );
+    }
+}
+
+#[test]
+fn every_reference_in_a_description_leads_somewhere() {
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(
+                    fields
+                        .get("$ref")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned),
+                );
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let edge = serde_json::to_value(headworks_controller::edge_openapi()).expect("serializes");
+    for document in [document(), edge] {
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("is in the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Playback tokens over HTTP: who gets one, and what it says.
 
-use headworks_types::{Jwks, PlaybackClaims, PlaybackToken, ProblemCode};
+use headworks_types::{Action, Jwks, PlaybackClaims, PlaybackToken, ProblemCode};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -320,6 +320,82 @@ async fn nobody_issues_more_than_they_may_do_themselves(pool: PgPool) {
     both.post(TOKENS, asks_more)
         .await
         .problem(ProblemCode::Forbidden);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn sound_is_in_a_token_if_everybody_may_hear_everything(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let (gate, yard) = (new_camera(api, "gate").await, new_camera(api, "yard").await);
+    let ann = text(
+        &api.post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    );
+    let project = on_project(&controller.default_project().await);
+    grant_to_user(api, &ann, &project, "camera.view_live").await;
+    grant_to_user(api, &ann, &on_camera(&gate), "camera.view_audio").await;
+    let see = [Action::CameraViewLive];
+    let hear = [Action::CameraViewLive, Action::CameraViewAudio];
+    let issued = async |api: &Api, body: Value| {
+        let token: PlaybackToken = api.post(TOKENS, body).await.parse(201);
+        verified(api, &token).await.act
+    };
+    let ask = |cameras: &[&str]| json!({"user_id": ann, "camera_ids": cameras});
+    assert_eq!(issued(api, ask(&[&gate])).await, hear);
+    assert_eq!(issued(api, ask(&[&yard])).await, see);
+    assert_eq!(issued(api, ask(&[&gate, &yard])).await, see, "not of all");
+    assert_eq!(issued(api, json!({"camera_ids": [gate, yard]})).await, hear);
+    let silent = json!({"camera_ids": [gate], "actions": ["camera.view_live"]});
+    assert_eq!(issued(api, silent).await, see, "as was asked for");
+
+    // The issuer must hear, too.
+    let may = &["user.manage", "camera.view_live"];
+    let manager = controller.key(&[(project.clone(), may)]).await;
+    assert_eq!(issued(&manager, ask(&[&gate])).await, see);
+    let mut loud = ask(&[&gate]);
+    loud["actions"] = json!(["camera.view_live", "camera.view_audio"]);
+    let refused = manager.post(TOKENS, loud.clone()).await;
+    refused.problem(ProblemCode::Forbidden);
+    assert_eq!(issued(api, loud.clone()).await, hear);
+    loud["camera_ids"] = json!([yard]);
+    let refused = api.post(TOKENS, loud).await;
+    let detail = refused.problem(ProblemCode::Forbidden).detail;
+    let detail = detail.expect("has words");
+    assert!(detail.contains("camera.view_audio"), "{detail}");
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_group_is_heard_where_nothing_below_is_denied(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let group = json!({"name": "site"});
+    let group = text(&api.post("/v1/camera_groups", group).await.expect(201)["id"]);
+    let mut below = camera("gate");
+    below["group_id"] = json!(group);
+    let gate = text(&api.post("/v1/cameras", below).await.expect(201)["id"]);
+    let ann = text(
+        &api.post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    );
+    let project = on_project(&controller.default_project().await);
+    for action in ["camera.view_live", "camera.view_audio"] {
+        grant_to_user(api, &ann, &project, action).await;
+    }
+    let hears = async || {
+        let ask = json!({"user_id": ann, "camera_group_ids": [group]});
+        let token: PlaybackToken = api.post(TOKENS, ask).await.parse(201);
+        let act = verified(api, &token).await.act;
+        act.contains(&Action::CameraViewAudio)
+    };
+    assert!(hears().await);
+    let deny = json!({"effect": "deny", "principal": {"type": "user", "id": ann},
+        "object": on_camera(&gate), "actions": ["camera.view_audio"]});
+    api.post("/v1/grants", deny).await.expect(201);
+    assert!(!hears().await);
     controller.stop().await;
 }
 

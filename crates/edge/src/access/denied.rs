@@ -5,7 +5,7 @@ use headworks_types::{Problem, ProblemCode};
 use crate::session::Full;
 
 /// Why somebody may not watch. The texts help an honest user; who forges learns nothing from them
-/// about keys. Operators see the exact reason as a metric.
+/// about keys. Operators see the exact reason as a metric, and in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum Denied {
     #[error("add a playback token: ?token=…")]
@@ -38,7 +38,9 @@ pub(crate) enum Denied {
     WatchOver,
     #[error("this address is not valid; open the camera's playlist again")]
     Ticket,
-    #[error("this session was ended")]
+    #[error("this address is good only from where it was opened; open the camera's playlist again")]
+    Elsewhere,
+    #[error("this session was ended; ask for a new token")]
     Ended,
     #[error("this token is not for this camera")]
     OtherCamera,
@@ -71,7 +73,7 @@ impl From<Full> for Denied {
 }
 
 impl Denied {
-    /// For the metric.
+    /// For the metric and the audit log.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -89,6 +91,7 @@ impl Denied {
             Self::Revoked => "revoked",
             Self::WatchOver => "watch_over",
             Self::Ticket => "ticket",
+            Self::Elsewhere => "elsewhere",
             Self::Ended => "ended",
             Self::OtherCamera => "other_camera",
             Self::Action => "action",

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Access, TicketKey};
-use crate::session::Sessions;
+use crate::{audit::Audit, session::Sessions};
 
 /// Signs tokens.
 pub(crate) struct Issuer {
@@ -57,8 +57,15 @@ impl Issuer {
 
     /// An access that trusts this issuer.
     pub(crate) fn access(&self, clock: Clock) -> Access {
+        let (audit, _) = Audit::new(clock.clone());
+        self.access_with(audit, clock)
+    }
+
+    /// The same, and who tells the audit log.
+    pub(crate) fn access_with(&self, audit: Audit, clock: Clock) -> Access {
         let key = TicketKey::random().expect("random numbers");
-        let access = Access::new(key, Sessions::new(1000, clock.clone()), clock);
+        let sessions = Sessions::new(1000, audit.clone(), clock.clone());
+        let access = Access::new(key, sessions, audit, clock);
         access.set_bundle(&self.bundle(), Some(Duration::ZERO));
         access
     }
@@ -71,6 +78,13 @@ impl Issuer {
     /// A good token.
     pub(crate) fn token(&self, camera: CameraId, now: DateTime<Utc>) -> String {
         self.sign(&self.header(), &claims(camera, now))
+    }
+
+    /// A good token for pictures without sound.
+    pub(crate) fn silent_token(&self, camera: CameraId, now: DateTime<Utc>) -> String {
+        let mut claims = claims(camera, now);
+        claims.act = vec![Action::CameraViewLive];
+        self.sign(&self.header(), &claims)
     }
 
     /// Any token, with a good signature.
@@ -95,7 +109,7 @@ pub(crate) fn claims(camera: CameraId, now: DateTime<Utc>) -> PlaybackClaims {
         sxp: Some(now.timestamp() + 3600),
         cams: vec![camera],
         grps: Vec::new(),
-        act: vec![Action::CameraViewLive],
+        act: vec![Action::CameraViewLive, Action::CameraViewAudio],
         ip: None,
         org: None,
         max: None,

@@ -27,6 +27,8 @@ use axum::{
 use headworks_types::ProblemCode;
 use tower_http::cors::{Any, CorsLayer};
 
+#[cfg(fuzzing)]
+pub(crate) use request::token;
 pub(crate) use server::{MAX_CONNECTIONS, Server, client_address};
 
 use crate::{access::Access, hub::Hub};

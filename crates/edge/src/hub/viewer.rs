@@ -79,6 +79,22 @@ pub(crate) enum Leave {
     Stopping,
 }
 
+impl Leave {
+    /// In words, for RTSP and for the audit log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "it has gone",
+            Self::Slow => "it is too slow for the stream",
+            Self::WatchOver => "the time to watch is over",
+            Self::Over(_) => "the session was ended",
+            Self::StreamEnded => "the camera is no longer here",
+            Self::Changed => "the camera's codecs have changed",
+            Self::Asked => "it stopped",
+            Self::Stopping => "this edge stops",
+        }
+    }
+}
+
 /// How a write went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wrote {

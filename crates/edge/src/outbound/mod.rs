@@ -10,6 +10,8 @@ mod config;
 mod http;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trap;
 
 use std::{
     fmt, io,
@@ -179,8 +181,7 @@ impl Gate {
     fn judge(&self, address: IpAddr) -> Result<(), Closed> {
         let config = &self.outbound.config;
         // An IPv6 address may stand for an IPv4 one, which is where it leads.
-        let forms = [Some(address.to_canonical()), network::embedded(address)];
-        let forms = || forms.into_iter().flatten();
+        let forms = || std::iter::once(address.to_canonical()).chain(network::embedded(address));
         let is_in = |list: &[Network]| {
             forms().any(|form| list.iter().any(|network| network.contains(form)))
         };

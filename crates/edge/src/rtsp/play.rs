@@ -111,13 +111,14 @@ async fn admit(rtsp: &Rtsp, connection: &Connection, asked: &Asked) -> Result<Wa
         .open(token.as_deref(), camera, Action::CameraViewLive, &client)
         .map_err(|denied| refusal(denied, asked))?;
     let stream = rtsp.0.hub.stream(camera).ok_or_else(not_found)?;
-    let guard = stream.add_viewer_for(Sound::Original);
+    let selection = Selection::of(&session);
+    let guard = stream.add_viewer_for(selection.sound(Sound::Original));
     let start = start(rtsp, &stream).await?;
     Ok(Watch {
         until: session.watch_until(),
         session,
         stream,
-        description: start.description,
+        description: Arc::clone(start.description.seen_with(selection)),
         guard: Some(guard),
         tracks: Vec::new(),
         is_paused: false,
@@ -306,10 +307,11 @@ impl Watch {
         };
         let selection = match &self.tracks[..] {
             [only] => Selection::Only(only.kind),
-            _ => Selection::All,
+            _ => Selection::of(&self.session),
         };
         let guard = self.guard.take();
-        let guard = guard.unwrap_or_else(|| self.stream.add_viewer_for(Sound::Original));
+        let sound = selection.sound(Sound::Original);
+        let guard = guard.unwrap_or_else(|| self.stream.add_viewer_for(sound));
         let (handle, control) = hub::control();
         let viewer = NewViewer {
             sink,
@@ -340,7 +342,7 @@ impl Watch {
     pub(super) async fn wait(&mut self, connection: &mut Connection) -> End {
         let is_idle = connection.viewer().is_none();
         let heard = tokio::select! {
-            () = sleep_until(self.until), if is_idle => return ends(words(Leave::WatchOver)),
+            () = sleep_until(self.until), if is_idle => return ends(Leave::WatchOver.as_str()),
             leave = connection.viewer_left() => Err(leave),
             over = self.session.over(), if is_idle => return ends(over.to_string()),
             _ = self.reports.1.recv() => Ok(true),
@@ -352,7 +354,7 @@ impl Watch {
             Err(leave) => {
                 connection.forget_viewer().await;
                 self.is_cut_off = leave != Leave::Gone;
-                return ends(words(leave));
+                return ends(leave.as_str());
             }
         }
         GOES_ON
@@ -373,18 +375,5 @@ impl Watch {
                 connection.write([&header, &bye[..]].concat().into()).await;
             }
         }
-    }
-}
-
-fn words(leave: Leave) -> &'static str {
-    match leave {
-        Leave::Gone => "it has gone",
-        Leave::Slow => "it is too slow for the stream",
-        Leave::WatchOver => "the time to watch is over",
-        Leave::Over(_) => "the session was ended",
-        Leave::StreamEnded => "the camera is no longer here",
-        Leave::Changed => "the camera's codecs have changed",
-        Leave::Asked => "it stopped",
-        Leave::Stopping => super::STOPS,
     }
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 pub(crate) use actions::Actions;
 pub(crate) use decision::{Decision, decide};
-pub(crate) use gift::{name, require_all};
+pub(crate) use gift::{may_all, name, require_all};
 pub(crate) use rights::{Rights, Sight};
 
 use super::Identity;

@@ -66,6 +66,8 @@ pub(crate) struct Live {
     pub(crate) principal: Option<Uuid>,
     pub(crate) camera: Uuid,
     pub(crate) address: Option<IpAddr>,
+    /// True if the camera is heard, too.
+    pub(crate) sound: bool,
     /// Of a customer's key: true if the camera is within its bounds.
     pub(crate) within_bounds: bool,
 }
@@ -73,7 +75,7 @@ pub(crate) struct Live {
 /// All sessions that nobody has ended yet.
 pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<Vec<Live>> {
     let rows = sqlx::query!(
-        r#"SELECT s.id, s.subject, s.principal_id, s.camera_id, host(s.address) AS "address!",
+        r#"SELECT s.id, s.subject, s.principal_id, s.camera_id, s.sound, host(s.address) AS "address!",
                   k.id IS NOT NULL AS "within_bounds!"
            FROM viewer_session s
            JOIN camera c ON c.id = s.camera_id
@@ -100,6 +102,7 @@ pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<V
         },
         camera: row.camera_id,
         address: row.address.parse().ok(),
+        sound: row.sound,
         within_bounds: row.within_bounds,
     });
     Ok(live.collect())

@@ -59,8 +59,8 @@ impl Gate {
         if self.is_local && address.is_loopback() {
             return Ok(());
         }
-        let forms = [Some(address), embedded(address)];
-        match forms.into_iter().flatten().find_map(closed) {
+        let mut forms = std::iter::once(address).chain(embedded(address));
+        match forms.find_map(closed) {
             None => Ok(()),
             Some(why) => Err(Closed {
                 host: host.to_owned(),
