@@ -128,7 +128,11 @@ fn who_may_not_hear_sees_only_and_who_loses_it_is_thrown_out() {
     }
     let mut player = Player::start(urls.flv.as_str()).expect("starts");
     player.wait_for_pictures(5, SOON).expect("plays");
-    let listed = api.call(api.client.session_list().of_user(hearing.id).all());
+    let listed = wait_until("it is listed", SOON, || {
+        let listed = api.call(api.client.session_list().of_user(hearing.id).all());
+        Some(listed).filter(|listed| !listed.is_empty())
+    });
+    let listed = listed.expect("is listed");
     assert!(listed.iter().all(|session| session.sound), "{listed:#?}");
     api.call(api.client.grant_delete(grants[1].id));
     let ended = wait_until("it ends", Duration::from_secs(10), || {
