@@ -8,7 +8,9 @@
 //!   stops its work and says so, and keeps asking slowly in case it was a mistake. It does the same
 //!   while another process with its identity, which was started later, is the node.
 
+mod applier;
 mod apply;
+mod bundle;
 mod certificate;
 mod desired;
 mod identity;
@@ -104,12 +106,7 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let watch = WatchLoop::load(
-            data.join("state.json"),
-            work.clone(),
-            access,
-            Arc::clone(&status),
-        )?;
+        let watch = WatchLoop::load(data, work.clone(), access, Arc::clone(&status))?;
         Ok(Self {
             config: Arc::clone(config),
             bound,

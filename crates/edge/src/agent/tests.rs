@@ -1,6 +1,7 @@
 //! The agent against a scripted controller over real HTTP.
 
 mod controller;
+mod slow;
 mod strict;
 
 use std::{path::Path, time::Duration};
