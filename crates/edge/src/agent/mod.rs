@@ -61,6 +61,8 @@ pub(crate) struct Status {
     pub(crate) apply_error: Option<String>,
     /// True while controllers answer.
     pub(crate) connected: bool,
+    /// True once controllers have said that the certificate has expired, until there is another.
+    pub(crate) expired: bool,
     /// Why the cluster does not take this process as the node, if it does not.
     pub(crate) refused: Option<Refused>,
 }
@@ -163,6 +165,7 @@ impl Agent {
             identity_path: self.identity_path,
             controller: self.controller,
             client: Arc::clone(&client),
+            status: Arc::clone(&self.status),
             clock: self.clock.clone(),
         };
         let sessions = SessionLoop::new(
