@@ -1,9 +1,8 @@
-//! The parts as processes of their own: one controller, several edges.
+//! One controller, several edges: what becomes of cameras when an edge dies, joins or freezes.
 
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,98 +10,14 @@ use std::{
     thread,
 };
 
-use headworks_testkit::{Headworks, Launch, Player, Postgres, RtmpServer, Signal, wait_until};
-use headworks_types::{CameraState, JoinTokenCreate, NodeState, RestreamState};
+use headworks_testkit::{Headworks, Launch, Player, RtmpServer, Signal, wait_until};
+use headworks_types::{CameraState, RestreamState};
 
 use crate::{
+    parts::{Cluster, text},
     restream::to,
-    scene::{Api, SOON, camera, directory},
+    scene::{SOON, camera},
 };
-
-/// A controller with short leases, on a database of its own.
-struct Cluster {
-    api: Api,
-    /// Where edges talk to it.
-    url: String,
-    directory: tempfile::TempDir,
-    _controller: Headworks,
-    _database: Postgres,
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let database = Postgres::throw_away().expect("starts");
-        let launch = Launch::default()
-            .env("HEADWORKS__CONTROLLER__LISTEN", "127.0.0.1:0")
-            .env("HEADWORKS__CONTROLLER__EDGE_LISTEN", "127.0.0.1:0")
-            .env("HEADWORKS__CONTROLLER__DATABASE_URL", database.url())
-            .env("HEADWORKS__CONTROLLER__MASTER_KEY", MASTER_KEY)
-            .env("HEADWORKS__CONTROLLER__LEASE_RENEW", "200ms")
-            .env("HEADWORKS__CONTROLLER__LEASE_SUSPECT", "1s")
-            .env("HEADWORKS__CONTROLLER__LEASE_DEAD", "7s");
-        let launch = launch.env("HEADWORKS__TELEMETRY__FORMAT", "json");
-        let controller = Headworks::run(&["controller".into()], &launch).expect("runs");
-        let ((address, edge_address), key) = wait_until("the controller listens", SOON, || {
-            let address = controller.log().lines().find_map(listening)?;
-            // It prints a line of words and then the key.
-            Some((address, controller.output().get(1)?.clone()))
-        })
-        .unwrap_or_else(|error| panic!("{error}\n{}", controller.log()));
-        Self {
-            api: Api::new(&format!("http://{address}"), &key),
-            url: format!("https://{edge_address}"),
-            directory: directory(),
-            _controller: controller,
-            _database: database,
-        }
-    }
-
-    /// Starts an edge; the first start of a name joins it.
-    fn edge(&self, name: &str) -> Headworks {
-        let token = self
-            .api
-            .call(self.api.client.join_token_create(&JoinTokenCreate {
-                name: name.to_owned(),
-                expires_in_seconds: 60,
-                max_uses: 1,
-            }));
-        let launch = Launch::default()
-            .env("HEADWORKS__EDGE__CONTROLLER_URL", &self.url)
-            .env("HEADWORKS__EDGE__JOIN_TOKEN", token.secret.expose())
-            .env("HEADWORKS__EDGE__NAME", name)
-            .env("HEADWORKS__EDGE__OUTBOUND__ALLOW", "127.0.0.0/8")
-            .env("HEADWORKS__EDGE__HTTP_LISTEN", "127.0.0.1:0")
-            .env(
-                "HEADWORKS__EDGE__DATA",
-                text(&self.directory.path().join(name)),
-            );
-        Headworks::run(&["edge".into()], &launch).expect("runs")
-    }
-
-    fn wait_until_ready(&self, edges: usize) {
-        wait_until("the edges are ready", SOON, || {
-            let nodes = self.api.attempt(self.api.client.node_list()).ok()?.items;
-            let ready = nodes.iter().filter(|node| node.state == NodeState::Ready);
-            (ready.count() == edges).then_some(())
-        })
-        .expect("they are");
-    }
-}
-
-/// The addresses in the line of the log that says where the controller listens, for edges last.
-fn listening(line: &str) -> Option<(String, String)> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| line[name].as_str().map(str::to_owned);
-    (line["message"] == "controller listens")
-        .then(|| address("local_addr").zip(address("edge_addr")))?
-}
-
-/// 32 bytes, known to everybody.
-const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("is text")
-}
 
 #[test]
 fn a_killed_edge_comes_back_with_its_camera() {

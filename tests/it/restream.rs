@@ -72,7 +72,7 @@ fn judge_pictures(url: &str, codecs: &[&str]) {
     assert!(seen.pictures() >= 30, "{seen:?}");
 }
 
-fn camera_with_sound() -> Camera {
+pub(crate) fn camera_with_sound() -> Camera {
     camera_with(CameraOptions {
         audio: Audio::Aac,
         ..CameraOptions::default()

@@ -12,13 +12,13 @@ use headworks_types::{
 use crate::scene::{Api, SOON, Scene, camera};
 
 /// How soon a session ends, from the call that ends it.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
 
-fn sessions(api: &Api) -> Vec<Session> {
+pub(crate) fn sessions(api: &Api) -> Vec<Session> {
     api.call(api.client.session_list().all())
 }
 
-fn alice(api: &Api, camera: CameraId) -> (User, Grant) {
+pub(crate) fn alice(api: &Api, camera: CameraId) -> (User, Grant) {
     let user = serde_json::from_value(serde_json::json!({"name": "alice"}));
     let user = api.call(api.client.user_create(&user.expect("parses")));
     let grant = api.call(api.client.grant_create(&GrantCreate::allow(
@@ -39,13 +39,19 @@ fn urls_for(api: &Api, user: &User, camera: CameraId) -> PlaybackUrls {
 }
 
 /// Reads an endless answer until it ends, and says how long that took.
-fn watch_to_the_end(url: &str, ended: impl FnOnce()) -> Duration {
+pub(crate) fn watch_to_the_end(url: &str, ended: impl FnOnce()) -> Duration {
     let answer = http::send("GET", url, &[], b"").expect("answers");
     assert_eq!(answer.status, 200, "{url}");
     let mut stream = answer.into_stream();
     let mut buffer = [0; 16 << 10];
     assert!(stream.read(&mut buffer).expect("media") > 0);
     ended();
+    read_to_the_end(stream)
+}
+
+/// Reads an answer until it ends, and says how long that took.
+pub(crate) fn read_to_the_end(mut stream: impl Read) -> Duration {
+    let mut buffer = [0; 16 << 10];
     let deadline = Deadline::after(SOON);
     while !deadline.has_passed() && stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
     SOON - deadline.left()

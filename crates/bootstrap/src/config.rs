@@ -9,6 +9,7 @@ use std::path::Path;
 
 use ::config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 use anyhow::Context as _;
+use headworks_types::without_value;
 use serde::de::DeserializeOwned;
 
 const PREFIX: &str = "HEADWORKS__";
@@ -71,7 +72,7 @@ impl Layer {
     fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
         let table = File::from_str(text, FileFormat::Toml)
             .collect()
-            .with_context(|| format!("parse {name}"))?;
+            .map_err(|error| anyhow::anyhow!("parse {name}: {}", syntax(&error)))?;
         Self::new(name, table)
     }
 
@@ -185,8 +186,23 @@ fn words(error: &ConfigError) -> String {
             ..
         } => {
             let key = key.as_deref().unwrap_or_default();
-            format!("`{key}`: expected {expected}, found {unexpected}")
+            let words = format!("invalid type: {unexpected}, expected {expected}");
+            format!("`{key}`: {}", without_value(&words))
         }
-        other => other.to_string(),
+        other => without_value(&other.to_string()),
     }
+}
+
+/// What is wrong with a file, and where: without the line itself, which may have a secret in it.
+fn syntax(error: &ConfigError) -> String {
+    let words = match error {
+        ConfigError::FileParse { cause, .. } => cause.to_string(),
+        other => other.to_string(),
+    };
+    // The line and what points into it stand behind a gutter.
+    let gutter = |c: char| c.is_ascii_digit() || c == ' ';
+    let shown = words
+        .lines()
+        .filter(|line| !line.trim_start_matches(gutter).starts_with('|'));
+    shown.collect::<Vec<_>>().join(": ")
 }

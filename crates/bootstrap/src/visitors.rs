@@ -8,10 +8,7 @@ use std::{
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{
-    Clock, TrustedProxies,
-    per_address::{PerAddress, network},
-};
+use crate::{Clock, PerAddress, TrustedProxies, subnet};
 
 /// Counts connections by the address that they come from. Clones count together.
 #[derive(Clone)]
@@ -60,6 +57,16 @@ impl Visitors {
         }))
     }
 
+    /// Who comes through `peer`: see [`TrustedProxies::client`].
+    #[must_use]
+    pub fn client<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> IpAddr {
+        self.0.proxies.client(peer, forwarded)
+    }
+
     /// One more from `address`; `None` if it has as many as it may, which is logged.
     #[must_use]
     pub fn enter(&self, address: IpAddr) -> Option<Visit> {
@@ -91,7 +98,7 @@ impl Visitors {
                 from: None,
             });
         }
-        let from = network(address);
+        let from = subnet(address);
         let mut visits = self.visits();
         let count = visits.get(&from).copied().unwrap_or_default();
         if count >= self.0.limit {
@@ -129,7 +136,7 @@ impl Behind {
     /// the connection is still whose it was.
     #[must_use]
     pub fn is_of(&self, client: IpAddr) -> bool {
-        let client = network(client);
+        let client = subnet(client);
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if now.as_ref().is_some_and(|(counted, _)| *counted == client) {
             return true;

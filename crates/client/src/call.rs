@@ -3,7 +3,7 @@
 use std::{future::IntoFuture, marker::PhantomData, time::Duration};
 
 use futures::future::BoxFuture;
-use headworks_types::{Page, Problem};
+use headworks_types::{Page, Problem, without_value};
 use reqwest::{Method, Response, header};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -115,7 +115,7 @@ impl<T: DeserializeOwned, K> Call<T, K> {
         let body = serde_json::from_slice(text).map_err(|error| Error::Unexpected {
             url: client.base().to_owned(),
             status,
-            detail: error.to_string(),
+            detail: without_value(&error.to_string()),
         })?;
         Ok(Tagged { body, etag })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
-use headworks_types::edge::WatchMessage;
+use headworks_types::{edge::WatchMessage, without_value};
 use reqwest::Method;
 use serde::Deserialize;
 
@@ -125,7 +125,10 @@ impl Lines {
             Ok(message) => Ok(Some(message)),
             Err(error) => match serde_json::from_slice::<Kind>(line) {
                 Ok(Kind { kind }) if !KINDS.contains(&kind.as_str()) => Ok(None),
-                _ => Err(self.unexpected(&format!("a line of the watch: {error}"))),
+                _ => {
+                    let words = without_value(&error.to_string());
+                    Err(self.unexpected(&format!("a line of the watch: {words}")))
+                }
             },
         }
     }

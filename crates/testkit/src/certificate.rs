@@ -10,16 +10,18 @@ use anyhow::{Context, bail};
 
 /// The files of a certificate for `localhost` and 127.0.0.1, which is its own authority.
 #[derive(Debug, Clone)]
-pub(crate) struct Certificate {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
+pub struct Certificate {
+    /// PEM.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
     /// The two in one file.
-    pub(crate) both: PathBuf,
+    pub both: PathBuf,
 }
 
 impl Certificate {
-    /// Makes one with OpenSSL; it is good for two days.
-    pub(crate) fn make(directory: &Path) -> anyhow::Result<Self> {
+    /// Makes one with OpenSSL, in the place of the one that was there; it is good for two days.
+    pub fn make(directory: &Path) -> anyhow::Result<Self> {
         let file = |name| directory.join(name);
         let made = Self {
             certificate: file("tls.crt"),

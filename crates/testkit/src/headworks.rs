@@ -3,6 +3,8 @@
 use std::{
     env,
     ffi::OsString,
+    fs::File,
+    io::Write as _,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -40,6 +42,8 @@ pub struct Launch {
     pub data: Option<PathBuf>,
     /// More environment, such as `HEADWORKS__EDGE__NAME`.
     pub env: Vec<(String, String)>,
+    /// A file that gets every line it logs, behind what is there.
+    pub log: Option<PathBuf>,
 }
 
 impl Launch {
@@ -54,6 +58,13 @@ impl Launch {
     #[must_use]
     pub fn data(mut self, data: impl Into<PathBuf>) -> Self {
         self.data = Some(data.into());
+        self
+    }
+
+    /// Chooses a file for everything that it logs.
+    #[must_use]
+    pub fn log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.log = Some(path.into());
         self
     }
 }
@@ -132,7 +143,11 @@ impl Headworks {
             .envs(launch.env.iter().cloned());
         let output = Arc::new(Mutex::new(Vec::new()));
         let writer = Arc::clone(&output);
+        let mut log = launch.log.as_deref().map(append_to).transpose()?;
         let process = Process::spawn(command, Signal::Terminate, move |stream, line| {
+            if let (Stream::Error, Some(log)) = (stream, &mut log) {
+                let _ = writeln!(log, "{line}");
+            }
             if stream == Stream::Output {
                 lock(&writer).push(line.to_owned());
             }
@@ -254,6 +269,11 @@ pub fn binary() -> anyhow::Result<PathBuf> {
                  and `cargo xtask test` does that by itself"
             )
         })
+}
+
+fn append_to(path: &Path) -> anyhow::Result<File> {
+    let opened = File::options().create(true).append(true).open(path);
+    opened.with_context(|| format!("open {}", path.display()))
 }
 
 /// A directory that PostgreSQL's account can reach, also if we are root.

@@ -4,6 +4,7 @@
 //! * [`Camera`]: a real IP camera (GStreamer's RTSP server) that can be killed, frozen, restarted.
 //! * [`Player`], [`judge`]: foreign decoders (two versions of FFmpeg) that say what they could
 //!   decode. An output is judged by these, never by our own parsers alone.
+//! * [`Publisher`]: a foreign encoder (FFmpeg) that publishes to us.
 //! * [`Browser`]: Chromium with a player of web pages.
 //! * [`RtmpServer`] (nginx), [`RtspRecorder`] (GStreamer): somebody else's servers, to push to.
 //! * [`OidcProvider`]: somebody else's OpenID provider, to sign in with.
@@ -26,17 +27,20 @@ pub mod judge;
 mod oidc_provider;
 mod player;
 mod process;
+mod publisher;
 mod recorder;
 mod rtmp_server;
 pub mod tool;
 
 pub use browser::{Browser, Facts, WebPlayer};
 pub use camera::{Audio, Camera, CameraOptions, Login, Scheme, Video};
+pub use certificate::Certificate;
 pub use deadline::{Deadline, Stopwatch, wait_until};
 pub use headworks::{Headworks, Launch, binary};
 pub use headworks_postgres::{Options as PostgresOptions, Server as Postgres};
 pub use oidc_provider::OidcProvider;
 pub use player::{Player, Seen, TrackSeen};
 pub use process::{Interrupt, Process, Signal, Stream};
+pub use publisher::Publisher;
 pub use recorder::RtspRecorder;
 pub use rtmp_server::RtmpServer;

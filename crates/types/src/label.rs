@@ -61,7 +61,7 @@ impl FromStr for LabelFilter {
             let (key, value) = part
                 .split_once('=')
                 .filter(|(key, _)| is_key(key))
-                .ok_or_else(|| format!("`{part}` is not `key=value`"))?;
+                .ok_or("must be like `key=value,key=value`")?;
             if labels.0.insert(key.to_owned(), value.to_owned()).is_some() {
                 return Err(format!("label `{key}` is asked for twice"));
             }
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(filter.0.0.len(), 2);
         assert_eq!(
             "site".parse::<LabelFilter>(),
-            Err("`site` is not `key=value`".to_owned())
+            Err("must be like `key=value,key=value`".to_owned())
         );
         assert!("a=1,a=2".parse::<LabelFilter>().is_err());
         assert_eq!("".parse::<LabelFilter>(), Ok(LabelFilter::default()));

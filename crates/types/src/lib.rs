@@ -40,6 +40,7 @@ mod user;
 mod user_group;
 mod validate;
 mod viewing;
+mod without_value;
 
 pub use access::{AccessExplanation, AccessGrant};
 pub use action::Action;
@@ -97,3 +98,4 @@ pub use user_group::{
 };
 pub use validate::{Validate, Violations};
 pub use viewing::Viewing;
+pub use without_value::without_value;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use headworks_types::{
     Camera, CameraBulkCreate, CameraBulkOutcome, CameraBulkResult, CameraGroupId, CameraId,
-    EventKind, Problem, ProblemCode, ProblemField, Validate, Violations,
+    EventKind, Problem, ProblemCode, ProblemField, Validate, Violations, without_value,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -177,7 +177,7 @@ pub(crate) fn parse<T: DeserializeOwned + Validate>(
     let new: T = serde_path_to_error::deserialize(item).map_err(|error| {
         let field = ProblemField {
             pointer: base.to_owned() + &pointer(error.path()),
-            detail: error.inner().to_string(),
+            detail: without_value(&error.inner().to_string()),
         };
         Problem::new(ProblemCode::Malformed)
             .with_detail(format!("the item is not {what}"))

@@ -29,7 +29,8 @@ pub(crate) fn session_sight(caller: &Caller) -> Result<SessionSight> {
     Ok(sight)
 }
 
-/// Ends a session: its viewer is thrown out. Its token may open another one.
+/// Ends a session: its viewer is thrown out. While its token has not expired it may open another one;
+/// by HLS, which has no connection that would tell viewers apart, it does not.
 pub(crate) async fn session_end(
     state: &State,
     caller: &Caller,

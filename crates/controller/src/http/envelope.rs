@@ -83,6 +83,11 @@ fn object(path: &str) -> Option<String> {
     parts.find(is_id).map(str::to_owned)
 }
 
+/// True if it is there to change something of what people manage.
+fn changes(method: &Method, path: &str) -> bool {
+    path.starts_with("/v1/") && !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// Where the credential comes from that the request shows, if it shows one. Those of edges are not
 /// guessed, and their work must not stop for somebody who stands beside them.
 fn guess(request: &Request, origin: &Origin) -> Option<IpAddr> {
@@ -121,17 +126,13 @@ pub(crate) async fn envelope(
             .map(|peer| proxies.client(peer.ip(), forwarded)),
         request_id: id.clone(),
     };
-    let audited = Arc::new(audit::Request::new(
-        origin.clone(),
-        around.operation(&request),
-        object(request.uri().path()),
-    ));
+    let path = request.uri().path();
+    let audited = audit::Request::new(origin.clone(), around.operation(&request), object(path));
+    let audited = Arc::new(audited.changing(changes(request.method(), path)));
     let meter = state.limits.meter();
     let guess = guess(&request, &origin);
     let welcome = match origin.address {
-        Some(address) => {
-            has_room(&request, address).and_then(|()| meter.come_from(address, guess.is_some()))
-        }
+        Some(address) => has_room(&request, address).and_then(|()| meter.come_from(address)),
         None => Ok(()),
     };
     request.extensions_mut().insert(meter.clone());
@@ -153,15 +154,18 @@ pub(crate) async fn envelope(
     let mut response = in_time(answer, state.config.request_timeout)
         .instrument(span.clone())
         .await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        if let Some(record) = audited.refused(problem.code) {
-            state.refusals.push(record);
-        }
-        if problem.code == ProblemCode::Unauthenticated
-            && let Some(address) = guess
-        {
-            meter.failed(address);
-        }
+    let mut problem = response.extensions_mut().remove::<Problem>();
+    if let (Some(ProblemCode::Unauthenticated), Some(address)) =
+        (problem.as_ref().map(|problem| problem.code), guess)
+        && let Err(refusal) = meter.failed(address)
+    {
+        response = refusal.into_response();
+        problem = response.extensions_mut().remove::<Problem>();
+    }
+    if let Some(record) = audited.outcome(problem.as_ref().map(|problem| problem.code)) {
+        state.refusals.push(record);
+    }
+    if let Some(problem) = problem {
         write(&mut response, problem, &id);
     }
     meter.write(response.headers_mut());

@@ -12,13 +12,14 @@ use axum::{
     },
     http::{HeaderMap, header, request::Parts},
 };
-use headworks_types::{Problem, ProblemCode, Validate, Violations};
+use headworks_types::{Problem, ProblemCode, Validate, Violations, without_value};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::{
-    IntoParams, PartialSchema,
+    IntoParams,
     openapi::{
         Required,
         path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::{ObjectBuilder, Type},
     },
 };
 
@@ -105,8 +106,11 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Query<T> {
                 .strip_prefix("Failed to deserialize query string: ")
                 .unwrap_or(&text);
             match text.split_once(": ") {
-                Some((name, detail)) => Refusal::parameter(name, detail),
-                None => Refusal::new(ProblemCode::Malformed, format!("query: {text}")),
+                Some((name, detail)) => Refusal::parameter(name, &without_value(detail)),
+                None => {
+                    let words = without_value(text);
+                    Refusal::new(ProblemCode::Malformed, format!("query: {words}"))
+                }
             }
         })?;
         Ok(Self(query.0))
@@ -164,6 +168,9 @@ pub(crate) struct IfMatch(pub(crate) Expected);
 
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let tags = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r#"^(\*|"[0-9]{1,18}"(, *"[0-9]{1,18}")*)$"#));
         let parameter = ParameterBuilder::new()
             .name("If-Match")
             .parameter_in(ParameterIn::Header)
@@ -171,7 +178,7 @@ impl IntoParams for IfMatch {
             .description(Some(
                 "The `ETag` of what the client has seen: refused with 412 if it has changed since.",
             ))
-            .schema(Some(String::schema()))
+            .schema(Some(tags))
             .build();
         vec![parameter]
     }
@@ -278,8 +285,10 @@ fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Refusal> {
         ));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| Refusal::body(pointer(error.path()), error.inner().to_string()))?;
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let words = without_value(&error.inner().to_string());
+        Refusal::body(pointer(error.path()), words)
+    })?;
     json.end()
         .map_err(|error| Refusal::body(String::new(), error.to_string()))?;
     let mut found = Violations::default();

@@ -10,13 +10,13 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use headworks_bootstrap::Clock;
+use headworks_bootstrap::{Clock, subnet};
 use headworks_types::ProblemCode;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -140,17 +140,11 @@ impl Limits {
 }
 
 impl Meter {
-    /// Whoever the request is from, it comes from there. One that shows a credential is refused
-    /// also where too many were wrong, before anybody looks at it.
-    pub(crate) fn come_from(&self, address: IpAddr, shows_credential: bool) -> Result<(), Refusal> {
+    /// Whoever the request is from, it comes from there.
+    pub(crate) fn come_from(&self, address: IpAddr) -> Result<(), Refusal> {
         let inner = &self.limits.0;
         let now = inner.clock.monotonic();
-        let address = network(address);
-        self.take(inner.addresses.spend(address, now))?;
-        match shows_credential {
-            true => self.take(inner.failures.look(address, now)),
-            false => Ok(()),
-        }
+        self.take(inner.addresses.spend(subnet(address), now))
     }
 
     /// It has turned out who asks.
@@ -161,11 +155,12 @@ impl Meter {
         self.take(standing)
     }
 
-    /// The credential was wrong.
-    pub(crate) fn failed(&self, address: IpAddr) {
+    /// The credential was wrong. Where too many were, nobody is told so any more. A right one is taken
+    /// all the same: who guesses is no reason to keep out those behind the same address.
+    pub(crate) fn failed(&self, address: IpAddr) -> Result<(), Refusal> {
         let inner = &self.limits.0;
         let now = inner.clock.monotonic();
-        inner.failures.spend(network(address), now);
+        self.take(inner.failures.spend(subnet(address), now))
     }
 
     fn take(&self, standing: Standing) -> Result<(), Refusal> {
@@ -217,14 +212,6 @@ impl Standing {
     }
 }
 
-/// Whoever has one IPv6 address has the 2^64 beside it (RFC 4291 §2.5.4).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 /// One bucket for each of many.
 struct Buckets<K> {
     policy: &'static str,
@@ -262,14 +249,6 @@ impl<K: Hash + Eq> Buckets<K> {
         }
         all.insert(key, after);
         self.standing(after, now, false)
-    }
-
-    /// How somebody stands, without taking any.
-    fn look(&self, key: K, now: Instant) -> Standing {
-        let all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = all.get(&Some(key)).copied().unwrap_or(now).max(now);
-        let is_over = full_at + self.each - now > self.window();
-        self.standing(full_at, now, is_over)
     }
 
     fn window(&self) -> Duration {
@@ -324,15 +303,6 @@ mod tests {
     }
 
     #[test]
-    fn looking_takes_nothing() {
-        let now = Clock::system().monotonic();
-        let buckets = buckets(1);
-        assert!(!buckets.look(1, now).is_over);
-        assert!(!buckets.spend(1, now).is_over);
-        assert!(buckets.look(1, now).is_over);
-    }
-
-    #[test]
     fn memory_is_bounded_and_newcomers_share_what_is_left() {
         let now = Clock::system().monotonic();
         let buckets = buckets(2);
@@ -349,13 +319,5 @@ mod tests {
         let later = now + Duration::from_secs(1);
         assert!(!buckets.spend(most + 9, later).is_over);
         assert_eq!(buckets.full_at.lock().expect("is well").len(), 1);
-    }
-
-    #[test]
-    fn neighbours_of_one_ipv6_network_are_one() {
-        let parse = |text: &str| network(text.parse().expect("an address"));
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::2:1"));
-        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
-        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
     }
 }

@@ -88,8 +88,8 @@ pub(crate) async fn session_view(
 
 /// End a session
 ///
-/// Its viewer is thrown out within two seconds. Its token may open another one until it expires;
-/// revoke it, too, if that must not be. Needs what viewing the session needs.
+/// Its viewer is thrown out within two seconds. Until its token expires it may open another one
+/// (by HLS none from the same address); revoke it, too, if that must not be. Needs what viewing the session needs.
 #[utoipa::path(
     post, path = "/v1/sessions/{session_id}/~end", operation_id = "session_end", tag = "session",
     params(("session_id" = SessionId, Path)),

@@ -38,7 +38,9 @@ pub(crate) enum Denied {
     WatchOver,
     #[error("this address is not valid; open the camera's playlist again")]
     Ticket,
-    #[error("this session was ended")]
+    #[error("this address is good only from where it was opened; open the camera's playlist again")]
+    Elsewhere,
+    #[error("this session was ended; ask for a new token")]
     Ended,
     #[error("this token is not for this camera")]
     OtherCamera,
@@ -89,6 +91,7 @@ impl Denied {
             Self::Revoked => "revoked",
             Self::WatchOver => "watch_over",
             Self::Ticket => "ticket",
+            Self::Elsewhere => "elsewhere",
             Self::Ended => "ended",
             Self::OtherCamera => "other_camera",
             Self::Action => "action",

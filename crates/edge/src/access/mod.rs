@@ -7,6 +7,8 @@
 
 mod cameras;
 mod denied;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod revoked;
 #[cfg(test)]
 pub(crate) mod sign;
@@ -20,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use headworks_bootstrap::Clock;
+use headworks_bootstrap::{Clock, subnet};
 use headworks_types::{
     Action, CameraId,
     edge::{AuditAction, Bundle},
@@ -111,6 +113,7 @@ impl Access {
         {
             let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
             known.keys = keys;
+            self.0.sessions.remember_ended(revoked.sessions());
             known.revoked = revoked;
         }
         if let Some(age) = age {
@@ -121,7 +124,7 @@ impl Access {
 
     /// The controller says that what it said of keys and revocations was still so, so long ago.
     pub(crate) fn confirm(&self, age: Duration) {
-        let as_of = self.0.clock.monotonic().checked_sub(age);
+        let as_of = self.0.clock.boottime().checked_sub(age);
         let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
         known.as_of = as_of;
     }
@@ -135,10 +138,14 @@ impl Access {
     /// Ends the sessions that may not go on. Call it now and then: time passes.
     pub(crate) fn review(&self) {
         let known = self.known();
+        let now = self.0.clock.now();
         let ended = self.0.sessions.end_where(|session| {
             let about = session.about();
             if known.revoked.ends(about, session.project()) {
                 return Some(Over::Revoked);
+            }
+            if about.watch_until() <= now {
+                return Some(Over::Time);
             }
             let view = known.cameras.get(&about.camera);
             self.is_stale(&known, view).then_some(Over::Stale)
@@ -216,20 +223,23 @@ impl Access {
 
     fn go_on(&self, about: About, client: &Client) -> Result<Session, Denied> {
         let known = self.known();
-        let view = known.cameras.get(&about.camera);
+        let sessions = &self.0.sessions;
+        let project = known.cameras.get(&about.camera).map(|view| view.project);
         if about.watch_until() <= self.0.clock.now() {
             return Err(Denied::WatchOver);
         }
-        if self.0.sessions.was_ended(about.id)
-            || known.revoked.ends(&about, view.map(|view| view.project))
-        {
+        if sessions.was_ended(about.id) || known.revoked.ends(&about, project) {
             return Err(Denied::Ended);
         }
         self.check_place(&known, &about, client)?;
-        match self.0.sessions.find(about.id) {
-            Some(session) => Ok(session),
-            None => self.enter(&known, about, client),
+        if about.place != subnet(client.address) {
+            return Err(Denied::Elsewhere);
         }
+        // Who was away comes in anew.
+        if known.revoked.refuses_to_open(&about, project) && !sessions.has(about.id) {
+            return Err(Denied::Revoked);
+        }
+        self.enter(&known, about, client)
     }
 
     /// The session that the token opens for this client.
@@ -249,11 +259,15 @@ impl Access {
             camera,
             view,
             action,
+            client,
         };
         let about = token::verify(token, &known.keys, &asked, self.0.clock.now())?;
         let project = view.map(|view| view.project);
         if known.revoked.refuses_to_open(&about, project) {
             return Err(Denied::Revoked);
+        }
+        if self.0.sessions.was_ended(about.id) {
+            return Err(Denied::Ended);
         }
         self.check_place(known, &about, client)?;
         Ok(about)
@@ -285,7 +299,7 @@ impl Access {
     }
 
     fn is_stale(&self, known: &Known, view: Option<&CameraView>) -> bool {
-        let now = self.0.clock.monotonic();
+        let now = self.0.clock.boottime();
         view.is_some_and(|view| view.policy.sensitive)
             && known.as_of.is_none_or(|as_of| now - as_of > STALE_AFTER)
     }

@@ -79,6 +79,11 @@ impl Revoked {
         revoked
     }
 
+    /// The sessions that were ended one by one.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.iter().copied()
+    }
+
     /// True if its token may open nothing any more.
     pub(super) fn refuses_to_open(&self, about: &About, project: Option<ProjectId>) -> bool {
         let issued = about.issued;

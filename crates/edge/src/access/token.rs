@@ -8,16 +8,18 @@
 
 use std::collections::{HashMap, HashSet};
 
+use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
+use headworks_bootstrap::subnet;
 use headworks_types::{
     Action, CameraGroupId, CameraId, Jwks, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP,
-    PlaybackClaims, ProjectId, PublicKeyKind, edge::PlaybackKeyRule,
+    PlaybackClaims, ProjectId, PublicKeyKind, SessionId, ViewProtocol, edge::PlaybackKeyRule,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use uuid::Uuid;
 
 use super::{CameraView, Denied};
-use crate::session::About;
+use crate::session::{About, Client};
 
 /// How far clocks of issuer and edge may be apart, seconds.
 const LEEWAY: i64 = 2;
@@ -56,6 +58,7 @@ pub(super) struct Asked<'a> {
     /// What is known of it.
     pub(super) view: Option<&'a CameraView>,
     pub(super) action: Action,
+    pub(super) client: &'a Client,
 }
 
 impl KeySet {
@@ -112,7 +115,7 @@ impl Key {
                 whole_project: bounds.whole_project,
                 cameras: bounds.camera_ids.iter().copied().collect(),
                 groups: bounds.camera_group_ids.iter().copied().collect(),
-                actions: bounds.actions.iter().copied().collect(),
+                actions: bounds.actions().iter().copied().collect(),
                 open: bounds.max_expires_in_seconds.into(),
                 watch: bounds.max_watch_seconds.into(),
             }),
@@ -139,24 +142,47 @@ pub(super) fn verify(
     if let Some(bounds) = &key.bounds {
         bounds.check(asked)?;
     }
+    let sound = Action::CameraViewAudio;
+    let within = key.bounds.as_ref();
+    let within = within.is_none_or(|bounds| bounds.actions.contains(&sound));
+    let sound = within && claims.act.contains(&sound);
     let (subject, viewer) = match key.bounds {
         // Nobody's viewers are taken for our users.
         Some(_) => (kid.clone(), Some(claims.vid.unwrap_or(claims.sub))),
         None => (claims.sub, claims.vid),
     };
     Ok(About {
-        id: Uuid::new_v4().into(),
+        id: session_id(token, asked),
         camera: asked.camera,
         subject,
         viewer,
+        sound,
         token: claims.jti,
         key: kid,
         max: claims.max,
+        place: subnet(asked.client.address),
         network: claims.ip,
         origin: claims.org,
         issued: claims.iat,
         until,
     })
+}
+
+/// HLS has no connection that would tell viewers apart: whoever comes with the same token from the
+/// same place for the same camera is the same, and counts once however often he loads the page.
+fn session_id(token: &str, asked: &Asked<'_>) -> SessionId {
+    if asked.client.protocol != ViewProtocol::Hls {
+        return Uuid::new_v4().into();
+    }
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let place = subnet(asked.client.address).to_string();
+    for part in [&asked.camera.to_string(), &place, token] {
+        hash.update(part.as_bytes());
+        hash.update(b"\0");
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finish().as_ref()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().into()
 }
 
 /// The key that the token says it was signed with.

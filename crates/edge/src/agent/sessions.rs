@@ -108,11 +108,12 @@ impl SessionLoop {
         }
     }
 
-    /// Reports what there is; says how long to wait until the next time.
+    /// Reports what there is; says how long to wait until the next time. Who was ended is on the disk
+    /// before anybody hears that he is gone.
     async fn turn(&mut self) -> Duration {
-        self.save().await;
         let now = self.list();
-        let Some(report) = self.report(&now) else {
+        let is_saved = self.save().await;
+        let Some(report) = self.report(&now, is_saved) else {
             return PERIOD;
         };
         let call = self.client.borrow().session_report(&report);
@@ -131,12 +132,16 @@ impl SessionLoop {
         }
     }
 
-    /// Which sessions were ended: nobody may hear that they are before that is safe.
-    async fn save(&self) {
+    /// Writes down which sessions were ended.
+    async fn save(&self) -> bool {
         let sessions = self.sessions.clone();
-        let saved = tokio::task::spawn_blocking(move || sessions.save()).await;
-        if let Ok(Err(error)) = saved {
-            tracing::error!(error = format!("{error:#}"), "ended sessions are not saved");
+        match tokio::task::spawn_blocking(move || sessions.save()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(error = format!("{error:#}"), "ended sessions are not saved");
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -148,14 +153,14 @@ impl SessionLoop {
         self.sessions.list()
     }
 
-    /// What is to be told; nothing if nothing is new.
-    fn report(&mut self, now: &[Session]) -> Option<SessionReport> {
+    /// What is to be told; nothing if nothing is new. Nobody's end, unless it is saved.
+    fn report(&mut self, now: &[Session], is_saved: bool) -> Option<SessionReport> {
         let sent_is_due = self.clock.monotonic() >= self.sent_at + SENT_PERIOD;
         if sent_is_due {
             self.sent_at = self.clock.monotonic();
         }
         if self.is_lost {
-            return Some(self.complete(now));
+            return is_saved.then(|| self.complete(now));
         }
         let is_new = |session: &&Session| !self.told.contains_key(&session.about().id);
         let opened: Vec<_> = now.iter().filter(is_new).map(Session::opened).collect();
@@ -171,7 +176,7 @@ impl SessionLoop {
             })
             .collect();
         let here: HashSet<_> = now.iter().map(|session| session.about().id).collect();
-        let gone = self.told.keys().filter(|id| !here.contains(id));
+        let gone = self.told.keys().filter(|id| is_saved && !here.contains(id));
         let closed: Vec<_> = gone.copied().collect();
         if opened.is_empty() && sent.is_empty() && closed.is_empty() {
             return None;

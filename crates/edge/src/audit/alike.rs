@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use headworks_bootstrap::per_address::network;
+use headworks_bootstrap::subnet;
 use headworks_types::{
     AuditResult, CameraId,
     edge::{AuditAction, AuditEntry},
@@ -41,7 +41,7 @@ impl Alike {
             reason: entry.reason.clone(),
             protocol: entry.protocol.clone(),
             camera: entry.camera_id,
-            address: entry.address.map(network),
+            address: entry.address.map(subnet),
         };
         if self.0.len() >= MOST && !self.0.contains_key(&key) {
             key = Key {

@@ -102,7 +102,10 @@ fn no_number_comes_again_when_files_are_lost() {
     let id = queue.id();
     drop(queue);
     // Of an earlier file it is known that there is a later one.
-    let (last, earlier) = (last_file(directory.path()), directory.path().join(format!("{:020}.log", 0)));
+    let (last, earlier) = (
+        last_file(directory.path()),
+        directory.path().join(format!("{:020}.log", 0)),
+    );
     fs::rename(&last, &earlier).expect("renames");
     fs::write(&earlier, "").expect("writes");
     let mut queue = Queue::open(directory.path(), LIMIT).expect("opens");

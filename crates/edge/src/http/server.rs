@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures::future::Either;
-use headworks_bootstrap::{Tasks, TrustedProxies};
+use headworks_bootstrap::Tasks;
 use headworks_types::ProblemCode;
 use hyper::{Request, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
@@ -48,8 +48,8 @@ pub(crate) struct ClientAddress(pub(crate) IpAddr);
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) router: Router,
+    /// Who is counted, and who comes for others.
     pub(crate) visitors: Visitors,
-    pub(crate) proxies: TrustedProxies,
 }
 
 impl Server {
@@ -69,22 +69,21 @@ impl Server {
         headworks_bootstrap::accept(name, listener, MAX_CONNECTIONS, tasks, each);
     }
 
-    /// One without proxies.
     #[cfg(test)]
     pub(crate) fn testing(router: Router, visitors: Visitors) -> Self {
-        Self {
-            router,
-            visitors,
-            proxies: TrustedProxies::default(),
-        }
+        Self { router, visitors }
     }
 
     /// Whom the request comes from, if this is who is connected.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
-        let forwarded = headers.get_all("x-forwarded-for").iter();
-        let forwarded = forwarded.map(HeaderValue::as_bytes);
-        ClientAddress(self.proxies.client(peer, forwarded))
+        ClientAddress(client_address(&self.visitors, peer, headers))
     }
+}
+
+/// Whom a request with these headers comes from, if this is who is connected.
+pub(crate) fn client_address(visitors: &Visitors, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let forwarded = headers.get_all("x-forwarded-for").iter();
+    visitors.client(peer, forwarded.map(HeaderValue::as_bytes))
 }
 
 /// Serves one connection until it ends or a handler takes its socket.
@@ -151,7 +150,7 @@ fn too_many() -> Response {
 #[cfg(test)]
 mod tests {
     use axum::Extension;
-    use headworks_bootstrap::Clock;
+    use headworks_bootstrap::{Clock, TrustedProxies};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,
@@ -169,8 +168,7 @@ mod tests {
         let who = async |Extension(client): Extension<ClientAddress>| client.0.to_string();
         let server = Server {
             router: Router::new().fallback(who),
-            visitors: Visitors::new(1, proxies.clone(), Clock::system()),
-            proxies,
+            visitors: Visitors::new(1, proxies, Clock::system()),
         };
         server.serve(listener, None, tasks);
         address

@@ -49,7 +49,8 @@ pub(super) struct Kind {
 impl Kind {
     /// Takes the pieces of `entries`, which follow each other, for viewers that stand at `from`.
     fn fill(&self, batch: &mut Batch, from: Position, entries: &[Arc<Entry>]) {
-        self.format.prepare(&self.stream, from.next, entries);
+        self.format
+            .prepare(&self.stream, self.selection, from.next, entries);
         batch.fill(from, entries, self.format, self.selection);
     }
 }
@@ -92,7 +93,8 @@ impl Group {
         }
     }
 
-    /// Takes a viewer and gives it at once what is buffered.
+    /// Takes a viewer and gives it at once what is buffered, unless its session was ended before it
+    /// came here.
     pub(super) fn add(
         &mut self,
         viewer: Viewer,
@@ -100,8 +102,13 @@ impl Group {
         around: &Surroundings,
         now: Instant,
     ) {
+        let over = viewer.over();
+        let index = self.viewers.len();
         self.viewers.push(viewer);
-        self.serve(self.viewers.len() - 1, scratch, around, now);
+        match over {
+            Some(leave) => self.close(index, leave, around),
+            None => self.serve(index, scratch, around, now),
+        }
     }
 
     /// When what has come is to be written: now, or later to save writes. Counted from the first

@@ -39,21 +39,28 @@ fn list(texts: &[&str]) -> Vec<Network> {
     texts.iter().map(parse).collect()
 }
 
-fn outbound(allow: &[&str], deny: &[&str]) -> Outbound {
+pub(super) fn outbound(allow: &[&str], deny: &[&str]) -> Outbound {
     Outbound::new(Config {
         allow: Some(list(allow)),
         deny: list(deny),
     })
 }
 
-/// A gate to names that we make up.
-fn named(allow: &[&str], name: &'static str, answers: &[&[&'static str]]) -> Gate {
+/// With a name that we make up.
+pub(super) fn named_outbound(
+    allow: &[&str],
+    name: &'static str,
+    answers: &[&[&'static str]],
+) -> Outbound {
     let answers = answers.iter().map(|answer| answer.to_vec()).collect();
-    let outbound = Outbound {
+    Outbound {
         resolver: Arc::new(Names(Mutex::new([(name, answers)].into()))),
         ..outbound(allow, &[])
-    };
-    outbound.gate(&[])
+    }
+}
+
+fn named(allow: &[&str], name: &'static str, answers: &[&[&'static str]]) -> Gate {
+    named_outbound(allow, name, answers).gate(&[])
 }
 
 fn is_open(gate: &Gate, text: &str) -> bool {

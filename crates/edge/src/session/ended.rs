@@ -46,6 +46,9 @@ impl Ended {
     }
 
     pub(super) fn insert(&mut self, id: SessionId, until: i64) {
+        if self.has(id) {
+            return;
+        }
         if self.sessions.len() >= MOST {
             let mut all = self.sessions.iter();
             let first = all.by_ref().min_by_key(|(_, until)| **until);
@@ -59,6 +62,11 @@ impl Ended {
 
     pub(super) fn has(&self, id: SessionId) -> bool {
         self.sessions.contains_key(&id)
+    }
+
+    /// What was taken could not be written.
+    pub(super) fn is_unsaved(&mut self) {
+        self.is_unsaved = true;
     }
 
     /// What is to be written, if something is new and there is a file for it.

@@ -29,7 +29,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
-use headworks_types::{CameraId, ProjectId, SessionId, ViewProtocol, edge::SessionOpened};
+use headworks_types::{
+    CameraId, PlaybackClaims, ProjectId, SessionId, ViewProtocol, edge::SessionOpened,
+};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
@@ -41,7 +43,7 @@ use ended::Ended;
 /// What a token says of the session that it opens; also what a ticket carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct About {
-    /// Drawn when the token was accepted.
+    /// Drawn when the token was accepted; of HLS always the same for the same viewer.
     pub(crate) id: SessionId,
     /// What is watched.
     pub(crate) camera: CameraId,
@@ -50,6 +52,9 @@ pub(crate) struct About {
     /// The issuer's own name for who watches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) viewer: Option<String>,
+    /// The camera may be heard, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(crate) sound: bool,
     /// The token's `jti`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) token: Option<String>,
@@ -58,6 +63,8 @@ pub(crate) struct About {
     /// How many sessions the token may have at once.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) max: Option<u32>,
+    /// From where it was opened: its ticket is good only there.
+    pub(crate) place: IpAddr,
     /// From where it may be watched.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) network: Option<IpNet>,
@@ -102,6 +109,8 @@ pub(crate) enum Over {
     Revoked,
     /// The camera is watched only while the edge knows who may not, and that is too long ago.
     Stale,
+    /// Its time to watch has passed.
+    Time,
 }
 
 impl fmt::Display for Over {
@@ -109,6 +118,7 @@ impl fmt::Display for Over {
         f.write_str(match self {
             Self::Revoked => "the session was ended",
             Self::Stale => "this edge has not heard for too long who may watch",
+            Self::Time => "the time to watch is over",
         })
     }
 }
@@ -190,10 +200,11 @@ impl Sessions {
             .state()
             .ended
             .take_unsaved(self.0.clock.now().timestamp());
-        match file {
-            Some(file) => file.write(),
-            None => Ok(()),
-        }
+        let Some(file) = file else {
+            return Ok(());
+        };
+        file.write()
+            .inspect_err(|_| self.state().ended.is_unsaved())
     }
 
     /// True if the session was ended: its ticket is worth nothing any more.
@@ -201,13 +212,23 @@ impl Sessions {
         self.state().ended.has(id)
     }
 
-    /// The session with this id, while it has a viewer.
-    pub(crate) fn find(&self, id: SessionId) -> Option<Session> {
-        let found = self.state().sessions.get(&id)?.upgrade()?;
-        Some(Session(found)).filter(|session| session.why_over().is_none())
+    /// These were ended, wherever they are: a viewer who is away just now is not to come back.
+    pub(crate) fn remember_ended(&self, ids: impl Iterator<Item = SessionId>) {
+        let until = self.0.clock.now().timestamp() + PlaybackClaims::MAX_WATCH;
+        let mut state = self.state();
+        for id in ids {
+            state.ended.insert(id, until);
+        }
     }
 
-    /// Enters a viewer, if no limit is reached; `camera_limit` is the camera's.
+    /// True while somebody watches in the session.
+    pub(crate) fn has(&self, id: SessionId) -> bool {
+        let found = self.state().sessions.get(&id).and_then(Weak::upgrade);
+        found.is_some_and(|shared| shared.why.get().is_none())
+    }
+
+    /// Enters a viewer, if no limit is reached; `camera_limit` is the camera's. One who is here
+    /// already has the session that he has.
     pub(crate) fn enter(
         &self,
         about: About,
@@ -215,27 +236,17 @@ impl Sessions {
         project: Option<ProjectId>,
         camera_limit: Option<u32>,
     ) -> Result<Session, Full> {
-        let token = token_key(&about);
+        // Dropped, if it is the last, only after the lock.
+        let before;
         let mut state = self.state();
-        let count = state
-            .cameras
-            .get(&about.camera)
-            .copied()
-            .unwrap_or_default();
-        if state.sessions.len() >= self.0.limit {
-            return Err(Full::Edge);
+        before = state.sessions.get(&about.id).and_then(Weak::upgrade);
+        if let Some(shared) = &before
+            && shared.why.get().is_none()
+        {
+            return Ok(Session(Arc::clone(shared)));
         }
-        if camera_limit.is_some_and(|limit| count >= limit) {
-            return Err(Full::Camera);
-        }
-        if let (Some(token), Some(max)) = (token, about.max) {
-            let count = state.tokens.get(&token).copied().unwrap_or_default();
-            if count >= max {
-                return Err(Full::Token);
-            }
-            state.tokens.insert(token, count + 1);
-        }
-        state.cameras.insert(about.camera, count + 1);
+        state.count(&about, self.0.limit, camera_limit)?;
+        let id = about.id;
         let shared = Arc::new(Shared {
             started: self.0.clock.now(),
             client: client.clone(),
@@ -249,7 +260,6 @@ impl Sessions {
             registry: self.clone(),
             about,
         });
-        let id = shared.about.id;
         state.sessions.insert(id, Arc::downgrade(&shared));
         drop(state);
         self.has_changed();
@@ -307,6 +317,33 @@ impl Sessions {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Counts a viewer, if no limit is reached.
+    fn count(
+        &mut self,
+        about: &About,
+        limit: usize,
+        camera_limit: Option<u32>,
+    ) -> Result<(), Full> {
+        let count = self.cameras.get(&about.camera).copied().unwrap_or_default();
+        if self.sessions.len() >= limit {
+            return Err(Full::Edge);
+        }
+        if camera_limit.is_some_and(|limit| count >= limit) {
+            return Err(Full::Camera);
+        }
+        if let (Some(token), Some(max)) = (token_key(about), about.max) {
+            let count = self.tokens.get(&token).copied().unwrap_or_default();
+            if count >= max {
+                return Err(Full::Token);
+            }
+            self.tokens.insert(token, count + 1);
+        }
+        self.cameras.insert(about.camera, count + 1);
+        Ok(())
     }
 }
 
@@ -395,6 +432,7 @@ impl Session {
             id: about.id,
             camera_id: about.camera,
             subject: about.subject.clone(),
+            sound: about.sound,
             viewer_id: about.viewer.clone(),
             token_id: about.token.clone(),
             key_id: about.key.clone(),

@@ -86,15 +86,44 @@ fn only_tickets_have_to_be_remembered() {
         session.end(Over::Revoked);
         let is_hls = protocol == ViewProtocol::Hls;
         assert_eq!(sessions.was_ended(session.about().id), is_hls);
-        assert_eq!(sessions.find(session.about().id), None);
+        assert!(!sessions.has(session.about().id));
     }
+}
+
+#[test]
+fn who_is_here_already_is_not_counted_again() {
+    let sessions = sessions(10);
+    let first = enter(&sessions, about(1, Some(1)), Some(1)).expect("enters");
+    let again = enter(&sessions, about(1, Some(1)), Some(1)).expect("is here");
+    assert_eq!(first, again);
+    drop(first);
+    assert_eq!(sessions.list(), [again]);
 }
 
 #[test]
 fn a_session_that_comes_back_is_not_removed_by_the_one_that_goes() {
     let sessions = sessions(10);
     let first = enter(&sessions, about(1, None), None).expect("enters");
+    first.end(Over::Stale);
     let again = enter(&sessions, about(1, None), None).expect("enters");
+    assert_ne!(first, again);
     drop(first);
     assert_eq!(sessions.list(), [again]);
+}
+
+#[test]
+fn what_was_ended_elsewhere_or_not_saved_is_not_forgotten() {
+    let sessions = sessions(10);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("missing").join("ended.json");
+    sessions.remember(path.clone()).expect("there is none");
+    let id = Uuid::from_u128(7).into();
+    sessions.remember_ended([id].into_iter());
+    assert!(sessions.was_ended(id));
+    sessions.save().expect_err("there is no such directory");
+    std::fs::create_dir(directory.path().join("missing")).expect("makes it");
+    sessions.save().expect("saves what was not saved");
+    let after = self::sessions(10);
+    after.remember(path).expect("reads");
+    assert!(after.was_ended(id));
 }

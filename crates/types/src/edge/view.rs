@@ -166,6 +166,9 @@ pub struct SessionOpened {
     /// The issuer's own name for who watches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub viewer_id: Option<String>,
+    /// True if the camera is heard, too. An edge of before that was told apart does not say.
+    #[serde(default)]
+    pub sound: bool,
     /// The token's `jti`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_id: Option<String>,

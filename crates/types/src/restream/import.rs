@@ -193,7 +193,7 @@ impl RestreamTemplate {
     pub fn restream(&self, of: Placeholders<'_>) -> Result<RestreamCreate, String> {
         let text = fill(&self.url, of)?;
         let url = text.parse();
-        let url: Url = url.map_err(|error| format!("`{text}` is no URL: {error}"))?;
+        let url: Url = url.map_err(|error| format!("is no URL with names in it: {error}"))?;
         Ok(RestreamCreate {
             name: self.name.clone(),
             external_id: None,
@@ -233,9 +233,7 @@ fn fill(template: &str, of: Placeholders<'_>) -> Result<String, String> {
     let mut filled = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        let (placeholder, after) = after
-            .split_once('}')
-            .ok_or_else(|| format!("`{{{after}` has no closing brace"))?;
+        let (placeholder, after) = after.split_once('}').ok_or("a `{` has no closing brace")?;
         filled.push_str(before);
         match placeholder {
             "name" => encode(of.name, &mut filled),

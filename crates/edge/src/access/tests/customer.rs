@@ -11,25 +11,25 @@ use headworks_types::{
 
 use super::{revoked::project, *};
 
-const KID: &str = "pkey_00000000000000000000000000000007";
+pub(super) const KID: &str = "pkey_00000000000000000000000000000007";
 
 fn group() -> CameraGroupId {
     Uuid::from_u128(3).into()
 }
 
-fn bounds() -> PlaybackBounds {
+pub(super) fn bounds() -> PlaybackBounds {
     PlaybackBounds {
         whole_project: true,
         camera_ids: Vec::new(),
         camera_group_ids: Vec::new(),
-        actions: vec![VIEW],
+        actions: Some(vec![VIEW]),
         max_expires_in_seconds: 120,
         max_watch_seconds: 3600,
     }
 }
 
 /// What a customer's token says that opens the camera.
-fn said(world: &World) -> Value {
+pub(super) fn said(world: &World) -> Value {
     let now = world.clock.now().timestamp();
     json!({
         "aud": "headworks-edge", "sub": "alice", "iat": now, "exp": now + 60,
@@ -37,14 +37,14 @@ fn said(world: &World) -> Value {
     })
 }
 
-fn ed25519(issuer: &Issuer) -> PublicKey {
+pub(super) fn ed25519(issuer: &Issuer) -> PublicKey {
     let x = URL_SAFE_NO_PAD.encode(issuer.public_key());
     serde_json::from_value(json!({"kty": "OKP", "crv": "Ed25519", "x": x})).expect("is a key")
 }
 
 impl World {
     /// Trusts a customer's key within these bounds.
-    fn trust(&self, public_key: PublicKey, bounds: PlaybackBounds) {
+    pub(super) fn trust(&self, public_key: PublicKey, bounds: PlaybackBounds) {
         self.know(ViewPolicy {
             groups: vec![group(), Uuid::from_u128(4).into()],
             ..ViewPolicy::default()
@@ -120,7 +120,7 @@ fn a_customers_token_opens_nothing_beyond_its_bounds() {
         ),
         (
             "another action",
-            Box::new(|bounds, _| bounds.actions = vec![Action::CameraManage]),
+            Box::new(|bounds, _| bounds.actions = Some(vec![Action::CameraManage])),
         ),
         (
             "opens for longer",

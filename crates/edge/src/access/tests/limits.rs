@@ -89,6 +89,33 @@ fn a_shared_token_opens_no_more_sessions_than_it_says() {
 }
 
 #[test]
+fn a_page_that_is_loaded_again_is_the_same_viewer_and_its_address_is_for_nobody_else() {
+    let world = World::new();
+    let token = world.token_with("max", json!(2));
+    let from = |address: &str| Client {
+        address: address.parse().expect("an address"),
+        ..testing::client(ViewProtocol::Hls)
+    };
+    let open = |address| {
+        let client = from(address);
+        world.access.open(Some(&token), world.camera, VIEW, &client)
+    };
+    let here = open("2001:db8::1").expect("opens");
+    assert_eq!(open("2001:db8::2"), Ok(here.clone()), "the same network");
+    let there = open("2001:db8:0:1::1").expect("opens");
+    assert_ne!(here.about().id, there.about().id);
+    assert_eq!(open("192.0.2.1"), Err(Denied::TokenFull));
+    let ticket = world.access.ticket(&here);
+    let resume = |address| {
+        let client = from(address);
+        world.access.resume(&ticket, world.camera, &client)
+    };
+    assert_eq!(resume("2001:db8::3"), Ok(here.clone()));
+    assert_eq!(resume("2001:db8:0:1::1"), Err(Denied::Elsewhere));
+    assert_eq!(resume("192.0.2.1"), Err(Denied::Elsewhere));
+}
+
+#[test]
 fn a_limited_token_needs_a_name() {
     let world = World::new();
     let found = world.with_claims(|claims| {

@@ -137,6 +137,8 @@ fn a_player_that_asks_on_after_its_end_is_no_news() {
     drop(session);
     outlet.told();
     assert_eq!(resume(&ticket), Some(Denied::Ended));
+    // With another token, since the clock goes on.
+    world.clock.advance(Duration::from_secs(1));
     let (ticket, session) = open();
     world.clock.advance(Duration::from_secs(3600));
     drop(session);

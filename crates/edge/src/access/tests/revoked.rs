@@ -114,23 +114,61 @@ fn the_token_of_another_project_is_another_token() {
 #[test]
 fn the_ticket_of_an_ended_session_is_refused_also_without_the_revocation() {
     let world = World::new();
-    let hls = testing::client(ViewProtocol::Hls);
     let token = world.issuer.token(world.camera, world.clock.now());
-    let open = || world.access.open(Some(&token), world.camera, VIEW, &hls);
-    let (session, other) = (open().expect("opens"), open().expect("opens"));
-    let tickets = [&session, &other].map(|session| world.access.ticket(session));
-    let id = session.about().id.to_string();
-    world.revoke(RevocationKind::Session, &id, true);
+    let clients = [1, 2, 3].map(|last| Client {
+        address: [192, 0, 2, last].into(),
+        ..testing::client(ViewProtocol::Hls)
+    });
+    let open = |client| world.access.open(Some(&token), world.camera, VIEW, client);
+    let [session, away, other] = clients
+        .each_ref()
+        .map(|client| open(client).expect("opens"));
+    let ids = [&session, &away].map(|session| session.about().id.to_string());
+    let tickets = [&session, &away, &other].map(|session| world.access.ticket(session));
+    drop(away);
+    for id in ids {
+        world.revoke(RevocationKind::Session, &id, true);
+    }
     assert_eq!(session.why_over(), Some(Over::Revoked));
     assert_eq!(other.why_over(), None);
     world
         .access
         .set_bundle(&world.issuer.bundle(), Some(Duration::ZERO));
     drop((session, other));
-    let resume = |ticket: &str| world.access.resume(ticket, world.camera, &hls);
-    assert_eq!(resume(&tickets[0]), Err(Denied::Ended));
-    let resumed = resume(&tickets[1]).expect("its viewer was away for a while");
+    let resume = |place: usize| {
+        let client = &clients[place];
+        world.access.resume(&tickets[place], world.camera, client)
+    };
+    for ended in [0, 1] {
+        assert_eq!(resume(ended), Err(Denied::Ended));
+        assert_eq!(open(&clients[ended]), Err(Denied::Ended));
+    }
+    let resumed = resume(2).expect("its viewer was away for a while");
     assert_eq!(world.access.sessions().list(), [resumed]);
+}
+
+#[test]
+fn who_was_away_needs_a_token_that_still_opens() {
+    let world = World::new();
+    let hls = testing::client(ViewProtocol::Hls);
+    let token = world.issuer.token(world.camera, world.clock.now());
+    let open = || world.access.open(Some(&token), world.camera, VIEW, &hls);
+    let session = open().expect("opens");
+    let ticket = world.access.ticket(&session);
+    let subject = session.about().subject.clone();
+    world.revoke(RevocationKind::Subject, &subject, false);
+    let resume = || world.access.resume(&ticket, world.camera, &hls);
+    assert_eq!(resume(), Ok(session));
+    assert_eq!(resume(), Err(Denied::Revoked));
+}
+
+#[test]
+fn a_session_ends_with_its_time_also_when_its_protocol_forgets() {
+    let world = World::new();
+    let session = world.session();
+    world.clock.advance(Duration::from_secs(3600));
+    world.access.review();
+    assert_eq!(session.why_over(), Some(Over::Time));
 }
 
 #[test]

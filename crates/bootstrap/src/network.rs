@@ -17,7 +17,8 @@ const METADATA_V6: [Ipv6Addr; 2] = [
 ];
 
 /// Why the address is closed, if it is.
-pub(super) fn closed(address: IpAddr) -> Option<&'static str> {
+#[must_use]
+pub fn closed(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => closed_v4(address),
         IpAddr::V6(address) => closed_v6(address),
@@ -57,7 +58,7 @@ fn closed_v6(address: Ipv6Addr) -> Option<&'static str> {
 
 /// The IPv4 addresses that an IPv6 one may lead to, where a translator or a tunnel stands between.
 /// Mapped ones (`::ffff:0:0/96`) are canonical before.
-pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+pub fn embedded(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let found = match address {
         IpAddr::V4(_) => Vec::new(),
         IpAddr::V6(v6) => embedded_v4(v6),
