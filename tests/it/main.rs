@@ -19,3 +19,4 @@ mod session;
 mod sign;
 mod signing_key;
 mod tls;
+mod watched;

@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 pub mod file;
 pub mod limit;
+pub mod network;
 mod per_address;
 mod proxy;
 mod seldom;

@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use crate::{Clock, Seldom};
+use crate::{Clock, Seldom, subnet};
 
 /// For how long one address is not mentioned again.
 const EVERY: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ impl PerAddress {
     #[must_use]
     pub fn count(&self, address: IpAddr) -> Option<u64> {
         let now = self.clock.monotonic();
-        let from = network(address);
+        let from = subnet(address);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MOST && !seen.contains_key(&from) {
             seen.retain(|_, seldom| !seldom.is_due(now));
@@ -47,17 +47,6 @@ impl PerAddress {
         }
         let seldom = seen.entry(from).or_insert_with(|| Seldom::new(EVERY));
         seldom.count(now)
-    }
-}
-
-/// Whoever has one IPv6 address has the 2^64 beside it (RFC 4291 §2.5.4).
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let prefix = v6.to_bits() & (u128::MAX << 64);
-            Ipv6Addr::from_bits(prefix).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

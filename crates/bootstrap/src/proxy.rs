@@ -20,21 +20,24 @@ impl TrustedProxies {
     }
 
     /// The client's address: `peer` is who is connected, `forwarded` the values of all
-    /// `X-Forwarded-For` headers in order.
+    /// `X-Forwarded-For` headers in order, as they came. They are bytes: a client may write into
+    /// them what is no text, before a proxy adds to the same value who that client is.
     #[must_use]
     pub fn client<'a>(
         &self,
         peer: IpAddr,
-        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
     ) -> IpAddr {
         let mut client = peer.to_canonical();
-        let hops = forwarded.rev().flat_map(|value| value.rsplit(','));
+        let hops = forwarded
+            .rev()
+            .flat_map(|value| value.rsplit(|byte| *byte == b','));
         for hop in hops {
             if !self.trust(client) {
                 break;
             }
             // What is no address hides who was before; the proxy that wrote it is known.
-            let Some(before) = address(hop.trim()) else {
+            let Some(before) = std::str::from_utf8(hop).ok().and_then(address) else {
                 break;
             };
             client = before;
@@ -45,6 +48,7 @@ impl TrustedProxies {
 
 /// As proxies write it: an address, perhaps with a port.
 fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|found| found.ip());
     let plain = text.parse().ok();
@@ -79,10 +83,11 @@ mod tests {
         serde_json::from_value(text.into()).expect("parses")
     }
 
-    fn client(peer: &str, forwarded: &[&str]) -> String {
+    fn client<T: AsRef<[u8]>>(peer: &str, forwarded: &[T]) -> String {
         let proxies = proxies("10.0.0.0/8, 2001:db8::/32");
         let peer = peer.parse().expect("is an address");
-        proxies.client(peer, forwarded.iter().copied()).to_string()
+        let forwarded = forwarded.iter().map(AsRef::as_ref);
+        proxies.client(peer, forwarded).to_string()
     }
 
     #[test]
@@ -112,6 +117,13 @@ mod tests {
         ] {
             assert_eq!(client(peer, forwarded), expected, "{peer} {forwarded:?}");
         }
+    }
+
+    #[test]
+    fn who_writes_what_is_no_text_hides_nobody() {
+        let joined = [b"\xff, 203.0.113.9"];
+        assert_eq!(client("10.0.0.1", &joined), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &[b"203.0.113.9, \xff"]), "10.0.0.1");
     }
 
     #[test]

@@ -13,6 +13,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
+use tokio::{
+    task::{JoinError, JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
 use tokio_rustls::rustls::{
     ServerConfig,
     crypto::{self, CryptoProvider},
@@ -29,6 +33,9 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(3);
+
+/// A disk that takes longer to read them has a fault that somebody should know of.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// A certificate and its key as PEM files: the section `tls` of a part of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -57,12 +64,11 @@ impl Files {
         section: &'static str,
         tasks: &Tasks,
     ) -> anyhow::Result<Option<Certificate>> {
-        let Some(mut watch) = Watch::load(self, section)? else {
+        let Some(watch) = Watch::load(self, section)? else {
             return Ok(None);
         };
         let certificate = watch.certificate.clone();
-        let stop = tasks.token();
-        tasks.spawn("certificate files", async move { watch.run(stop).await });
+        tasks.spawn("certificate files", watch.run(tasks.token()));
         Ok(Some(certificate))
     }
 }
@@ -144,11 +150,20 @@ impl Watch {
         }))
     }
 
-    async fn run(&mut self, stop: CancellationToken) {
-        let wait = || stop.run_until_cancelled(tokio::time::sleep(PERIOD));
-        while wait().await.is_some() {
-            let certificate = self.paths[0].display().to_string();
-            match self.turn() {
+    async fn run(mut self, stop: CancellationToken) {
+        let certificate = self.paths[0].display().to_string();
+        loop {
+            let look = async {
+                sleep(PERIOD).await;
+                let looking = spawn_blocking(move || (self.turn(), self));
+                patiently(looking, &certificate).await
+            };
+            // A look that fails is a bug, and said by the runtime.
+            let Some(Ok((turn, watch))) = stop.run_until_cancelled(look).await else {
+                return;
+            };
+            self = watch;
+            match turn {
                 Turn::Same => {}
                 Turn::Replaced => tracing::info!(certificate, "a new certificate is used"),
                 Turn::Kept(error) => tracing::warn!(
@@ -174,6 +189,21 @@ impl Watch {
                 Turn::Replaced
             }
             Err(error) => Turn::Kept(format!("{error:#}")),
+        }
+    }
+}
+
+/// Waits for one look at the files, of which there are never two at once, however long the disk
+/// takes; that it takes long is said.
+async fn patiently<T>(mut looking: JoinHandle<T>, certificate: &str) -> Result<T, JoinError> {
+    match timeout(SLOW, &mut looking).await {
+        Ok(looked) => looked,
+        Err(_) => {
+            tracing::warn!(
+                certificate,
+                "the disk does not give the certificate's files; the one before is still used"
+            );
+            looking.await
         }
     }
 }
@@ -275,6 +305,36 @@ mod tests {
         assert_eq!(shown(&watch), second.2);
         directory.put("tls.crt", &second.0);
         assert_eq!(watch.turn(), Turn::Replaced);
+    }
+
+    /// A file that gives nothing until its end is opened: as on a disk that hangs.
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_holds_up_nobody() {
+        let directory = Directory::new();
+        let made = made();
+        directory.put("tls.crt", &made.0);
+        directory.put("tls.key", &made.1);
+        let watch = directory.watch();
+        let path = directory.0.path().join("tls.crt");
+        fs::remove_file(&path).expect("removes");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("runs").success());
+        let (alive, is_alive) = std::sync::mpsc::channel();
+        let (reading, is_read) = tokio::sync::oneshot::channel();
+        let disk = std::thread::spawn(move || {
+            // Waits until somebody reads.
+            let _end = fs::OpenOptions::new().write(true).open(&path);
+            let _ = reading.send(());
+            is_alive.recv_timeout(HANDSHAKE).is_ok()
+        });
+        let stop = CancellationToken::new();
+        let others = async {
+            is_read.await.expect("is read");
+            alive.send(()).expect("is waited for");
+            stop.cancel();
+        };
+        tokio::join!(watch.run(stop.clone()), others);
+        assert!(disk.join().expect("ends"), "everybody waited for the disk");
     }
 
     #[test]

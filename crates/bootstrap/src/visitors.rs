@@ -8,10 +8,7 @@ use std::{
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{
-    Clock, TrustedProxies,
-    per_address::{PerAddress, network},
-};
+use crate::{Clock, PerAddress, TrustedProxies, subnet};
 
 /// Counts connections by the address that they come from. Clones count together.
 #[derive(Clone)]
@@ -33,13 +30,23 @@ pub struct Visit {
     from: Option<IpAddr>,
 }
 
+/// Who is behind the proxy at the other end of a connection: counted in its stead, as each request
+/// says, until the connection ends. Clones are of the same connection.
+#[derive(Clone)]
+pub struct Behind {
+    visitors: Visitors,
+    now: Arc<Mutex<Option<(IpAddr, Visit)>>>,
+}
+
 /// A connection's place among those that a listener takes, free again when it is dropped.
 pub struct Place {
     _taken: Option<(OwnedSemaphorePermit, Visit)>,
+    _behind: Option<Behind>,
 }
 
 impl Visitors {
-    /// So many from each address, and any number from each of these proxies.
+    /// So many from each address, and any number from each of these proxies: who is behind them is
+    /// counted by [`Visitors::behind`].
     #[must_use]
     pub fn new(limit: usize, proxies: TrustedProxies, clock: Clock) -> Self {
         Self(Arc::new(Inner {
@@ -48,6 +55,16 @@ impl Visitors {
             visits: Mutex::default(),
             refused: PerAddress::new(clock),
         }))
+    }
+
+    /// Who comes through `peer`: see [`TrustedProxies::client`].
+    #[must_use]
+    pub fn client<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> IpAddr {
+        self.0.proxies.client(peer, forwarded)
     }
 
     /// One more from `address`; `None` if it has as many as it may, which is logged.
@@ -65,6 +82,15 @@ impl Visitors {
         visit
     }
 
+    /// For a connection from `peer`, if that is a trusted proxy and so is not counted itself.
+    #[must_use]
+    pub fn behind(&self, peer: IpAddr) -> Option<Behind> {
+        self.0.proxies.trust(peer).then(|| Behind {
+            visitors: self.clone(),
+            now: Arc::default(),
+        })
+    }
+
     fn try_enter(&self, address: IpAddr) -> Option<Visit> {
         if self.0.proxies.trust(address) {
             return Some(Visit {
@@ -72,7 +98,7 @@ impl Visitors {
                 from: None,
             });
         }
-        let from = network(address);
+        let from = subnet(address);
         let mut visits = self.visits();
         let count = visits.get(&from).copied().unwrap_or_default();
         if count >= self.0.limit {
@@ -105,19 +131,51 @@ impl Drop for Visit {
     }
 }
 
+impl Behind {
+    /// The connection is this client's from now on; false if the client has as many as it may, and
+    /// the connection is still whose it was.
+    #[must_use]
+    pub fn is_of(&self, client: IpAddr) -> bool {
+        let client = subnet(client);
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.as_ref().is_some_and(|(counted, _)| *counted == client) {
+            return true;
+        }
+        let visit = self.visitors.enter(client);
+        let entered = visit.is_some();
+        if let Some(visit) = visit {
+            *now = Some((client, visit));
+        }
+        entered
+    }
+}
+
 impl Place {
     /// A place of a listener, taken by somebody who is counted.
     #[must_use]
     pub fn new(listener: OwnedSemaphorePermit, visit: Visit) -> Self {
         Self {
             _taken: Some((listener, visit)),
+            _behind: None,
+        }
+    }
+
+    /// The same place, which also keeps count of who is behind the proxy that has it.
+    #[must_use]
+    pub fn with(self, behind: Option<Behind>) -> Self {
+        Self {
+            _behind: behind,
+            ..self
         }
     }
 
     /// Of a connection inside of another one, which holds the place.
     #[must_use]
     pub fn of_another() -> Self {
-        Self { _taken: None }
+        Self {
+            _taken: None,
+            _behind: None,
+        }
     }
 }
 
@@ -139,6 +197,32 @@ mod tests {
         drop(first);
         let third = enter("192.0.2.1").expect("there is room again");
         drop((second, third, neighbours));
+        assert!(visitors.visits().is_empty());
+    }
+
+    #[test]
+    fn who_comes_through_a_proxy_is_counted_in_its_stead() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let proxies: TrustedProxies = serde_json::from_value("10.0.0.0/8".into()).expect("parses");
+        let visitors = Visitors::new(1, proxies, Clock::system());
+        let proxy = address("10.0.0.1");
+        let behind = || visitors.behind(proxy).expect("is a proxy");
+        assert!(
+            visitors.behind(address("192.0.2.1")).is_none(),
+            "is counted"
+        );
+        let (first, second) = (behind(), behind());
+        assert!(first.is_of(address("192.0.2.1")));
+        assert!(first.is_of(address("192.0.2.1")), "the same connection");
+        assert!(!second.is_of(address("192.0.2.1")));
+        assert!(second.is_of(address("192.0.2.2")));
+        assert!(
+            first.is_of(address("192.0.2.3")),
+            "the connection is another's"
+        );
+        assert!(second.is_of(address("192.0.2.1")), "there is room again");
+        // The proxy asks in its own name, as often as it likes.
+        assert!(first.is_of(proxy) && second.is_of(proxy));
         assert!(visitors.visits().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The master key and what is derived from it: the key that seals secrets at rest, and those that
+//! The master key and what is derived from it, the key that seals secrets at rest; and the keys that
 //! digest credentials and requests.
 //!
 //! Another master key may be given that only opens: so a new one can be introduced while all is
@@ -37,7 +37,6 @@ pub(crate) struct Keys {
 struct Sealer {
     id: [u8; KEY_ID],
     cipher: XChaCha20Poly1305,
-    prk: hkdf::Prk,
 }
 
 /// Digests credentials; the same for the life of the cluster.
@@ -70,29 +69,24 @@ pub(crate) enum UnsealError {
 }
 
 impl Keys {
-    /// Derives the keys from a master key in base64; `second` only opens.
+    /// Derives the keys from a master key in base64; `second` only opens. They digest with a key of
+    /// their own, until [`Keys::with_digest`].
     pub(crate) fn new(master: &Secret, second: Option<&Secret>) -> Result<Self, MasterKeyError> {
-        let seal = Sealer::new(master)?;
+        let (digest, fingerprint) = digests(&new_digest_key());
         Ok(Self {
             second: second.map(Sealer::new).transpose()?,
-            digest: hmac::Key::new(hmac::HMAC_SHA256, &seal.derive(b"credential")?),
-            fingerprint: hmac::Key::new(hmac::HMAC_SHA256, &seal.derive(b"fingerprint")?),
-            seal,
+            seal: Sealer::new(master)?,
+            digest,
+            fingerprint,
         })
-    }
-
-    /// The key that digests credentials in a cluster that begins with this master key.
-    pub(crate) fn first_digest(&self) -> Result<DigestKey, MasterKeyError> {
-        self.seal.derive(b"credential")
     }
 
     /// The same keys, digesting credentials and requests with what the cluster keeps for that.
     pub(crate) fn with_digest(self, key: &DigestKey) -> Self {
-        let digest = hmac::Key::new(hmac::HMAC_SHA256, key);
-        let fingerprint = hmac::sign(&digest, b"headworks fingerprint");
+        let (digest, fingerprint) = digests(key);
         Self {
-            fingerprint: hmac::Key::new(hmac::HMAC_SHA256, fingerprint.as_ref()),
             digest,
+            fingerprint,
             ..self
         }
     }
@@ -169,6 +163,21 @@ impl Keys {
     }
 }
 
+/// For a cluster that begins. Whoever has a master key of it, but not what it sealed, has nothing.
+pub(crate) fn new_digest_key() -> DigestKey {
+    let mut key = [0; 32];
+    credential::random(&mut key);
+    key
+}
+
+/// What digests credentials, and what digests requests.
+fn digests(key: &DigestKey) -> (hmac::Key, hmac::Key) {
+    let digest = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let fingerprint = hmac::sign(&digest, b"headworks fingerprint");
+    let fingerprint = hmac::Key::new(hmac::HMAC_SHA256, fingerprint.as_ref());
+    (digest, fingerprint)
+}
+
 impl Sealer {
     fn new(master: &Secret) -> Result<Self, MasterKeyError> {
         let bytes = STANDARD
@@ -181,12 +190,7 @@ impl Sealer {
         Ok(Self {
             id,
             cipher: XChaCha20Poly1305::new(&derive(&prk, b"seal")?.into()),
-            prk,
         })
-    }
-
-    fn derive(&self, purpose: &[u8]) -> Result<[u8; 32], MasterKeyError> {
-        derive(&self.prk, purpose)
     }
 }
 
@@ -199,30 +203,42 @@ fn derive(prk: &hkdf::Prk, purpose: &[u8]) -> Result<[u8; 32], MasterKeyError> {
 }
 
 /// A column of sealed values, and what names its rows: an expression of SQL that gives the key of
-/// [`Row::new`].
+/// [`Row::new`], and a condition that finds the row of the key `$1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SealedColumn {
     pub(crate) table: &'static str,
     pub(crate) column: &'static str,
     pub(crate) key: &'static str,
+    pub(crate) is_row: &'static str,
 }
 
 /// Every column of sealed values. A test compares it with the calls of [`Row::new`].
 pub(crate) const SEALED: &[SealedColumn] = &[
-    sealed("camera", "credentials", "id::text"),
-    sealed("cluster_ca", "private", "id::text"),
-    sealed("cluster_secret", "sealed", "name"),
+    sealed("camera", "credentials", "id::text", "id = $1::uuid"),
+    sealed("cluster_ca", "private", "id::text", "id = $1::boolean"),
+    sealed("cluster_secret", "sealed", "name", "name = $1"),
     sealed(
         "idempotency",
         "body",
         "replace(caller_id::text, '-', '') || '|' || key",
+        "caller_id = split_part($1, '|', 1)::uuid AND key = substr($1, strpos($1, '|') + 1)",
     ),
-    sealed("restream", "secrets", "id::text"),
-    sealed("signing_key", "private", "kid"),
+    sealed("restream", "secrets", "id::text", "id = $1::uuid"),
+    sealed("signing_key", "private", "kid", "kid = $1"),
 ];
 
-const fn sealed(table: &'static str, column: &'static str, key: &'static str) -> SealedColumn {
-    SealedColumn { table, column, key }
+const fn sealed(
+    table: &'static str,
+    column: &'static str,
+    key: &'static str,
+    is_row: &'static str,
+) -> SealedColumn {
+    SealedColumn {
+        table,
+        column,
+        key,
+        is_row,
+    }
 }
 
 /// Names the place that a sealed value belongs to.
@@ -320,9 +336,8 @@ mod tests {
 
     #[test]
     fn credentials_outlive_the_master_key() {
-        let first = keys(1);
-        let kept = first.first_digest().expect("derives");
-        let later = keys(2).with_digest(&kept);
+        let kept = new_digest_key();
+        let [first, later] = [1, 2].map(|fill| keys(fill).with_digest(&kept));
         assert_eq!(first.digest("k", "l", "s"), later.digest("k", "l", "s"));
         assert_ne!(keys(2).digest("k", "l", "s"), later.digest("k", "l", "s"));
     }

@@ -10,6 +10,8 @@ mod audit;
 mod backoff;
 mod config;
 mod ffmpeg;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod ingest;

@@ -224,7 +224,6 @@ impl Service {
         let server = http::Server {
             router: http::router(playback).merge(health_routes(health)),
             visitors,
-            proxies: config.trusted_proxies.clone(),
         };
         listeners.serve(server, &rtmp, &rtsp, tls, &tasks);
         bound.log();

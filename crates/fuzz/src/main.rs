@@ -12,6 +12,8 @@
 #![no_main]
 
 mod aac;
+mod access;
+mod address;
 mod embedder;
 mod flv;
 mod hls;

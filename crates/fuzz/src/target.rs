@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path, process, sync::OnceLock};
 
 use crate::{
-    aac, flv, hls, memory, parameters, remux, rtmp, rtmp_parts, rtp, rtsp, rtsp_parts, ts,
+    aac, access, address, flv, hls, memory, parameters, remux, rtmp, rtmp_parts, rtp, rtsp, rtsp_parts, ts,
 };
 
 /// One parser or engine under attack.
@@ -49,6 +49,10 @@ pub(crate) const fn engine(
 /// Every target.
 pub(crate) const TARGETS: &[Target] = &[
     target("aac", aac::run, aac::seeds),
+    Target {
+        words: address::WORDS,
+        ..target("camera_url", address::camera, address::camera_seeds)
+    },
     engine("flv", flv::run, flv::seeds),
     target("flv_bodies", flv::bodies, flv::body_seeds),
     Target {
@@ -59,7 +63,26 @@ pub(crate) const TARGETS: &[Target] = &[
         words: hls::PLAYLIST_WORDS,
         ..target("hls_playlist", hls::playlist, hls::playlist_seeds)
     },
+    Target {
+        words: address::WORDS,
+        ..target("outbound", address::outbound, address::outbound_seeds)
+    },
     target("parameters", parameters::run, parameters::seeds),
+    Target {
+        words: access::TOKEN_WORDS,
+        ..target("playback_claims", access::claims, access::claims_seeds)
+    },
+    target("playback_ticket", access::ticket, access::ticket_seeds),
+    target("playback_token", access::token, access::token_seeds),
+    Target {
+        words: address::WORDS,
+        ..target("playback_url", address::playback, address::playback_seeds)
+    },
+    target(
+        "proxy_headers",
+        address::forwarded,
+        address::forwarded_seeds,
+    ),
     target("remux", remux::run, remux::seeds),
     target("rtmp_amf", rtmp_parts::amf, rtmp_parts::amf_seeds),
     engine("rtmp_chunks", rtmp_parts::chunks, rtmp_parts::chunk_seeds),

@@ -20,6 +20,10 @@ pub(crate) const CONTROLLER_STOP: Duration = Duration::from_secs(10);
 pub(crate) async fn controller(arguments: &ControllerArguments) -> Result<(), Failure> {
     match &arguments.verb {
         None => run_controller(arguments).await,
+        Some(_) if arguments.new_admin_key => Err(Failure::user(
+            "--new-admin-key is for a controller that runs; `reseal` makes no key",
+        )
+        .with_hint("run them one after the other")),
         Some(ControllerVerb::Reseal {
             old_master_key_file,
         }) => reseal(&arguments.serve, old_master_key_file.as_deref()).await,

@@ -76,6 +76,17 @@ fn all_that_is_wrong_with_the_configuration_is_said_at_once() {
 }
 
 #[test]
+fn what_means_nothing_together_is_refused_in_words() {
+    let (code, output, error) = run(headworks("controller --new-admin-key reseal"));
+    assert_eq!((code, output.as_str()), (Some(1), ""));
+    assert_eq!(
+        error,
+        "error: --new-admin-key is for a controller that runs; `reseal` makes no key\n\n\
+         hint: run them one after the other\n"
+    );
+}
+
+#[test]
 fn a_key_that_nobody_knows_is_named_with_its_source() {
     let mut controller = headworks("controller");
     controller.env("HEADWORKS__CONTROLLER__LISTNE", "x");

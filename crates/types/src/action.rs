@@ -135,6 +135,19 @@ pub(crate) fn check_actions(actions: &[Action], found: &mut Violations) {
     }
 }
 
+/// As [`check_actions`]; also reports what is not about cameras.
+pub(crate) fn check_camera_actions(actions: &[Action], found: &mut Violations) {
+    check_actions(actions, found);
+    for (index, action) in actions.iter().enumerate() {
+        if !action.is_on_camera() {
+            found.report(
+                &index.to_string(),
+                format!("{action} is not about a camera"),
+            );
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,7 @@ pub struct ApiKey {
 #[serde(deny_unknown_fields)]
 pub struct ApiKeyCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The project it belongs to; the caller's own if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -214,6 +214,7 @@ pub struct OidcIdentity {
     /// The provider's name here.
     pub provider: String,
     /// What the provider calls the user: the claim `sub`, 1 to 255 characters.
+    #[schema(min_length = 1, max_length = 255)]
     pub subject: String,
 }
 

@@ -156,12 +156,14 @@ pub enum CameraState {
 #[serde(deny_unknown_fields)]
 pub struct CameraCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The group that it is in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group_id: Option<CameraGroupId>,
     /// The caller's own name for the camera, 1 to 128 characters; unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub external_id: Option<String>,
     /// Labels.
     #[serde(default)]
@@ -211,6 +213,7 @@ impl Validate for CameraCreate {
 pub struct CameraUpdate {
     /// 1 to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// Moves it into this group; `null` takes it out of its group.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]

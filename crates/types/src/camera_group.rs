@@ -36,12 +36,14 @@ pub struct CameraGroup {
 #[serde(deny_unknown_fields)]
 pub struct CameraGroupCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The group that it is in; at the top if absent. Groups nest 16 deep at most.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent_id: Option<CameraGroupId>,
     /// The caller's own name for the group, 1 to 128 characters; unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub external_id: Option<String>,
     /// Labels.
     #[serde(default)]
@@ -62,6 +64,7 @@ impl Validate for CameraGroupCreate {
 pub struct CameraGroupUpdate {
     /// 1 to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// Moves it with everything below into this group; `null` moves it to the top.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]

@@ -165,12 +165,15 @@ pub struct JoinToken {
 #[serde(deny_unknown_fields)]
 pub struct JoinTokenCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// How long it works, in seconds: 60 to 2592000 (30 days). Default 3600.
     #[serde(default = "hour")]
+    #[schema(minimum = 60, maximum = 2_592_000)]
     pub expires_in_seconds: u32,
     /// How many nodes may join by it: 1 to 10000. Default 1.
     #[serde(default = "once")]
+    #[schema(minimum = 1, maximum = 10_000)]
     pub max_uses: u32,
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Action, Advertise, CameraGroupId, CameraId, NodeId, ProjectId, Secret, UserId, Validate,
-    Violations,
+    Violations, action::check_camera_actions,
 };
 
 /// `typ` of a playback token's header (RFC 8725 §3.11). API credentials have another form.
@@ -60,7 +60,7 @@ pub struct PlaybackClaims {
     /// The groups below which it opens all cameras.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub grps: Vec<CameraGroupId>,
-    /// What it allows with them. To watch them live, if it says nothing.
+    /// What it allows with them. To watch them live and to hear them, if it says nothing.
     #[serde(default = "to_watch", skip_serializing_if = "is_to_watch")]
     pub act: Vec<Action>,
     /// The network that viewers have to come from: `192.0.2.0/24`.
@@ -100,6 +100,7 @@ pub struct PlaybackTokenCreate {
     /// The caller's own name for who will watch, 1 to 64 characters; sessions show it. Not with
     /// `user_id`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 64)]
     pub viewer_id: Option<String>,
     /// At most 50 cameras that whoever watches may view.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -109,17 +110,23 @@ pub struct PlaybackTokenCreate {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[schema(max_items = 10)]
     pub camera_group_ids: Vec<CameraGroupId>,
-    /// What the token allows. Default: to watch live.
-    #[serde(default = "to_watch", skip_serializing_if = "is_to_watch")]
+    /// What the token allows; whoever watches and the caller must have all of it. Default: to
+    /// watch live, and to hear if both may hear everything that is named. Without
+    /// `camera.view_audio` there is no sound, by no protocol.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(min_items = 1)]
-    pub actions: Vec<Action>,
+    pub actions: Option<Vec<Action>>,
     /// For how long it opens sessions, in seconds: 1 to 600. Default 300.
     #[serde(default = "five_minutes")]
+    #[schema(minimum = 1, maximum = 600)]
     pub expires_in_seconds: u32,
     /// For how long a session may watch, in seconds: `expires_in_seconds` to 43200. Default 14400.
     #[serde(default = "four_hours")]
+    #[schema(minimum = 1, maximum = 43_200)]
     pub watch_seconds: u32,
-    /// The network that viewers have to come from: `192.0.2.7` or `192.0.2.0/24`.
+    /// The network that viewers have to come from: `192.0.2.7` or `192.0.2.0/24`. Where grants hold
+    /// from some networks only, it has to be within those; it is not needed of users who ask for
+    /// themselves, whose tokens are then for the address that they ask from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ip: Option<String>,
     /// The web origin that viewers have to come from: `https://example.com`. Opens nothing but
@@ -141,13 +148,19 @@ impl PlaybackTokenCreate {
             viewer_id: None,
             camera_ids,
             camera_group_ids: Vec::new(),
-            actions: to_watch(),
+            actions: None,
             expires_in_seconds: five_minutes(),
             watch_seconds: four_hours(),
             ip: None,
             origin: None,
             max_sessions: None,
         }
+    }
+
+    /// What it must be allowed to do.
+    #[must_use]
+    pub fn needed_actions(&self) -> &[Action] {
+        self.actions.as_deref().unwrap_or(&[Action::CameraViewLive])
     }
 
     /// The network of `ip`; of a single address, the one with only that.
@@ -171,17 +184,8 @@ impl PlaybackTokenCreate {
         }
         once("camera_ids", &self.camera_ids, found);
         once("camera_group_ids", &self.camera_group_ids, found);
-        once("actions", &self.actions, found);
-        if self.actions.is_empty() {
-            found.report("actions", "must name at least one; empty never means all");
-        }
-        for (index, action) in self.actions.iter().enumerate() {
-            if !action.is_on_camera() {
-                let name = action.as_str();
-                found.within("actions", |found| {
-                    found.report(&index.to_string(), format!("{name} is not about a camera"));
-                });
-            }
+        if let Some(actions) = &self.actions {
+            found.within("actions", |found| check_camera_actions(actions, found));
         }
     }
 }
@@ -375,11 +379,11 @@ impl PlaybackUrls {
 }
 
 fn to_watch() -> Vec<Action> {
-    vec![Action::CameraViewLive]
+    vec![Action::CameraViewLive, Action::CameraViewAudio]
 }
 
 fn is_to_watch(actions: &[Action]) -> bool {
-    actions == [Action::CameraViewLive]
+    actions == to_watch()
 }
 
 fn five_minutes() -> u32 {
@@ -501,7 +505,8 @@ mod tests {
     fn a_token_to_watch_does_not_say_so() {
         let claims = |act| PlaybackClaims { act, ..claims() };
         for (act, said) in [
-            (vec![Action::CameraViewLive], false),
+            (to_watch(), false),
+            (vec![Action::CameraViewLive], true),
             (vec![Action::CameraManage], true),
             (vec![], true),
         ] {

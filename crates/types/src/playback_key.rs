@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Action, CameraGroupId, CameraId, PlaybackKeyId, ProjectId, PublicKey, Validate, Violations,
+    action::check_camera_actions,
 };
 
 /// The most cameras or groups that a key names.
@@ -45,15 +46,27 @@ pub struct PlaybackBounds {
     /// The cameras below these groups.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub camera_group_ids: Vec<CameraGroupId>,
-    /// What they allow with them; to watch live, if it says nothing.
-    #[serde(default = "to_watch")]
-    pub actions: Vec<Action>,
+    /// What they allow with them. If it says nothing when the key is registered: to watch live,
+    /// and to hear if whoever registers it may hear all of them. Always there in answers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_items = 1)]
+    pub actions: Option<Vec<Action>>,
     /// The longest time between `iat` and `exp`, in seconds: 1 to 600. Default 600.
     #[serde(default = "ten_minutes")]
+    #[schema(minimum = 1, maximum = 600)]
     pub max_expires_in_seconds: u32,
     /// The longest time between `iat` and `sxp`, in seconds: 1 to 43200. Default 14400.
     #[serde(default = "four_hours")]
+    #[schema(minimum = 1, maximum = 43_200)]
     pub max_watch_seconds: u32,
+}
+
+impl PlaybackBounds {
+    /// What they allow, as far as it is said.
+    #[must_use]
+    pub fn actions(&self) -> &[Action] {
+        self.actions.as_deref().unwrap_or(&[Action::CameraViewLive])
+    }
 }
 
 impl Validate for PlaybackBounds {
@@ -72,16 +85,8 @@ impl Validate for PlaybackBounds {
                 found.report(name, format!("must be at most {MAX_OBJECTS}"));
             }
         }
-        if self.actions.is_empty() {
-            found.report("actions", "must name at least one; empty never means all");
-        }
-        for (index, action) in self.actions.iter().enumerate() {
-            if !action.is_on_camera() {
-                let name = action.as_str();
-                found.within("actions", |found| {
-                    found.report(&index.to_string(), format!("{name} is not about a camera"));
-                });
-            }
+        if let Some(actions) = &self.actions {
+            found.within("actions", |found| check_camera_actions(actions, found));
         }
         if !(1..=600).contains(&self.max_expires_in_seconds) {
             found.report("max_expires_in_seconds", "must be 1 to 600");
@@ -97,6 +102,7 @@ impl Validate for PlaybackBounds {
 #[serde(deny_unknown_fields)]
 pub struct PlaybackKeyCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The project whose cameras it opens; the caller's own if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -137,10 +143,6 @@ impl Validate for PlaybackKeyCreate {
         }
         found.within("bounds", |found| self.bounds.validate(found));
     }
-}
-
-fn to_watch() -> Vec<Action> {
-    vec![Action::CameraViewLive]
 }
 
 fn ten_minutes() -> u32 {

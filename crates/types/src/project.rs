@@ -28,6 +28,7 @@ pub struct Project {
 #[serde(deny_unknown_fields)]
 pub struct ProjectCreate {
     /// 1 to 128 characters; unique in the cluster.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
 }
 
@@ -43,6 +44,7 @@ impl Validate for ProjectCreate {
 pub struct ProjectUpdate {
     /// 1 to 128 characters; unique in the cluster.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// At most 64 networks instead of those before. Needs `project.manage` on the cluster.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -81,6 +81,7 @@ pub enum RestreamVideo {
         #[serde(default)]
         preset: X264Preset,
         /// Kilobits per second, 64 to 50000.
+        #[schema(minimum = 64, maximum = 50_000)]
         bitrate_kbit: u32,
         /// Frames from one key frame to the next, 1 to 600. Default 50.
         #[serde(default = "default_gop")]
@@ -203,9 +204,11 @@ pub enum RestreamState {
 #[serde(deny_unknown_fields)]
 pub struct RestreamCreate {
     /// 1 to 128 characters; unique among the camera's restreams.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The caller's own name for it, 1 to 128 characters; unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub external_id: Option<String>,
     /// Labels.
     #[serde(default)]
@@ -339,6 +342,7 @@ impl Validate for RestreamVideo {
 pub struct RestreamUpdate {
     /// 1 to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// The caller's own name for it; `null` clears it.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]

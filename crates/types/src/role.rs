@@ -181,6 +181,7 @@ impl From<BuiltInRole> for Role {
 #[serde(deny_unknown_fields)]
 pub struct RoleCreate {
     /// 1 to 128 characters; unique in the project, and not a built-in role's.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// What it may do; at least one action, each once.
     #[schema(min_items = 1)]
@@ -200,6 +201,7 @@ impl Validate for RoleCreate {
 pub struct RoleUpdate {
     /// 1 to 128 characters; unique in the project, and not a built-in role's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// All actions anew; at least one, each once.
     #[serde(skip_serializing_if = "Option::is_none")]

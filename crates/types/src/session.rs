@@ -28,6 +28,9 @@ pub struct Session {
     /// The token that opened it, by its `jti`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_id: Option<String>,
+    /// True if the camera is heard, too.
+    #[serde(default)]
+    pub sound: bool,
     /// How it is watched.
     pub protocol: ViewProtocol,
     /// From where.

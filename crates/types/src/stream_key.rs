@@ -57,6 +57,7 @@ impl OnConflict {
 #[serde(deny_unknown_fields)]
 pub struct StreamKeyCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// When it stops working; never if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -77,6 +78,7 @@ impl Validate for StreamKeyCreate {
 #[serde(default, deny_unknown_fields)]
 pub struct StreamKeyRotate {
     /// How many seconds the old key goes on working, at most 604800 (a week). Default 0.
+    #[schema(maximum = 604_800)]
     pub grace_seconds: u32,
 }
 

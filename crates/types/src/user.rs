@@ -50,9 +50,11 @@ pub struct User {
 #[serde(deny_unknown_fields)]
 pub struct UserCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The caller's own name for the user, 1 to 128 characters; unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub external_id: Option<String>,
     /// Labels.
     #[serde(default)]
@@ -93,6 +95,7 @@ impl Validate for UserCreate {
 pub struct UserUpdate {
     /// 1 to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// The caller's own name for the user; `null` clears it.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]

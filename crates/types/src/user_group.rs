@@ -32,9 +32,11 @@ pub struct UserGroup {
 #[serde(deny_unknown_fields)]
 pub struct UserGroupCreate {
     /// 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The caller's own name for it, 1 to 128 characters; unique in the project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub external_id: Option<String>,
     /// Labels.
     #[serde(default)]
@@ -55,6 +57,7 @@ impl Validate for UserGroupCreate {
 pub struct UserGroupUpdate {
     /// 1 to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// The caller's own name for it; `null` clears it.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]

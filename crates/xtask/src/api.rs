@@ -25,7 +25,8 @@ pub(crate) struct Urls {
 }
 
 impl Api {
-    fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    /// Creates or does something.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.url);
         http::call("POST", &url, &self.key, Some(body))
             .and_then(http::Answer::ok)
@@ -108,7 +109,7 @@ impl Api {
         let grant = json!({
             "principal": {"type": "user", "id": user},
             "object": {"type": "camera", "id": camera},
-            "actions": ["camera.view_live"],
+            "actions": ["camera.view_live", "camera.view_audio"],
         });
         self.post("/v1/grants", &grant).map(drop)
     }

@@ -2,11 +2,11 @@
 
 use headworks_testkit::Stopwatch;
 
-use crate::{cargo, demo, deps, fuzz, openapi, setup, sqlx, test};
+use crate::{cargo, demo, deps, fuzz, openapi, schemathesis, setup, sqlx, test};
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("setup", setup::everything),
     ("fmt", fmt),
     ("deps", deps::check),
@@ -17,6 +17,7 @@ const STEPS: [Step; 11] = [
     ("fuzz --check", || fuzz::run(&["--check"])),
     ("test", || test::run(&[])),
     ("openapi", openapi::check),
+    ("schemathesis", schemathesis::run),
     ("demo --check", demo::check::run),
 ];
 

@@ -14,6 +14,7 @@ mod deps;
 mod fuzz;
 mod interop;
 mod openapi;
+mod schemathesis;
 mod setup;
 mod sqlx;
 mod stage;
@@ -41,6 +42,7 @@ Parts of ci:
   sqlx [--check]    write the metadata of the SQL queries to .sqlx, or compare it
   fuzz --check      build the fuzz targets
   openapi [--check] write the API documents to openapi/, or compare them
+  schemathesis      send what the API's description allows, and what it does not, to a controller
 ";
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         ["sqlx", "--check"] => sqlx::check(),
         ["openapi"] => openapi::write(),
         ["openapi", "--check"] => openapi::check(),
+        ["schemathesis"] => schemathesis::run(),
         ["interop", rest @ ..] => interop::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),

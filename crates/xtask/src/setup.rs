@@ -1,6 +1,6 @@
 //! Installs what the demo and the tests need beside Rust. What is there already is left alone.
 
-use std::{env, fs, process::Command};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, bail};
 use headworks_testkit::tool;
@@ -34,7 +34,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("chromium", "another one, with what web pages play with"),
     (
         "python3-pip",
-        "installs a newer FFmpeg, which also knows H.265 in FLV",
+        "installs a newer FFmpeg, which also knows H.265 in FLV, and Schemathesis",
     ),
     ("python3-jwt", "signs playback tokens as customers do"),
     ("python3-cryptography", "its algorithms"),
@@ -43,7 +43,16 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Set this where there is no Debian, or no packages shall be installed.
 const SKIP: &str = "HEADWORKS_SETUP_SKIP";
 const DENY_VERSION: &str = "0.20.2";
-const FFMPEG: &str = include_str!("setup/ffmpeg.txt");
+const FFMPEG: PythonPackages = PythonPackages {
+    directory: "ffmpeg",
+    what: "a newer FFmpeg (70 MB), to judge H.265 in FLV",
+    requirements: include_str!("setup/ffmpeg.txt"),
+};
+const SCHEMATHESIS: PythonPackages = PythonPackages {
+    directory: "schemathesis",
+    what: "Schemathesis, to judge the API",
+    requirements: include_str!("setup/schemathesis.txt"),
+};
 const WEB_PLAYERS: NodePackages = NodePackages {
     directory: "browser",
     what: "players of web pages",
@@ -56,6 +65,14 @@ const OIDC_PROVIDER: NodePackages = NodePackages {
     package: include_str!("setup/oidc/package.json"),
     lock: include_str!("setup/oidc/package-lock.json"),
 };
+
+/// Packages for Python, pinned by hash.
+struct PythonPackages {
+    /// In the directory of tools.
+    directory: &'static str,
+    what: &'static str,
+    requirements: &'static str,
+}
 
 /// Packages for Node.js, pinned by hash.
 struct NodePackages {
@@ -71,6 +88,7 @@ pub(crate) fn everything() -> anyhow::Result<()> {
     packages()?;
     modern_ffmpeg()?;
     node_packages()?;
+    SCHEMATHESIS.install()?;
     println!("setup: everything is there");
     Ok(())
 }
@@ -140,40 +158,53 @@ fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
         .with_context(|| format!("as root, run: apt-get {}", arguments.join(" ")))
 }
 
-/// The newer FFmpeg, pinned by hash, in the target directory.
+/// The newer FFmpeg, in the target directory.
 pub(crate) fn modern_ffmpeg() -> anyhow::Result<()> {
-    let directory = tool::directory().join("ffmpeg");
-    let stamp = directory.join("installed.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == FFMPEG) {
-        return Ok(());
+    FFMPEG.install().map(drop)
+}
+
+/// What sends requests to the API, for `ci` only. Returns where Python finds it.
+pub(crate) fn schemathesis() -> anyhow::Result<PathBuf> {
+    packages()?;
+    SCHEMATHESIS.install()
+}
+
+impl PythonPackages {
+    /// Returns where they are.
+    fn install(&self) -> anyhow::Result<PathBuf> {
+        let directory = tool::directory().join(self.directory);
+        let stamp = directory.join("installed.txt");
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == self.requirements) {
+            return Ok(directory);
+        }
+        println!("setup: {}", self.what);
+        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        let requirements = directory.join("requirements.txt");
+        fs::write(&requirements, self.requirements)?;
+        cargo::run(
+            Command::new("/usr/bin/python3")
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                ])
+                .args([
+                    "--root-user-action=ignore",
+                    "--no-deps",
+                    "--require-hashes",
+                    "--upgrade",
+                ])
+                .arg("--target")
+                .arg(&directory)
+                .arg("--requirement")
+                .arg(&requirements),
+        )?;
+        // Last, so that an interrupted installation is begun anew.
+        fs::write(&stamp, self.requirements)?;
+        Ok(directory)
     }
-    println!("setup: a newer FFmpeg (70 MB), to judge H.265 in FLV");
-    fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-    let requirements = directory.join("requirements.txt");
-    fs::write(&requirements, FFMPEG)?;
-    cargo::run(
-        Command::new("/usr/bin/python3")
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .args([
-                "--root-user-action=ignore",
-                "--no-deps",
-                "--require-hashes",
-                "--upgrade",
-            ])
-            .arg("--target")
-            .arg(&directory)
-            .arg("--requirement")
-            .arg(&requirements),
-    )?;
-    // Last, so that an interrupted installation is begun anew.
-    fs::write(&stamp, FFMPEG)?;
-    Ok(())
 }
 
 /// What plays in browsers, and an OpenID provider, in the target directory. Node.js is not
@@ -207,7 +238,7 @@ impl NodePackages {
 }
 
 /// The licence and dependency checker, for `ci` only: it takes minutes to build.
-pub(crate) fn cargo_deny() -> anyhow::Result<std::path::PathBuf> {
+pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
     let root = tool::directory();
     let binary = root.join("bin/cargo-deny");
     let is_there = Command::new(&binary)

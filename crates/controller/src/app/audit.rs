@@ -2,21 +2,23 @@
 //!
 //! A request runs inside of [`Request::scope`]. What it changes is recorded where its events are
 //! appended, in the same transaction, so that there is no change without a record and no record
-//! without a change ([`of_change`]). Refusals have no transaction: [`Refusals`] takes them, and
-//! `reconcile::audit` writes them in batches.
+//! without a change ([`of_change`]). What was refused, what failed, and what was asked for but was
+//! so already ([`Request::outcome`]) has no transaction: [`Refusals`] takes it, and
+//! `reconcile::audit` writes it in batches.
 
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use headworks_types::{AuditResult, NodeId, ProblemCode, ProjectId, edge::AuditDelivery};
 use serde_json::json;
+use sqlx::PgConnection;
 use tokio::{sync::mpsc, task_local};
 
 use super::{Caller, Origin, Result};
 use crate::{
-    db::audit::{NewAudit, audit_deliver},
+    db::audit::{NewAudit, audit_deliver, audit_insert},
     state::State,
 };
 
@@ -33,10 +35,14 @@ pub(crate) struct Request {
     origin: Origin,
     /// The operation's id.
     action: &'static str,
+    /// It is there to change something.
+    changes: bool,
     /// The id of the thing that the path names.
     object: Option<String>,
     /// Who it turned out to be.
     caller: OnceLock<(String, Option<ProjectId>)>,
+    /// A record of it was written.
+    is_recorded: AtomicBool,
 }
 
 impl Request {
@@ -44,9 +50,16 @@ impl Request {
         Self {
             origin,
             action,
+            changes: false,
             object,
             caller: OnceLock::new(),
+            is_recorded: AtomicBool::new(false),
         }
+    }
+
+    /// Says whether it is there to change something.
+    pub(crate) fn changing(self, changes: bool) -> Self {
+        Self { changes, ..self }
     }
 
     /// Runs the request's answer.
@@ -54,28 +67,58 @@ impl Request {
         REQUEST.scope(self, answer).await
     }
 
-    /// The record of its refusal, if it is one that somebody may want to know of.
-    pub(crate) fn refused(&self, code: ProblemCode) -> Option<NewAudit> {
-        let caller = self.caller.get();
+    /// The record of its end, as far as no transaction has written it: of a refusal and a failure
+    /// that somebody may want to know of, and of a change that was none.
+    pub(crate) fn outcome(&self, problem: Option<ProblemCode>) -> Option<NewAudit> {
+        let Some(code) = problem else {
+            let is_told = self.is_recorded.load(Ordering::Relaxed);
+            let same = json!({ "message": "nothing had to be changed" });
+            return (self.changes && !is_told).then(|| self.record(AuditResult::Ok, None, same));
+        };
+        let result = self.result_of(code)?;
+        Some(self.record(result, Some(code), json!({})))
+    }
+
+    /// What a problem is for the log; nothing, if it could not even be understood what was wanted.
+    fn result_of(&self, code: ProblemCode) -> Option<AuditResult> {
         match code {
             ProblemCode::Unauthenticated
+            | ProblemCode::PasswordChangeRequired
             | ProblemCode::Forbidden
-            | ProblemCode::TooManyRequests => {}
+            | ProblemCode::TooManyRequests => Some(AuditResult::Refused),
             // What may not be known of is not found.
-            ProblemCode::NotFound if caller.is_some() => {}
-            _ => return None,
+            ProblemCode::NotFound if self.caller.get().is_some() => Some(AuditResult::Refused),
+            ProblemCode::Conflict
+            | ProblemCode::PreconditionFailed
+            | ProblemCode::IdempotencyKeyReused
+            | ProblemCode::Unavailable
+            | ProblemCode::Internal
+                if self.changes =>
+            {
+                Some(AuditResult::Failed)
+            }
+            _ => None,
         }
-        Some(NewAudit {
+    }
+
+    fn record(
+        &self,
+        result: AuditResult,
+        code: Option<ProblemCode>,
+        detail: serde_json::Value,
+    ) -> NewAudit {
+        let caller = self.caller.get();
+        NewAudit {
             project_id: caller.and_then(|(_, project)| *project),
             actor: caller.map(|(actor, _)| actor.clone()),
             action: self.action.to_owned(),
             object: self.object.clone(),
-            result: AuditResult::Refused,
-            code: Some(code.to_string()),
+            result,
+            code: code.map(|code| code.to_string()),
             address: self.origin.address,
             request_id: Some(self.origin.request_id.clone()),
-            detail: json!({}),
-        })
+            detail,
+        }
     }
 }
 
@@ -101,18 +144,30 @@ pub(crate) fn of_change(
     object: &str,
     message: &str,
 ) -> Option<NewAudit> {
-    let record = |request: &Arc<Request>| NewAudit {
-        project_id,
-        actor: Some(actor.to_owned()),
-        action: request.action.to_owned(),
-        object: Some(object.to_owned()),
-        result: AuditResult::Ok,
-        code: None,
-        address: request.origin.address,
-        request_id: Some(request.origin.request_id.clone()),
-        detail: json!({ "message": message }),
+    let record = |request: &Arc<Request>| {
+        request.is_recorded.store(true, Ordering::Relaxed);
+        NewAudit {
+            project_id,
+            actor: Some(actor.to_owned()),
+            object: Some(object.to_owned()),
+            ..request.record(AuditResult::Ok, None, json!({ "message": message }))
+        }
     };
     REQUEST.try_with(record).ok()
+}
+
+/// Records a change of which there is no event. Call it in the transaction that makes it.
+pub(crate) async fn record_change(
+    conn: &mut PgConnection,
+    project_id: Option<ProjectId>,
+    actor: &str,
+    object: &str,
+    message: &str,
+) -> sqlx::Result<()> {
+    match of_change(project_id, actor, object, message) {
+        Some(record) => audit_insert(conn, &[record]).await,
+        None => Ok(()),
+    }
 }
 
 /// Stores what an edge has kept. What came before is not stored again.
@@ -198,18 +253,39 @@ mod tests {
     #[test]
     fn what_a_stranger_does_not_find_is_no_refusal() {
         let request = request("camera_view");
-        assert!(request.refused(ProblemCode::NotFound).is_none());
-        assert!(request.refused(ProblemCode::Invalid).is_none());
-        assert!(request.refused(ProblemCode::Unauthenticated).is_some());
+        let refused = |code| request.outcome(Some(code));
+        assert!(refused(ProblemCode::NotFound).is_none());
+        assert!(refused(ProblemCode::Invalid).is_none());
+        assert!(refused(ProblemCode::Unauthenticated).is_some());
         let _ = request.caller.set(("key_1".to_owned(), None));
-        assert!(request.refused(ProblemCode::NotFound).is_some());
+        assert!(refused(ProblemCode::NotFound).is_some());
+        assert!(refused(ProblemCode::Conflict).is_none(), "changes nothing");
+        assert!(request.outcome(None).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_to_change_something_has_a_record_however_it_ends() {
+        let fresh = || Arc::new(request("camera_update").changing(true));
+        let same = fresh().outcome(None).expect("says that it was so already");
+        assert_eq!((same.result, same.code), (AuditResult::Ok, None));
+        let done = fresh();
+        let change = async { of_change(None, "key_1", "cam_1", "words") };
+        assert!(Arc::clone(&done).scope(change).await.is_some());
+        assert!(done.outcome(None).is_none(), "once");
+        // Then what was written was taken back with its transaction.
+        let failed = done.outcome(Some(ProblemCode::PreconditionFailed));
+        let failed = failed.expect("is recorded");
+        assert_eq!(failed.result, AuditResult::Failed);
+        assert_eq!(failed.code.as_deref(), Some("precondition_failed"));
     }
 
     #[test]
     fn a_full_queue_loses_and_counts() {
         let refusals = Refusals::default();
         let request = request("camera_view");
-        let record = request.refused(ProblemCode::Forbidden).expect("is one");
+        let record = request
+            .outcome(Some(ProblemCode::Forbidden))
+            .expect("is one");
         for _ in 0..QUEUE + 3 {
             refusals.push(record.clone());
         }

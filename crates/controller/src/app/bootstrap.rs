@@ -22,7 +22,7 @@ use crate::{
         project::{project_exists, project_insert, project_list},
         schema::schema_lock,
     },
-    keys::{DigestKey, Keys, Row},
+    keys::{DigestKey, Keys, Row, new_digest_key},
     pki::Authority,
     state::State,
 };
@@ -40,7 +40,7 @@ pub(crate) async fn open_keys(pool: &PgPool, keys: Keys) -> anyhow::Result<Keys>
              opened",
         )?,
         None => {
-            let key = keys.first_digest()?;
+            let key = new_digest_key();
             cluster_secret_insert(&mut tx, NAME, &keys.seal(&row, &key)).await?;
             key.to_vec()
         }

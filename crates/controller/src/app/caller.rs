@@ -164,7 +164,8 @@ impl Caller {
         project_id: ProjectId,
         scopes: Actions,
     ) -> Result<Self> {
-        let rules = access::rules(conn, identity, Holding::At(None, origin.address)).await?;
+        let address = origin.address.map(|address| address.to_canonical().into());
+        let rules = access::rules(conn, identity, Holding::At(None, address)).await?;
         let rights = Rights::new(&rules, scopes);
         let projects = if rights.spare_projects() {
             project_list_ids(conn).await?

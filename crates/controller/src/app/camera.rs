@@ -13,7 +13,7 @@ use super::{
 use crate::{
     db::{
         self, OnConstraint,
-        camera::{NewCamera, camera_get, camera_list_access, camera_lock},
+        camera::{NewCamera, camera_get, camera_list_access, camera_lock, camera_path},
         event::{NewEvent, event_insert},
         slot::{slot_insert, slot_release_all, slot_touch},
     },
@@ -73,6 +73,8 @@ pub(crate) async fn camera_update(
     let sight = caller.sight()?;
     let mut tx = state.pool.begin().await?;
     let mut camera = get_locked(state, &mut tx, &sight, id, &expected).await?;
+    let place = (camera.project_id, camera.group_id);
+    let above = camera_path(&mut tx, place.0, id).await?.unwrap_or_default();
     if let Some(group) = change.group_id
         && group != camera.group_id
     {
@@ -99,8 +101,13 @@ pub(crate) async fn camera_update(
         "was changed",
     )
     .await?;
+    if changed.thing.group_id != place.1 {
+        let now = camera_path(&mut tx, place.0, id).await?.unwrap_or_default();
+        revocation::narrow_move(&mut tx, &above, &now).await?;
+    }
     tx.commit().await?;
     state.wake.planner();
+    state.wake.sessions();
     Ok(changed)
 }
 

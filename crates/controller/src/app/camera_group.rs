@@ -7,7 +7,7 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Expected, Once, Result, Scope, Versioned};
+use super::{Begun, Caller, Error, Expected, Once, Result, Scope, Versioned, revocation};
 use crate::{
     db::{
         self, OnConstraint,
@@ -88,6 +88,7 @@ pub(crate) async fn camera_group_update(
     let event = EventKind::CameraGroupUpdated;
     announce(&mut tx, caller, &changed.thing, event, &what).await?;
     tx.commit().await?;
+    state.wake.sessions();
     Ok(changed)
 }
 
@@ -170,6 +171,12 @@ async fn move_to(
         return Err(too_deep());
     }
     db::camera_group::camera_group_move(conn, project, group.id, &above).await?;
+    // The group itself stays above what is in it.
+    let [before, after] = [&group.path, &above].map(|path| {
+        let others = path.iter().filter(|id| **id != group.id);
+        others.map(|id| id.uuid()).collect::<Vec<_>>()
+    });
+    revocation::narrow_move(conn, &before, &after).await?;
     Ok(view_policy_tell(conn, group.id).await?)
 }
 

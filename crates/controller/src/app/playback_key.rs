@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::{
     Begun, Caller, Error, Once, Result,
-    access::{Actions, require_all},
+    access::{Actions, may_all, require_all},
     revocation,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(crate) async fn playback_key_create(
     };
     let conn = write.conn();
     check_places(conn, project, &new.bounds).await?;
-    require_bounds(conn, caller, project, &new.bounds).await?;
+    let actions = bounded_actions(conn, caller, project, &new.bounds).await?;
     if playback_key_count(conn, project).await? >= MOST {
         return Err(Error::Conflict(format!(
             "the project has {MOST} playback keys that work; revoke one of them first"
@@ -59,7 +59,10 @@ pub(crate) async fn playback_key_create(
         project_id: project,
         name: new.name,
         public_key,
-        bounds: new.bounds,
+        bounds: PlaybackBounds {
+            actions: Some(actions),
+            ..new.bounds
+        },
         revoked_at: None,
         created_at: state.clock.now(),
     };
@@ -97,24 +100,29 @@ pub(crate) async fn playback_key_revoke(
     Ok(key)
 }
 
-/// Nobody lets others do what they may not do themselves.
-async fn require_bounds(
+/// What the key's tokens allow at most. Nobody lets others do what they may not do themselves: what
+/// is asked for is refused then, and the sound that nobody has asked for is left out.
+async fn bounded_actions(
     conn: &mut PgConnection,
     caller: &Caller,
     project: ProjectId,
     bounds: &PlaybackBounds,
-) -> Result<()> {
+) -> Result<Vec<Action>> {
+    let sound = Action::CameraViewAudio;
+    let mut hears = bounds.actions.is_none();
     let whole = bounds.whole_project;
     let whole = whole.then_some(GrantObject::Project { id: project });
     let groups = bounds.camera_group_ids.iter();
     let groups = groups.map(|&id| GrantObject::CameraGroup { id });
     let cameras = bounds.camera_ids.iter();
     let cameras = cameras.map(|&id| GrantObject::Camera { id });
-    let actions: Actions = bounds.actions.iter().copied().collect();
+    let actions: Actions = bounds.actions().iter().copied().collect();
     for object in whole.into_iter().chain(groups).chain(cameras) {
         require_all(conn, caller, object, actions).await?;
+        hears = hears && may_all(conn, caller, object, sound.into()).await?;
     }
-    Ok(())
+    let sound = hears.then_some(sound);
+    Ok(bounds.actions().iter().copied().chain(sound).collect())
 }
 
 /// The key, if signatures can be checked with it.

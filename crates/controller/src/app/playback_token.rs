@@ -7,6 +7,7 @@ use headworks_types::{
     PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
     ProjectId, Secret, UserId, edge::RevocationKind,
 };
+use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     db::{
         access::denied_below,
-        camera::{CameraAccess, camera_list_access, camera_list_access_of_user},
+        camera::{CameraAccess, camera_list_access, camera_list_access_of_subject},
         camera_group::camera_group_list_access,
         event::{NewEvent, event_insert},
         revocation::{NewRevocation, revocation_insert, revocation_issue_time},
@@ -34,7 +35,7 @@ pub(crate) async fn playback_token_issue(
     state: &State,
     caller: &Caller,
     once: Once,
-    ask: PlaybackTokenCreate,
+    mut ask: PlaybackTokenCreate,
 ) -> Result<PlaybackToken> {
     check_viewer(caller, &ask)?;
     let mut write = match once.begin(state, caller).await? {
@@ -42,13 +43,14 @@ pub(crate) async fn playback_token_issue(
         Begun::Again(token) => return Ok(token),
     };
     let conn = write.conn();
-    let subject = match ask.user_id {
-        Some(user) => user.to_string(),
-        None => caller.identity.to_string(),
-    };
-    let project = authorize(conn, caller, &subject, &ask).await?;
+    let subject = ask.user_id.map_or(caller.identity, Identity::User);
+    let granted = authorize(conn, caller, subject, &ask).await?;
+    if let Some(network) = granted.network {
+        ask.ip = Some(network.to_string());
+    }
+    let subject = subject.to_string();
     let issued = revocation_issue_time(conn, &subject).await?;
-    let claims = claims(subject, issued, ask);
+    let claims = claims(subject, issued, granted.actions, ask);
     let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
     let at = |seconds: i64| issued + TimeDelta::seconds(seconds - claims.iat);
     let answer = PlaybackToken {
@@ -58,7 +60,7 @@ pub(crate) async fn playback_token_issue(
         expires_at: at(claims.exp),
         watch_until: at(claims.sxp.unwrap_or(claims.iat + PlaybackClaims::WATCH)),
     };
-    announce(conn, caller, project, &claims).await?;
+    announce(conn, caller, granted.project, &claims).await?;
     write.commit(&answer).await?;
     Ok(answer)
 }
@@ -113,59 +115,173 @@ fn check_viewer(caller: &Caller, ask: &PlaybackTokenCreate) -> Result<()> {
     Ok(())
 }
 
-/// The project of what the token opens, if whom it is for and the caller may do all of it.
+/// What a token opens.
+struct Scope {
+    /// Of everything in it.
+    project: Option<ProjectId>,
+    /// What everybody who was looked at may do everywhere in it.
+    common: Actions,
+}
+
+impl Scope {
+    fn new() -> Self {
+        Self {
+            project: None,
+            common: Actions::ALL,
+        }
+    }
+
+    /// Adds something on which somebody may do `actions`, if that is enough.
+    fn add(
+        &mut self,
+        ask: &PlaybackTokenCreate,
+        (subject, thing): (&str, &str),
+        (project, actions): (ProjectId, Actions),
+        pointer: impl FnOnce() -> String,
+    ) -> Result<()> {
+        let mut needed = ask.needed_actions().iter();
+        if let Some(action) = needed.find(|action| !actions.include(**action)) {
+            return Err(Error::Forbidden(format!(
+                "{subject} has no {action} on {thing}"
+            )));
+        }
+        self.common = self.common.and(actions);
+        if *self.project.get_or_insert(project) != project {
+            return Err(Error::invalid(
+                pointer(),
+                "is of another project; ask for a token for each project",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What may be put into the token.
+struct Granted {
+    project: ProjectId,
+    /// What may be done everywhere in it.
+    actions: Actions,
+    /// The network that it has to be bound to.
+    network: Option<IpNet>,
+}
+
+/// What the token may open, if whom it is for and the caller may do all of it.
 async fn authorize(
     conn: &mut PgConnection,
     caller: &Caller,
-    subject: &str,
+    subject: Identity,
     ask: &PlaybackTokenCreate,
-) -> Result<ProjectId> {
-    if let Some(user) = ask.user_id {
-        let (project, sight) = sight_of_user(conn, caller, user).await?;
-        let found = camera_list_access_of_user(conn, project, &sight, &ask.camera_ids).await?;
-        let project = check(subject, ask, &found)?;
-        check_groups(conn, subject, &sight, ask, project).await?;
-    }
+) -> Result<Granted> {
+    let home = match ask.user_id {
+        Some(user) => home_of(conn, caller, user).await?,
+        None => caller.project_id,
+    };
+    // First what the caller may know of.
     let sight = caller.sight()?;
     let found = camera_list_access(conn, &sight, &ask.camera_ids).await?;
-    let caller = caller.identity.to_string();
-    let project = check(&caller, ask, &found)?;
-    let project = check_groups(conn, &caller, &sight, ask, project).await?;
-    project.ok_or_else(|| Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups"))
+    let name = caller.identity.to_string();
+    let mut scope = Scope::new();
+    add_cameras(&mut scope, &name, ask, &found)?;
+    add_groups(conn, &mut scope, &name, &sight, ask).await?;
+    let nothing = || Error::invalid("/camera_ids", "must name 1 to 50 cameras, or groups");
+    let project = scope.project.ok_or_else(nothing)?;
+    let (actions, network) = network_of(conn, caller, (subject, home), ask).await?;
+    Ok(Granted {
+        project,
+        actions: scope.common.and(actions),
+        network,
+    })
 }
 
-/// The project of all groups and of what was found before, if everything below the groups may be
-/// watched: nothing there is denied.
-async fn check_groups(
+/// What whom the token is for may do with all of it, and from where: from everywhere, or else from
+/// the network that the token is bound to anyhow. What is granted or denied in some networks is about
+/// those who watch, so that a program's own address counts for nothing. A person who asks for themself
+/// is where they watch: then the token is bound to that address.
+async fn network_of(
     conn: &mut PgConnection,
+    caller: &Caller,
+    subject: (Identity, ProjectId),
+    ask: &PlaybackTokenCreate,
+) -> Result<(Actions, Option<IpNet>)> {
+    let is_own = subject.0 == caller.identity && matches!(subject.0, Identity::User(_));
+    let own = caller.origin.address.filter(|_| is_own);
+    let own = own.map(|address| IpNet::from(address.to_canonical()));
+    let refused = match check_subject(conn, subject, ask, None).await {
+        Ok(actions) => return Ok((actions, ask.network())),
+        Err(refused @ (Error::Forbidden(_) | Error::NotFound(_))) => refused,
+        Err(error) => return Err(error),
+    };
+    let network = ask.network().or(own).ok_or(refused)?;
+    let actions = check_subject(conn, subject, ask, Some(network)).await?;
+    Ok((actions, Some(network)))
+}
+
+/// What this user or key may do with all of it from everywhere in the network; refuses if that is too
+/// little.
+async fn check_subject(
+    conn: &mut PgConnection,
+    (subject, home): (Identity, ProjectId),
+    ask: &PlaybackTokenCreate,
+    network: Option<IpNet>,
+) -> Result<Actions> {
+    let rules = access::rules(conn, subject, Holding::At(None, network)).await?;
+    let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
+    let found = camera_list_access_of_subject(conn, home, &sight, &ask.camera_ids).await?;
+    let subject = subject.to_string();
+    let mut scope = Scope::new();
+    add_cameras(&mut scope, &subject, ask, &found)?;
+    add_groups(conn, &mut scope, &subject, &sight, ask).await?;
+    Ok(scope.common)
+}
+
+fn add_cameras(
+    scope: &mut Scope,
+    subject: &str,
+    ask: &PlaybackTokenCreate,
+    found: &[CameraAccess],
+) -> Result<()> {
+    for (index, id) in ask.camera_ids.iter().enumerate() {
+        let camera = found
+            .iter()
+            .find(|camera| camera.id == *id)
+            .ok_or_else(|| Error::not_found(id))?;
+        let may = (camera.project_id, camera.actions);
+        let pointer = || format!("/camera_ids/{index}");
+        scope.add(ask, (subject, &id.to_string()), may, pointer)?;
+    }
+    Ok(())
+}
+
+/// Everything below the groups is opened: so nothing there may be denied.
+async fn add_groups(
+    conn: &mut PgConnection,
+    scope: &mut Scope,
     subject: &str,
     sight: &Sight,
     ask: &PlaybackTokenCreate,
-    mut project: Option<ProjectId>,
-) -> Result<Option<ProjectId>> {
+) -> Result<()> {
     for (index, &id) in ask.camera_group_ids.iter().enumerate() {
         let found = camera_group_list_access(conn, sight, &[id]).await?;
         let found = found.first().ok_or_else(|| Error::not_found(id))?;
         let denied = denied_below(conn, sight, GrantObject::CameraGroup { id }).await?;
-        let actions = found.actions.without(denied);
-        let missing = ask.actions.iter().find(|action| !actions.include(**action));
-        if let Some(action) = missing {
-            return Err(Error::Forbidden(format!(
-                "{subject} has no {action} on all of {id}"
-            )));
-        }
-        if *project.get_or_insert(found.project_id) != found.project_id {
-            return Err(Error::invalid(
-                format!("/camera_group_ids/{index}"),
-                "is of another project; ask for a token for each project",
-            ));
-        }
+        let may = (found.project_id, found.actions.without(denied));
+        let pointer = || format!("/camera_group_ids/{index}");
+        scope.add(ask, (subject, &format!("all of {id}")), may, pointer)?;
     }
-    Ok(project)
+    Ok(())
 }
 
-/// What the token says: nothing that edges take for granted.
-fn claims(subject: String, issued: DateTime<Utc>, ask: PlaybackTokenCreate) -> PlaybackClaims {
+/// What the token says: nothing that edges take for granted. Where nothing is asked for, it is to
+/// watch live, and to hear if that is among what is `common`.
+fn claims(
+    subject: String,
+    issued: DateTime<Utc>,
+    common: Actions,
+    ask: PlaybackTokenCreate,
+) -> PlaybackClaims {
+    let sound = Action::CameraViewAudio;
+    let sound = Some(sound).filter(|sound| ask.actions.is_none() && common.include(*sound));
+    let act = ask.needed_actions().iter().copied().chain(sound).collect();
     let iat = issued.timestamp();
     // Half of a random id: enough for tokens that live for hours, and short.
     let name = Uuid::new_v4();
@@ -184,17 +300,13 @@ fn claims(subject: String, issued: DateTime<Utc>, ask: PlaybackTokenCreate) -> P
         max: ask.max_sessions,
         cams: ask.camera_ids,
         grps: ask.camera_group_ids,
-        act: ask.actions,
+        act,
     };
     claims.with_watch_until(iat + i64::from(ask.watch_seconds))
 }
 
-/// The user's project, and what its grants show it now.
-async fn sight_of_user(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    id: UserId,
-) -> Result<(ProjectId, Sight)> {
+/// The project of a user who is enabled.
+async fn home_of(conn: &mut PgConnection, caller: &Caller, id: UserId) -> Result<ProjectId> {
     let reach = caller.reach(Action::UserManage)?;
     let user = user_get(conn, &reach, id)
         .await?
@@ -203,37 +315,7 @@ async fn sight_of_user(
     if !user.enabled {
         return Err(Error::Forbidden(format!("{id} is disabled")));
     }
-    let rules = access::rules(conn, Identity::User(id), Holding::At(None, None)).await?;
-    let sight = Rights::new(&rules, Actions::ALL).sight(Actions::ALL);
-    Ok((user.project_id, sight))
-}
-
-/// The project of all cameras, if all may be watched.
-fn check(
-    subject: &str,
-    ask: &PlaybackTokenCreate,
-    found: &[CameraAccess],
-) -> Result<Option<ProjectId>> {
-    let mut project = None;
-    for (index, id) in ask.camera_ids.iter().enumerate() {
-        let camera = found
-            .iter()
-            .find(|camera| camera.id == *id)
-            .ok_or_else(|| Error::not_found(id))?;
-        let missing = ask.actions.iter().find(|action| !camera.may(**action));
-        if let Some(action) = missing {
-            return Err(Error::Forbidden(format!(
-                "{subject} has no {action} on {id}"
-            )));
-        }
-        if *project.get_or_insert(camera.project_id) != camera.project_id {
-            return Err(Error::invalid(
-                format!("/camera_ids/{index}"),
-                "is of another project than the first; ask for a token for each project",
-            ));
-        }
-    }
-    Ok(project)
+    Ok(user.project_id)
 }
 
 /// Where each camera can be watched now, in the order asked for.

@@ -3,11 +3,15 @@
 //! Called in the transaction that takes the right away. Edges are told as soon as it commits.
 
 use headworks_types::{
-    ApiKeyId, CameraId, PlaybackKeyId, Principal, SessionId, UserId, edge::RevocationKind,
+    ApiKeyId, CameraId, PlaybackKeyId, Principal, RoleId, SessionId, UserId, edge::RevocationKind,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use crate::db::revocation::{NewRevocation, revocation_insert, user_group_members};
+use crate::db::{
+    revocation::{NewRevocation, revocation_insert, user_group_members},
+    subject::{subject_list_of_camera_groups, subject_list_of_role},
+};
 
 /// Nobody watches any more with a token for this user or of this key.
 pub(crate) async fn end_subject(conn: &mut PgConnection, subject: Subject) -> sqlx::Result<()> {
@@ -31,15 +35,43 @@ pub(crate) async fn narrow_principal(
         Principal::UserGroup { id } => {
             let members = user_group_members(conn, id).await?;
             let names: Vec<_> = members.iter().map(UserId::to_string).collect();
-            let new = names.iter().map(|name| NewRevocation {
-                kind: RevocationKind::Subject,
-                value: name,
-                project: None,
-                ends_sessions: false,
-            });
-            revocation_insert(conn, &new.collect::<Vec<_>>()).await
+            narrow_subjects(conn, &names).await
         }
     }
+}
+
+/// The same for everybody who has the role.
+pub(crate) async fn narrow_role(conn: &mut PgConnection, role: RoleId) -> sqlx::Result<()> {
+    let subjects = subject_list_of_role(conn, role).await?;
+    narrow_subjects(conn, &subjects).await
+}
+
+/// The same for everybody who is granted something on a camera group that a camera, or a group with
+/// all below it, was moved out of or into. Each place is given by the groups above.
+pub(crate) async fn narrow_move(
+    conn: &mut PgConnection,
+    before: &[Uuid],
+    after: &[Uuid],
+) -> sqlx::Result<()> {
+    let left = before.iter().filter(|id| !after.contains(id));
+    let entered = after.iter().filter(|id| !before.contains(id));
+    let groups: Vec<_> = left.chain(entered).copied().collect();
+    let subjects = subject_list_of_camera_groups(conn, &groups).await?;
+    narrow_subjects(conn, &subjects).await
+}
+
+/// As [`narrow_subject`], of many.
+pub(crate) async fn narrow_subjects(
+    conn: &mut PgConnection,
+    subjects: &[String],
+) -> sqlx::Result<()> {
+    let new = subjects.iter().map(|subject| NewRevocation {
+        kind: RevocationKind::Subject,
+        value: subject,
+        project: None,
+        ends_sessions: false,
+    });
+    revocation_insert(conn, &new.collect::<Vec<_>>()).await
 }
 
 /// Tokens that a customer's key has signed count no more.

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use super::{
     Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned,
     access::{Actions, require_all},
+    revocation,
 };
 use crate::{
     db::{
@@ -68,7 +69,11 @@ pub(crate) async fn role_update(
         .on_constraint(NAME, || name_taken(&name))?;
     let event = EventKind::RoleUpdated;
     announce(&mut tx, caller, &role.thing, event, "was changed").await?;
+    if old != new {
+        revocation::narrow_role(&mut tx, id).await?;
+    }
     tx.commit().await?;
+    state.wake.sessions();
     Ok(role)
 }
 

@@ -12,11 +12,13 @@ use sqlx::PgConnection;
 use super::{
     Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned,
     grant::{require_gifts_of, require_own_to},
+    revocation,
 };
 use crate::{
     db::{
         self, OnConstraint,
         event::{NewEvent, event_insert},
+        grant::grant_list_to,
         user_group::{user_group_member_delete, user_group_member_put},
     },
     state::State,
@@ -110,6 +112,7 @@ pub(crate) async fn user_group_delete(
     let principal = Principal::UserGroup { id };
     require_own_to(&mut tx, caller, group.project_id, principal).await?;
     require_gifts_of(&mut tx, caller, &group, Effect::Deny).await?;
+    revocation::narrow_principal(&mut tx, principal).await?;
     db::user_group::user_group_delete(&mut tx, group.project_id, id).await?;
     announce(
         &mut tx,
@@ -120,6 +123,7 @@ pub(crate) async fn user_group_delete(
     )
     .await?;
     tx.commit().await?;
+    state.wake.sessions();
     Ok(())
 }
 
@@ -144,8 +148,10 @@ pub(crate) async fn user_group_member_add(
     if is_new {
         let what = format!("has a new member, {user}");
         announce(conn, caller, &group, EventKind::UserGroupMemberAdded, &what).await?;
+        narrow_by_denies(conn, &group, user).await?;
     }
     write.commit(&member).await?;
+    state.wake.sessions();
     Ok(member)
 }
 
@@ -175,7 +181,19 @@ pub(crate) async fn user_group_member_remove(
         &what,
     )
     .await?;
+    revocation::narrow_subject(&mut tx, user.into()).await?;
     tx.commit().await?;
+    state.wake.sessions();
+    Ok(())
+}
+
+/// Who joins a group that is denied something may no more do that.
+async fn narrow_by_denies(conn: &mut PgConnection, group: &UserGroup, user: UserId) -> Result<()> {
+    let principal = Principal::UserGroup { id: group.id };
+    let grants = grant_list_to(conn, group.project_id, principal).await?;
+    if grants.iter().any(|grant| grant.effect == Effect::Deny) {
+        revocation::narrow_subject(conn, user.into()).await?;
+    }
     Ok(())
 }
 

@@ -29,9 +29,9 @@ pub(crate) async fn rule_list(
     principal: Uuid,
     holding: Holding,
 ) -> sqlx::Result<Vec<Rule>> {
-    let (always, at, address) = match holding {
+    let (always, at, network) = match holding {
         Holding::Always => (true, None, None),
-        Holding::At(at, address) => (false, at, address),
+        Holding::At(at, network) => (false, at, network),
     };
     let rows = sqlx::query_as!(
         Row,
@@ -53,7 +53,7 @@ pub(crate) async fn rule_list(
         principal,
         always,
         at,
-        text(address)
+        network.map(|network| network.to_string())
     )
     .fetch_all(conn)
     .await?;

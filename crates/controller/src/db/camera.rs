@@ -328,9 +328,9 @@ pub(crate) async fn camera_list_access(
     Ok(access.collect())
 }
 
-/// What a user may do with those of the cameras that are in its project or that it may do anything
-/// with. `sight` is the user's.
-pub(crate) async fn camera_list_access_of_user(
+/// What a user or key may do with those of the cameras that are in its project or that it may do
+/// anything with. `sight` is its own.
+pub(crate) async fn camera_list_access_of_subject(
     conn: &mut PgConnection,
     project: ProjectId,
     sight: &Sight,

@@ -32,6 +32,7 @@ pub(crate) mod sign_in_throttle;
 pub(crate) mod signing_key;
 pub(crate) mod slot;
 pub(crate) mod stream_key;
+pub(crate) mod subject;
 #[cfg(test)]
 mod tenant_tests;
 pub(crate) mod user;

@@ -18,7 +18,9 @@ pub(crate) async fn sealed_list(
     after: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<(String, Vec<u8>)>> {
-    let SealedColumn { table, column, key } = column;
+    let SealedColumn {
+        table, column, key, ..
+    } = column;
     let (start, length) = Keys::ID_PLACE;
     let statement = format!(
         r#"SELECT ({key}) COLLATE "C", {column} FROM {table}
@@ -42,8 +44,13 @@ pub(crate) async fn sealed_update(
     row: &str,
     sealed: &[u8],
 ) -> sqlx::Result<()> {
-    let SealedColumn { table, column, key } = column;
-    let statement = format!("UPDATE {table} SET {column} = $2 WHERE ({key}) = $1");
+    let SealedColumn {
+        table,
+        column,
+        is_row,
+        ..
+    } = column;
+    let statement = format!("UPDATE {table} SET {column} = $2 WHERE {is_row}");
     let result = sqlx::query(AssertSqlSafe(statement))
         .bind(row)
         .bind(sealed)

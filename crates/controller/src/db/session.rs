@@ -10,7 +10,9 @@ use headworks_types::{CameraId, NodeId, Session, SessionId, UserId, ViewProtocol
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub(crate) use judge::{Live, Refused, session_list_live, session_list_over_limit, session_review};
+pub(crate) use judge::{
+    Live, Period, Refused, session_list_live, session_list_over_limit, session_review,
+};
 pub(crate) use report::session_report;
 
 use crate::app::{Reach, access::Sight};
@@ -23,6 +25,7 @@ struct Row {
     subject: String,
     viewer_id: Option<String>,
     token_id: Option<String>,
+    sound: bool,
     protocol: String,
     address: String,
     bytes_sent: i64,
@@ -60,7 +63,7 @@ pub(crate) async fn session_list(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT s.id, s.project_id, s.camera_id, s.node_id, s.subject, s.viewer_id, s.token_id,
-                  s.protocol, host(s.address) AS "address!", s.bytes_sent, s.started_at,
+                  s.sound, s.protocol, host(s.address) AS "address!", s.bytes_sent, s.started_at,
                   s.watch_until
            FROM viewer_session s
            WHERE (EXISTS (
@@ -137,6 +140,7 @@ impl TryFrom<Row> for Session {
             subject: row.subject,
             viewer_id: row.viewer_id,
             token_id: row.token_id,
+            sound: row.sound,
             protocol: protocol.ok_or_else(|| unknown(&row.protocol))?,
             address,
             bytes_sent: row.bytes_sent.unsigned_abs(),

@@ -13,7 +13,7 @@ use super::{
     api_key::{api_key_get, api_key_insert, api_key_list, api_key_revoke},
     camera::{
         CameraFilter, camera_delete, camera_find, camera_get, camera_list, camera_list_access,
-        camera_list_access_of_user, camera_lock, camera_update,
+        camera_list_access_of_subject, camera_lock, camera_update,
     },
     event::{NewEvent, event_exists, event_insert, event_list},
     fixture,
@@ -223,7 +223,7 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
     let both = [a.camera, b.camera];
     let access = camera_list_access(conn, &sight, &both).await?;
     assert_eq!(access.iter().map(|c| c.id).collect::<Vec<_>>(), [a.camera]);
-    let access = camera_list_access_of_user(conn, a.project, &sight, &both).await?;
+    let access = camera_list_access_of_subject(conn, a.project, &sight, &both).await?;
     assert_eq!(access.iter().map(|c| c.id).collect::<Vec<_>>(), [a.camera]);
     let both_restreams = [a.restream, b.restream];
     let filter = RestreamFilter::default();

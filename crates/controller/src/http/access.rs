@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::Json;
 use chrono::{DateTime, Utc};
-use headworks_types::{AccessExplanation, Action, ApiKeyId, CameraId, Principal, UserId};
+use headworks_types::{AccessExplanation, Action, ApiKeyId, CameraId, Principal, Problem, UserId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -47,7 +47,11 @@ pub(crate) struct AccessExplainQuery {
 #[utoipa::path(
     get, path = "/v1/access:explain", operation_id = "access_explain", tag = "access",
     params(AccessExplainQuery),
-    responses((status = 200, description = "The answer and why.", body = AccessExplanation))
+    responses(
+        (status = 200, description = "The answer and why.", body = AccessExplanation),
+        (status = 404, description = "A problem (RFC 9457): no such user, key or camera.",
+            body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn access_explain(
     state: State,

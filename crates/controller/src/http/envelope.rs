@@ -16,6 +16,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use headworks_bootstrap::visitors::Behind;
 use headworks_types::{Problem, ProblemCode};
 use tracing::Instrument;
 use utoipa::openapi::OpenApi;
@@ -82,12 +83,29 @@ fn object(path: &str) -> Option<String> {
     parts.find(is_id).map(str::to_owned)
 }
 
+/// True if it is there to change something of what people manage.
+fn changes(method: &Method, path: &str) -> bool {
+    path.starts_with("/v1/") && !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// Where the credential comes from that the request shows, if it shows one. Those of edges are not
 /// guessed, and their work must not stop for somebody who stands beside them.
 fn guess(request: &Request, origin: &Origin) -> Option<IpAddr> {
     let is_shown = request.headers().contains_key(header::AUTHORIZATION);
     let is_edge = request.uri().path().starts_with("/edge/");
     origin.address.filter(|_| is_shown && !is_edge)
+}
+
+/// Counts the connection as the client's, if it comes through a proxy.
+fn has_room(request: &Request, client: IpAddr) -> Result<(), Refusal> {
+    let behind = request.extensions().get::<Option<Behind>>();
+    match behind.and_then(Option::as_ref) {
+        Some(behind) if !behind.is_of(client) => Err(Refusal::new(
+            ProblemCode::TooManyRequests,
+            "this address has as many connections as it may",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Runs the request inside its envelope.
@@ -100,23 +118,21 @@ pub(crate) async fn envelope(
     let id = request_id(state, &request);
     let peer = request.extensions().get::<Option<SocketAddr>>().copied();
     let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
-    let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
+    let forwarded = forwarded.map(HeaderValue::as_bytes);
     let proxies = &state.config.trusted_proxies;
     let origin = Origin {
         address: peer
             .flatten()
-            .map(|peer| proxies.client(peer.ip(), forwarded.iter().copied())),
+            .map(|peer| proxies.client(peer.ip(), forwarded)),
         request_id: id.clone(),
     };
-    let audited = Arc::new(audit::Request::new(
-        origin.clone(),
-        around.operation(&request),
-        object(request.uri().path()),
-    ));
+    let path = request.uri().path();
+    let audited = audit::Request::new(origin.clone(), around.operation(&request), object(path));
+    let audited = Arc::new(audited.changing(changes(request.method(), path)));
     let meter = state.limits.meter();
     let guess = guess(&request, &origin);
     let welcome = match origin.address {
-        Some(address) => meter.come_from(address, guess.is_some()),
+        Some(address) => has_room(&request, address).and_then(|()| meter.come_from(address)),
         None => Ok(()),
     };
     request.extensions_mut().insert(meter.clone());
@@ -138,15 +154,18 @@ pub(crate) async fn envelope(
     let mut response = in_time(answer, state.config.request_timeout)
         .instrument(span.clone())
         .await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        if let Some(record) = audited.refused(problem.code) {
-            state.refusals.push(record);
-        }
-        if problem.code == ProblemCode::Unauthenticated
-            && let Some(address) = guess
-        {
-            meter.failed(address);
-        }
+    let mut problem = response.extensions_mut().remove::<Problem>();
+    if let (Some(ProblemCode::Unauthenticated), Some(address)) =
+        (problem.as_ref().map(|problem| problem.code), guess)
+        && let Err(refusal) = meter.failed(address)
+    {
+        response = refusal.into_response();
+        problem = response.extensions_mut().remove::<Problem>();
+    }
+    if let Some(record) = audited.outcome(problem.as_ref().map(|problem| problem.code)) {
+        state.refusals.push(record);
+    }
+    if let Some(problem) = problem {
         write(&mut response, problem, &id);
     }
     meter.write(response.headers_mut());

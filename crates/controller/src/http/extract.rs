@@ -15,10 +15,11 @@ use axum::{
 use headworks_types::{Problem, ProblemCode, Validate, Violations, without_value};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::{
-    IntoParams, PartialSchema,
+    IntoParams,
     openapi::{
         Required,
         path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::{ObjectBuilder, Type},
     },
 };
 
@@ -167,6 +168,9 @@ pub(crate) struct IfMatch(pub(crate) Expected);
 
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let tags = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r#"^(\*|"[0-9]{1,18}"(, *"[0-9]{1,18}")*)$"#));
         let parameter = ParameterBuilder::new()
             .name("If-Match")
             .parameter_in(ParameterIn::Header)
@@ -174,7 +178,7 @@ impl IntoParams for IfMatch {
             .description(Some(
                 "The `ETag` of what the client has seen: refused with 412 if it has changed since.",
             ))
-            .schema(Some(String::schema()))
+            .schema(Some(tags))
             .build();
         vec![parameter]
     }

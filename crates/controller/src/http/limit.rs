@@ -140,17 +140,11 @@ impl Limits {
 }
 
 impl Meter {
-    /// Whoever the request is from, it comes from there. One that shows a credential is refused
-    /// also where too many were wrong, before anybody looks at it.
-    pub(crate) fn come_from(&self, address: IpAddr, shows_credential: bool) -> Result<(), Refusal> {
+    /// Whoever the request is from, it comes from there.
+    pub(crate) fn come_from(&self, address: IpAddr) -> Result<(), Refusal> {
         let inner = &self.limits.0;
         let now = inner.clock.monotonic();
-        let address = subnet(address);
-        self.take(inner.addresses.spend(address, now))?;
-        match shows_credential {
-            true => self.take(inner.failures.look(address, now)),
-            false => Ok(()),
-        }
+        self.take(inner.addresses.spend(subnet(address), now))
     }
 
     /// It has turned out who asks.
@@ -161,11 +155,12 @@ impl Meter {
         self.take(standing)
     }
 
-    /// The credential was wrong.
-    pub(crate) fn failed(&self, address: IpAddr) {
+    /// The credential was wrong. Where too many were, nobody is told so any more. A right one is taken
+    /// all the same: who guesses is no reason to keep out those behind the same address.
+    pub(crate) fn failed(&self, address: IpAddr) -> Result<(), Refusal> {
         let inner = &self.limits.0;
         let now = inner.clock.monotonic();
-        inner.failures.spend(subnet(address), now);
+        self.take(inner.failures.spend(subnet(address), now))
     }
 
     fn take(&self, standing: Standing) -> Result<(), Refusal> {
@@ -256,14 +251,6 @@ impl<K: Hash + Eq> Buckets<K> {
         self.standing(after, now, false)
     }
 
-    /// How somebody stands, without taking any.
-    fn look(&self, key: K, now: Instant) -> Standing {
-        let all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = all.get(&Some(key)).copied().unwrap_or(now).max(now);
-        let is_over = full_at + self.each - now > self.window();
-        self.standing(full_at, now, is_over)
-    }
-
     fn window(&self) -> Duration {
         self.each * self.burst
     }
@@ -313,15 +300,6 @@ mod tests {
         assert_eq!(two, [false, false, true, true]);
         let full = buckets.spend(1, start + Duration::from_secs(60));
         assert_eq!(full.left, 4, "no more than the burst gathers");
-    }
-
-    #[test]
-    fn looking_takes_nothing() {
-        let now = Clock::system().monotonic();
-        let buckets = buckets(1);
-        assert!(!buckets.look(1, now).is_over);
-        assert!(!buckets.spend(1, now).is_over);
-        assert!(buckets.look(1, now).is_over);
     }
 
     #[test]

@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request};
-use headworks_bootstrap::{Tasks, Visitors, tls::HANDSHAKE, visitors::Visit};
+use headworks_bootstrap::{
+    Tasks, Visitors,
+    tls::HANDSHAKE,
+    visitors::{Behind, Visit},
+};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -57,18 +61,32 @@ impl Server {
         let stop = tasks.token();
         let tls = tls.map(TlsAcceptor::from);
         let each = move |socket: TcpStream, place| {
-            let visit = socket.peer_addr().ok();
-            let visit = visit.and_then(|peer| visitors.enter(peer.ip()));
+            let peer = socket.peer_addr().ok();
+            let visit = peer.and_then(|peer| visitors.enter(peer.ip()));
+            let behind = peer.and_then(|peer| visitors.behind(peer.ip()));
             let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
-            welcome(socket, (place, visit), tls, router, stop)
+            let peer = Peer {
+                address: peer,
+                behind,
+                shown: PeerCertificate(None),
+            };
+            welcome(socket, peer, (place, visit), tls, router, stop)
         };
         headworks_bootstrap::accept(name, listener, MAX_CONNECTIONS, tasks, each);
     }
 }
 
+/// Who is at the other end of a connection.
+struct Peer {
+    address: Option<SocketAddr>,
+    behind: Option<Behind>,
+    shown: PeerCertificate,
+}
+
 /// Does the handshake, if there is one to do.
 async fn welcome(
     socket: TcpStream,
+    mut peer: Peer,
     (_place, visit): (OwnedSemaphorePermit, Option<Visit>),
     tls: Option<TlsAcceptor>,
     router: Router,
@@ -78,32 +96,33 @@ async fn welcome(
     let Some(_visit) = visit else {
         return;
     };
-    let peer = socket.peer_addr().ok();
     let Some(tls) = tls else {
-        return drive(socket, peer, PeerCertificate(None), router, stop).await;
+        return drive(socket, peer, router, stop).await;
     };
     match timeout(HANDSHAKE, tls.accept(socket)).await {
         Ok(Ok(socket)) => {
             let shown = socket.get_ref().1.peer_certificates();
             let shown = shown.and_then(<[_]>::first).map(|own| fingerprint(own));
-            Box::pin(drive(socket, peer, PeerCertificate(shown), router, stop)).await;
+            peer.shown = PeerCertificate(shown);
+            Box::pin(drive(socket, peer, router, stop)).await;
         }
-        Ok(Err(error)) => tracing::debug!(?peer, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(?peer, "TLS handshake took too long"),
+        Ok(Err(error)) => tracing::debug!(peer = ?peer.address, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(peer = ?peer.address, "TLS handshake took too long"),
     }
 }
 
 async fn drive(
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Option<SocketAddr>,
-    shown: PeerCertificate,
+    peer: Peer,
     router: Router,
     stop: CancellationToken,
 ) {
     let service = ServiceBuilder::new()
         .map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            request.extensions_mut().insert(shown);
+            let extensions = request.extensions_mut();
+            extensions.insert(peer.address);
+            extensions.insert(peer.behind.clone());
+            extensions.insert(peer.shown);
             request
         })
         .service(router);

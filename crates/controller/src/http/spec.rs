@@ -2,7 +2,7 @@
 //! every operation.
 
 use utoipa::openapi::{
-    Components, Content, Info, OpenApi, Ref, Required, ResponseBuilder,
+    Components, Content, Info, OpenApi, Ref, RefOr, Required, ResponseBuilder,
     path::{Operation, ParameterBuilder, ParameterIn},
     schema::{ObjectBuilder, Type},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use super::verb;
-use headworks_types::Problem;
+use headworks_types::{Problem, ProblemCode, RoleId};
 
 /// Completes the description of the API for operators and programs.
 pub(crate) fn describe_api(mut api: OpenApi) -> OpenApi {
@@ -27,6 +27,10 @@ pub(crate) fn describe_api(mut api: OpenApi) -> OpenApi {
         .description(Some("An API key, `hwak_…`, or an access token."))
         .build();
     complete(&mut api, "api_key", SecurityScheme::Http(bearer));
+    // It stands in parameters only, which bring no schemas.
+    let role = (RoleId::name().into_owned(), RoleId::schema());
+    let components = api.components.get_or_insert_default();
+    components.schemas.extend([role]);
     api
 }
 
@@ -64,38 +68,93 @@ fn complete(api: &mut OpenApi, scheme: &str, how: SecurityScheme) {
     let key: [&str; 0] = [];
     api.security = Some(vec![SecurityRequirement::new(scheme, key)]);
     for item in api.paths.paths.values_mut() {
-        let operations = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.patch,
-            &mut item.delete,
-        ];
-        for operation in operations.into_iter().flatten() {
-            refuse_alike(operation);
-        }
         if let Some(operation) = &mut item.post
             && scheme == "api_key"
             && operation.tags.as_deref() != Some(&["auth".to_owned()])
         {
             take_idempotency_key(operation);
         }
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                refuse_alike(operation, method);
+            }
+        }
     }
 }
 
-/// Every operation may answer with a problem.
-fn refuse_alike(operation: &mut Operation) {
-    let problem = ResponseBuilder::new()
-        .description("Refused or failed: a problem (RFC 9457).")
-        .content(
-            "application/problem+json",
-            Content::new(Some(Ref::from_schema_name(Problem::name()))),
-        )
-        .build();
-    let responses = &mut operation.responses.responses;
-    responses
-        .entry("default".to_owned())
-        .or_insert(problem.into());
+/// Whatever an operation takes may be wrong: each refusal that follows from that is documented.
+fn refuse_alike(operation: &mut Operation, method: &str) {
+    for code in refusals(operation, method) {
+        let problem = ResponseBuilder::new()
+            .description(format!("A problem (RFC 9457): {}.", code.title()))
+            .content(
+                "application/problem+json",
+                Content::new(Some(Ref::from_schema_name(Problem::name()))),
+            )
+            .build();
+        let responses = &mut operation.responses.responses;
+        responses
+            .entry(code.status().to_string())
+            .or_insert(problem.into());
+    }
+}
+
+/// One code for each status that there is beside success.
+fn refusals(operation: &Operation, method: &str) -> Vec<ProblemCode> {
+    let parameters = || {
+        let all = operation.parameters.iter().flatten();
+        all.filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        })
+    };
+    let takes = |place: &ParameterIn| parameters().any(|of| of.parameter_in == *place);
+    let writes = method != "get";
+    let reads_body = operation.request_body.is_some() || method == "post";
+    let is_public = operation
+        .security
+        .as_ref()
+        .is_some_and(|of| of.iter().all(is_empty));
+    let mut codes = vec![
+        ProblemCode::TooManyRequests,
+        ProblemCode::Internal,
+        ProblemCode::Unavailable,
+    ];
+    if writes || !is_public {
+        codes.extend([ProblemCode::Unauthenticated, ProblemCode::Forbidden]);
+    }
+    if reads_body || takes(&ParameterIn::Query) || takes(&ParameterIn::Header) {
+        codes.push(ProblemCode::Malformed);
+    }
+    if reads_body || takes(&ParameterIn::Path) {
+        codes.push(ProblemCode::NotFound);
+    }
+    if reads_body {
+        codes.extend([
+            ProblemCode::TooLarge,
+            ProblemCode::UnsupportedMediaType,
+            ProblemCode::Invalid,
+        ]);
+    }
+    if writes {
+        codes.push(ProblemCode::Conflict);
+    }
+    if parameters().any(|parameter| parameter.name == "If-Match") {
+        codes.push(ProblemCode::PreconditionFailed);
+    }
+    codes
+}
+
+/// Whether nothing is asked for.
+fn is_empty(requirement: &SecurityRequirement) -> bool {
+    *requirement == SecurityRequirement::default()
 }
 
 fn take_idempotency_key(operation: &mut Operation) {

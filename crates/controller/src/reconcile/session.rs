@@ -5,7 +5,8 @@
 //! and each second in any case: time windows close by themselves, and what was changed through
 //! another replica wakes nobody here. Only one replica looks in each second. A session that is to
 //! end is revoked, and told to its edge like every revocation; its subject's tokens open nothing
-//! any more either, since what they say is no longer so.
+//! any more either, since what they say is no longer so. Nor do those of whom time has taken
+//! something from since the last look, whether they watch or not.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,10 +16,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::access::{self, Question},
+    app::{
+        access::{self, Question},
+        revocation,
+    },
     db::{
         revocation::{NewRevocation, revocation_insert},
         session::{Live, Refused, session_list_live, session_list_over_limit, session_review},
+        subject::subject_list_of_time,
     },
     state::State,
 };
@@ -79,14 +84,24 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
 
 /// One turn. If nobody has called, only if nobody else looks.
 pub(crate) async fn turn(state: &State, called: bool) -> sqlx::Result<Status> {
-    let mut conn = state.pool.acquire().await?;
-    let share = PERIOD.mul_f64(0.9).as_secs_f64();
-    if !session_review(&mut conn, share).await? && !called {
+    if !look_back(state).await? && !called {
         return Ok(Status::default());
     }
-    drop(conn);
     let listed = list(state).await?;
     act(state, listed).await
+}
+
+/// Takes back what time has ended since the last look. False if that was just now.
+async fn look_back(state: &State) -> sqlx::Result<bool> {
+    let mut tx = state.pool.begin().await?;
+    let share = PERIOD.mul_f64(0.9).as_secs_f64();
+    let Some(period) = session_review(&mut tx, share).await? else {
+        return Ok(false);
+    };
+    let subjects = subject_list_of_time(&mut tx, period).await?;
+    revocation::narrow_subjects(&mut tx, &subjects).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Finds the sessions that may not go on.
@@ -101,7 +116,7 @@ pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
 
 /// Those who may not watch the camera any more, from where they watch it.
 async fn judge(conn: &mut PgConnection, live: Vec<Live>) -> sqlx::Result<Vec<Refused>> {
-    let questions: HashSet<_> = live.iter().filter_map(question).collect();
+    let questions: HashSet<_> = live.iter().flat_map(questions_of).collect();
     let questions: Vec<_> = questions.into_iter().collect();
     let mut allowed = HashSet::new();
     for questions in questions.chunks(QUESTIONS) {
@@ -109,22 +124,27 @@ async fn judge(conn: &mut PgConnection, live: Vec<Live>) -> sqlx::Result<Vec<Ref
         let answers = questions.iter().copied().zip(answers);
         allowed.extend(answers.filter_map(|(question, is_allowed)| is_allowed.then_some(question)));
     }
-    let may_go_on = |live: &Live| match question(live) {
-        Some(question) => allowed.contains(&question),
+    let may_go_on = |live: &Live| match live.principal {
+        Some(_) => questions_of(live).all(|question| allowed.contains(&question)),
         None => live.within_bounds,
     };
     let refused = live.into_iter().filter(|live| !may_go_on(live));
     Ok(refused.map(|live| live.refused).collect())
 }
 
-/// What decides whether the session may go on; `None` of a customer's key, which has its bounds.
-fn question(live: &Live) -> Option<Question> {
-    Some(Question {
-        principal: live.principal?,
+/// What has to be allowed for the session to go on; nothing of a customer's key, which has its
+/// bounds.
+fn questions_of(live: &Live) -> impl Iterator<Item = Question> {
+    let sound = live.sound.then_some(Action::CameraViewAudio);
+    let actions = [Action::CameraViewLive].into_iter().chain(sound);
+    let question = |principal, action| Question {
+        principal,
         camera: live.camera,
-        action: Action::CameraViewLive,
+        action,
         address: live.address,
-    })
+    };
+    let asked = |principal| actions.map(move |action| question(principal, action));
+    live.principal.map(asked).into_iter().flatten()
 }
 
 /// Revokes them.

@@ -18,7 +18,11 @@ async fn list(api: &Api, query: &str) -> Vec<Value> {
 }
 
 /// Asks until it is as wanted: refusals are written a moment later.
-async fn wait_for(api: &Api, query: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+pub(crate) async fn wait_for(
+    api: &Api,
+    query: &str,
+    wanted: impl Fn(&[Value]) -> bool,
+) -> Vec<Value> {
     let wait = async {
         loop {
             let found = list(api, query).await;
@@ -61,14 +65,19 @@ async fn every_change_is_recorded_with_its_operation(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn a_change_that_fails_leaves_no_record(pool: PgPool) {
+async fn a_change_that_fails_is_recorded_as_failed(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
     let project = json!({"name": "one"});
     api.post("/v1/projects", project.clone()).await.expect(201);
     let refused = api.post("/v1/projects", project).await;
     refused.problem(ProblemCode::Conflict);
-    assert_eq!(list(api, "action=project_create").await.len(), 1);
+    let failed = "action=project_create&result=failed";
+    let failed = &wait_for(api, failed, |found| !found.is_empty()).await[0];
+    assert_eq!(failed["code"], "conflict");
+    assert!(text(&failed["actor"]).starts_with("key_"));
+    let done = list(api, "action=project_create&result=ok").await;
+    assert_eq!(done.len(), 1, "{done:?}");
     controller.stop().await;
 }
 

@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{Answer, Controller, Person, camera, on_camera, published, text};
+use crate::harness::{Answer, Controller, Person, on_camera, published, text};
 
 /// A key whose private half the test has.
 pub(crate) struct Key {

@@ -1,6 +1,12 @@
 //! People sign in with an OpenID provider: a real one, and ones that lie.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{Json, Router, extract::State, routing};
 use headworks_bootstrap::Tasks;
@@ -21,6 +27,14 @@ const BACK: &str = "https://app.example.com/signed-in?from=corp";
 
 /// A controller that knows a provider as `corp`.
 async fn start(pool: &PgPool, provider: impl Fn(&Value) -> Value) -> Controller {
+    start_with(pool, |corp| vec![("corp", provider(corp))]).await
+}
+
+/// One that knows these providers.
+async fn start_with(
+    pool: &PgPool,
+    providers: impl Fn(&Value) -> Vec<(&'static str, Value)>,
+) -> Controller {
     // Its project exists when it has run once.
     let first = Controller::start(pool).await;
     let (key, project) = (
@@ -33,9 +47,12 @@ async fn start(pool: &PgPool, provider: impl Fn(&Value) -> Value) -> Controller 
         "project_id": project, "redirect_uris": [BACK],
         "groups_claim": "groups", "create_users": true,
     });
-    let corp: OidcConfig = serde_json::from_value(provider(&corp)).expect("is a provider");
+    let providers = providers(&corp).into_iter().map(|(name, provider)| {
+        let provider: OidcConfig = serde_json::from_value(provider).expect("is a provider");
+        (name.to_owned(), provider)
+    });
     let config = Config {
-        oidc: BTreeMap::from([("corp".to_owned(), corp)]),
+        oidc: providers.collect(),
         ..config(pool)
     };
     Controller::start_with(pool, config, &key).await
@@ -269,6 +286,21 @@ async fn only_known_people_come_where_nobody_is_created(pool: PgPool) {
     out.get("/v1/auth")
         .await
         .problem(ProblemCode::Unauthenticated);
+    for (action, actor) in [
+        ("user_link", controller.key_id(admin).await),
+        ("user_unlink", controller.key_id(admin).await),
+        ("auth_oidc_complete", ann.clone()),
+    ] {
+        let query = format!("/v1/audit?result=ok&action={action}");
+        let records = admin.all(&query, 10).await;
+        let [record] = &records[..] else {
+            panic!("{action}: {records:?}");
+        };
+        assert_eq!(
+            (&record["actor"], &record["object"]),
+            (&json!(actor), &json!(ann))
+        );
+    }
     controller.stop().await;
 }
 
@@ -415,4 +447,72 @@ async fn a_provider_that_is_away_is_no_reason_to_wait(pool: PgPool) {
         assert!(answer.headers.contains_key("retry-after"));
     }
     controller.stop().await;
+}
+
+/// How often somebody was asked.
+type Asked = Arc<AtomicUsize>;
+
+/// A provider whose every answer is this one; it counts what it is asked.
+async fn answers(
+    tasks: &Tasks,
+    answer: impl Fn(&str) -> axum::response::Response + Clone + Send + Sync + 'static,
+) -> (String, Asked) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let issuer = format!("http://{}", listener.local_addr().expect("has one"));
+    let asked = Asked::default();
+    let (count, own) = (Arc::clone(&asked), issuer.clone());
+    let router = Router::new().fallback(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        let answer = answer(&own);
+        async move { answer }
+    });
+    tasks.spawn(
+        "provider",
+        async move { axum::serve(listener, router).await },
+    );
+    (issuer, asked)
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_provider_leads_nowhere_else(pool: PgPool) {
+    use axum::response::{IntoResponse as _, Redirect};
+
+    let tasks = Tasks::new();
+    let (elsewhere, asked) = answers(&tasks, |_| "a secret".into_response()).await;
+    let redirect = answers(&tasks, move |_| {
+        Redirect::temporary(&elsewhere).into_response()
+    })
+    .await;
+    let metadata = answers(&tasks, |issuer| {
+        let description = json!({
+            "issuer": issuer, "authorization_endpoint": format!("{issuer}/in"),
+            "token_endpoint": format!("{issuer}/token"),
+            "jwks_uri": "https://169.254.169.254/latest/meta-data",
+        });
+        Json(description).into_response()
+    });
+    let metadata = metadata.await;
+    let endless = answers(&tasks, |_| vec![b' '; 2 << 20].into_response()).await;
+    let all = [
+        ("redirect", redirect),
+        ("metadata", metadata),
+        ("endless", endless),
+    ];
+    let controller = start_with(&pool, |corp| {
+        let provider = |(name, (issuer, _)): &(&'static str, (String, Asked))| {
+            (*name, with(corp, json!({"issuer": issuer})))
+        };
+        all.iter().map(provider).collect()
+    });
+    let controller = controller.await;
+    for (name, (_, times)) in &all {
+        let ask = json!({"redirect_uri": BACK});
+        let path = format!("/v1/auth/oidc/{name}:begin");
+        let refused = controller.anonymous().post(&path, ask).await;
+        refused.problem(ProblemCode::Unavailable);
+        assert_eq!(times.load(Ordering::Relaxed), 1, "{name}");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    controller.stop().await;
+    tasks.shutdown(std::time::Duration::from_secs(10)).await;
 }

@@ -341,7 +341,7 @@ impl Api {
             request = request.bearer_auth(key);
         }
         for (name, value) in headers {
-            let value = HeaderValue::from_str(value).expect("is a header value");
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("is a header value");
             request = request.header(*name, value);
         }
         let answer = request.send().await.expect("is answered");
@@ -418,6 +418,13 @@ impl Answer {
             self.headers["x-request-id"].to_str().ok()
         );
         problem
+    }
+
+    /// The code of a problem, whichever it is.
+    #[track_caller]
+    pub(crate) fn code(&self) -> String {
+        let problem: Value = serde_json::from_str(&self.text).expect("is JSON");
+        text(&problem["code"])
     }
 
     /// The pointers of an invalid request.

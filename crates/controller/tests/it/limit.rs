@@ -1,8 +1,14 @@
 //! How often somebody may ask.
 
+use std::{net::SocketAddr, time::Duration};
+
 use headworks_controller::RateLimitConfig;
 use headworks_types::ProblemCode;
 use sqlx::PgPool;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpSocket, TcpStream},
+};
 
 use crate::harness::{Controller, config};
 
@@ -72,11 +78,52 @@ async fn who_guesses_credentials_is_not_listened_to(pool: PgPool) {
     assert!(refused.headers.contains_key("retry-after"));
     refused.problem(ProblemCode::TooManyRequests);
     let same_address = controller.admin.get("/v1/cameras").await;
-    same_address.problem(ProblemCode::TooManyRequests);
+    assert_eq!(same_address.status, 200, "a right one is taken");
     let public = controller.anonymous().get("/.well-known/jwks.json").await;
     assert_ne!(public.status, 429, "what needs no credential goes on");
     let edge = controller.edges(Some(&wrong)).get("/edge/v1/watch").await;
     edge.problem(ProblemCode::Unauthenticated);
     controller.stop().await;
     first.stop().await;
+}
+
+/// A connection from an address that is nobody else's in the test.
+async fn connect(to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("makes one");
+    socket.bind(([127, 0, 0, 9], 0).into()).expect("binds");
+    socket.connect(to).await.expect("connects")
+}
+
+/// True if the other end closes; false if it waits for what is said.
+async fn is_closed(connection: &mut TcpStream, wait: Duration) -> bool {
+    let mut byte = [0];
+    let read = tokio::time::timeout(wait, connection.read(&mut byte)).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn an_address_has_so_many_connections_at_each_listener(pool: PgPool) {
+    let mut config = config(&pool);
+    config.connections_per_address = 2;
+    let controller = Controller::start_with(&pool, config, "hwak_0_0").await;
+    let service = &controller.service;
+    for listener in [service.local_addr(), service.edge_addr()] {
+        let mut first = connect(listener).await;
+        let mut second = connect(listener).await;
+        let mut third = connect(listener).await;
+        assert!(
+            is_closed(&mut third, Duration::from_secs(10)).await,
+            "{listener}"
+        );
+        let at_once = Duration::ZERO;
+        assert!(!is_closed(&mut first, at_once).await, "{listener}");
+        assert!(!is_closed(&mut second, at_once).await, "{listener}");
+        // Its place is another's when it is left.
+        drop(first);
+        let mut later = connect(listener).await;
+        while is_closed(&mut later, Duration::from_millis(200)).await {
+            later = connect(listener).await;
+        }
+    }
+    controller.stop().await;
 }

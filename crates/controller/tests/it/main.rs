@@ -2,7 +2,9 @@
 
 mod access;
 mod api_key;
+mod attack;
 mod audit;
+mod audit_operations;
 mod auth;
 mod auth_attack;
 mod auth_oidc;
@@ -10,6 +12,7 @@ mod auth_throttle;
 mod bulk;
 mod camera;
 mod camera_group;
+mod client_address;
 mod edge;
 mod edge_cluster;
 mod event;
@@ -19,6 +22,7 @@ mod grant_rule;
 mod harness;
 mod idempotency;
 mod limit;
+mod narrow;
 mod node;
 mod node_certificate;
 mod openapi;

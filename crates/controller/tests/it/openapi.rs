@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Operations that need no credential.
-const PUBLIC: &[&str] = &[
+pub(crate) const PUBLIC: &[&str] = &[
     "auth_oidc_begin",
     "auth_oidc_complete",
     "auth_oidc_list",
@@ -34,10 +34,10 @@ const PUBLIC: &[&str] = &[
 const ANYBODY: &[&str] = &["auth_view"];
 
 /// Operations about a provider that is configured; `auth_oidc.rs` tests who does well with them.
-const CONFIGURED: &[&str] = &["user_link", "user_unlink"];
+pub(crate) const CONFIGURED: &[&str] = &["user_link", "user_unlink"];
 
 /// Operations for people who have signed in; keys are refused. `auth.rs` tests them.
-const PEOPLE: &[&str] = &[
+pub(crate) const PEOPLE: &[&str] = &[
     "auth_change_password",
     "auth_sign_out",
     "auth_sign_out_everywhere",
@@ -206,13 +206,16 @@ impl Need {
     }
 }
 
-struct Operation {
-    id: String,
-    method: Method,
-    path: String,
+/// One operation of the description.
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// With what it may answer.
+    statuses: BTreeSet<u16>,
 }
 
-fn operations(document: &Value) -> Vec<Operation> {
+pub(crate) fn operations(document: &Value) -> Vec<Operation> {
     let paths = document["paths"].as_object().expect("has paths");
     let mut found = Vec::new();
     for (path, item) in paths {
@@ -222,10 +225,19 @@ fn operations(document: &Value) -> Vec<Operation> {
                 id: text(&operation["operationId"]),
                 method: Method::from_bytes(method.as_bytes()).expect("is a method"),
                 path: path.clone(),
+                statuses: statuses(operation),
             });
         }
     }
     found
+}
+
+fn statuses(operation: &Value) -> BTreeSet<u16> {
+    let responses = operation["responses"].as_object().expect("has responses");
+    let statuses = responses.keys();
+    statuses
+        .map(|status| status.parse().expect("is a number, not `default`"))
+        .collect()
 }
 
 /// Requests of people who sign in.
@@ -322,13 +334,13 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
 }
 
 /// Things of the default project, and requests about them.
-struct World {
-    ids: BTreeMap<&'static str, String>,
-    bodies: BTreeMap<&'static str, Value>,
+pub(crate) struct World {
+    pub(crate) ids: BTreeMap<&'static str, String>,
+    pub(crate) bodies: BTreeMap<&'static str, Value>,
 }
 
 impl World {
-    async fn make(controller: &Controller) -> Self {
+    pub(crate) async fn make(controller: &Controller) -> Self {
         let api = &controller.admin;
         let made = async |path: &str, body: Value| api.post(path, body).await.expect(201);
         let project = controller.default_project().await;
@@ -383,7 +395,17 @@ impl World {
         Self { ids, bodies }
     }
 
-    async fn request(&self, api: &Api, operation: &Operation) -> Answer {
+    pub(crate) async fn request(&self, api: &Api, operation: &Operation) -> Answer {
+        self.request_with(api, operation, &[]).await
+    }
+
+    /// Each answer must be one of those that the description names.
+    pub(crate) async fn request_with(
+        &self,
+        api: &Api,
+        operation: &Operation,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut path = operation.path.clone();
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), id);
@@ -396,7 +418,15 @@ impl World {
         let body = self.bodies.get(operation.id.as_str()).cloned();
         let needs_body = operation.method == Method::POST || operation.method == Method::PATCH;
         assert_eq!(body.is_some(), needs_body, "{}: add a body", operation.id);
-        api.send(operation.method.clone(), &path, body, &[]).await
+        let answer = api.send(operation.method.clone(), &path, body, headers);
+        let answer = answer.await;
+        let status = answer.status.as_u16();
+        assert!(
+            operation.statuses.contains(&status),
+            "{}: {status}",
+            operation.id
+        );
+        answer
     }
 }
 
@@ -419,7 +449,8 @@ fn playback_key() -> Value {
            "bounds": {"whole_project": true}})
 }
 
-fn document() -> Value {
+/// The description of the API.
+pub(crate) fn document() -> Value {
     serde_json::to_value(headworks_controller::openapi()).expect("serializes")
 }
 
@@ -606,6 +637,35 @@ fn operations_follow_the_noun_rule() {
             "{}",
             operation.id
         );
+    }
+}
+
+#[test]
+fn every_reference_in_a_description_leads_somewhere() {
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(
+                    fields
+                        .get("$ref")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned),
+                );
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let edge = serde_json::to_value(headworks_controller::edge_openapi()).expect("serializes");
+    for document in [document(), edge] {
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("is in the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
     }
 }
 

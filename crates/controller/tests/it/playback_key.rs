@@ -110,7 +110,16 @@ async fn nobody_registers_a_key_that_may_do_more_than_they(pool: PgPool) {
     let both = controller
         .key(&[(project, &["project.manage", "camera.view_live"])])
         .await;
-    both.post(KEYS, key()).await.expect(201);
+    let deaf = both.post(KEYS, key()).await.expect(201);
+    let actions = &deaf["bounds"]["actions"];
+    assert_eq!(*actions, json!(["camera.view_live"]), "without sound");
+    let mut loud = key();
+    loud["bounds"]["actions"] = json!(["camera.view_live", "camera.view_audio"]);
+    both.post(KEYS, loud.clone())
+        .await
+        .problem(ProblemCode::Forbidden);
+    let hearing = controller.admin.post(KEYS, key()).await.expect(201);
+    assert_eq!(hearing["bounds"]["actions"], loud["bounds"]["actions"]);
     let mut more = key();
     more["bounds"]["actions"] = json!(["camera.manage"]);
     both.post(KEYS, more).await.problem(ProblemCode::Forbidden);

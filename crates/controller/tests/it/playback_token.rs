@@ -1,6 +1,6 @@
 //! Playback tokens over HTTP: who gets one, and what it says.
 
-use headworks_types::{Jwks, PlaybackClaims, PlaybackToken, ProblemCode};
+use headworks_types::{Action, Jwks, PlaybackClaims, PlaybackToken, ProblemCode};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -324,6 +324,82 @@ async fn nobody_issues_more_than_they_may_do_themselves(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn sound_is_in_a_token_if_everybody_may_hear_everything(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let (gate, yard) = (new_camera(api, "gate").await, new_camera(api, "yard").await);
+    let ann = text(
+        &api.post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    );
+    let project = on_project(&controller.default_project().await);
+    grant_to_user(api, &ann, &project, "camera.view_live").await;
+    grant_to_user(api, &ann, &on_camera(&gate), "camera.view_audio").await;
+    let see = [Action::CameraViewLive];
+    let hear = [Action::CameraViewLive, Action::CameraViewAudio];
+    let issued = async |api: &Api, body: Value| {
+        let token: PlaybackToken = api.post(TOKENS, body).await.parse(201);
+        verified(api, &token).await.act
+    };
+    let ask = |cameras: &[&str]| json!({"user_id": ann, "camera_ids": cameras});
+    assert_eq!(issued(api, ask(&[&gate])).await, hear);
+    assert_eq!(issued(api, ask(&[&yard])).await, see);
+    assert_eq!(issued(api, ask(&[&gate, &yard])).await, see, "not of all");
+    assert_eq!(issued(api, json!({"camera_ids": [gate, yard]})).await, hear);
+    let silent = json!({"camera_ids": [gate], "actions": ["camera.view_live"]});
+    assert_eq!(issued(api, silent).await, see, "as was asked for");
+
+    // The issuer must hear, too.
+    let may = &["user.manage", "camera.view_live"];
+    let manager = controller.key(&[(project.clone(), may)]).await;
+    assert_eq!(issued(&manager, ask(&[&gate])).await, see);
+    let mut loud = ask(&[&gate]);
+    loud["actions"] = json!(["camera.view_live", "camera.view_audio"]);
+    let refused = manager.post(TOKENS, loud.clone()).await;
+    refused.problem(ProblemCode::Forbidden);
+    assert_eq!(issued(api, loud.clone()).await, hear);
+    loud["camera_ids"] = json!([yard]);
+    let refused = api.post(TOKENS, loud).await;
+    let detail = refused.problem(ProblemCode::Forbidden).detail;
+    let detail = detail.expect("has words");
+    assert!(detail.contains("camera.view_audio"), "{detail}");
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_group_is_heard_where_nothing_below_is_denied(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let group = json!({"name": "site"});
+    let group = text(&api.post("/v1/camera_groups", group).await.expect(201)["id"]);
+    let mut below = camera("gate");
+    below["group_id"] = json!(group);
+    let gate = text(&api.post("/v1/cameras", below).await.expect(201)["id"]);
+    let ann = text(
+        &api.post("/v1/users", json!({"name": "Ann"}))
+            .await
+            .expect(201)["id"],
+    );
+    let project = on_project(&controller.default_project().await);
+    for action in ["camera.view_live", "camera.view_audio"] {
+        grant_to_user(api, &ann, &project, action).await;
+    }
+    let hears = async || {
+        let ask = json!({"user_id": ann, "camera_group_ids": [group]});
+        let token: PlaybackToken = api.post(TOKENS, ask).await.parse(201);
+        let act = verified(api, &token).await.act;
+        act.contains(&Action::CameraViewAudio)
+    };
+    assert!(hears().await);
+    let deny = json!({"effect": "deny", "principal": {"type": "user", "id": ann},
+        "object": on_camera(&gate), "actions": ["camera.view_audio"]});
+    api.post("/v1/grants", deny).await.expect(201);
+    assert!(!hears().await);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn what_is_issued_after_a_revocation_counts(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let api = &controller.admin;
@@ -348,5 +424,90 @@ async fn what_is_issued_after_a_revocation_counts(pool: PgPool) {
         "not refused with the second it is of"
     );
     assert!(claims.iat <= until.timestamp() + 2, "nor far in the future");
+    controller.stop().await;
+}
+
+/// A grant to watch, from one network only.
+async fn grant_from(api: &Api, principal: Value, camera: &str, effect: &str, network: &str) {
+    let body = json!({
+        "principal": principal, "object": on_camera(camera), "actions": ["camera.view_live"],
+        "effect": effect, "conditions": {"networks": [network]},
+    });
+    api.post("/v1/grants", body).await.expect(201);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn networks_of_a_grant_are_those_of_the_viewer(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let gate = new_camera(api, "gate").await;
+    let bob = json!({"name": "Bob"});
+    let bob = text(&api.post("/v1/users", bob).await.expect(201)["id"]);
+    let principal = json!({"type": "user", "id": bob});
+    grant_from(api, principal.clone(), &gate, "allow", "10.0.0.0/8").await;
+    let ask = |ip: Value| json!({"user_id": bob, "camera_ids": [gate], "ip": ip});
+    // From where Bob will watch nobody knows, and it may be from anywhere.
+    for ip in [
+        json!(null),
+        json!("192.0.2.7"),
+        json!("10.0.0.0/7"),
+        json!("0.0.0.0/0"),
+    ] {
+        let refused = api.post(TOKENS, ask(ip)).await;
+        refused.problem(ProblemCode::Forbidden);
+    }
+    for ip in ["10.1.2.3/32", "10.1.0.0/16", "10.0.0.0/8"] {
+        let token: PlaybackToken = api.post(TOKENS, ask(json!(ip))).await.parse(201);
+        let bound = verified(api, &token).await.ip.expect("is bound");
+        assert_eq!(bound.to_string(), ip);
+    }
+    // Denied in some of it is denied.
+    grant_from(api, principal, &gate, "deny", "10.1.0.0/16").await;
+    for (ip, status) in [("10.0.0.0/8", 403), ("10.1.2.3", 403), ("10.2.0.0/16", 201)] {
+        let answer = api.post(TOKENS, ask(json!(ip))).await;
+        assert_eq!(answer.status, status, "{ip}: {}", answer.text);
+    }
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_program_is_not_where_its_viewers_are(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let gate = new_camera(api, "gate").await;
+    let program = controller.key(&[]).await;
+    let principal = json!({"type": "api_key", "id": controller.key_id(&program).await});
+    grant_from(api, principal, &gate, "allow", "127.0.0.0/8").await;
+    let ask = |ip: Value| json!({"viewer_id": "ann", "camera_ids": [gate], "ip": ip});
+    for ip in [json!(null), json!("192.0.2.7")] {
+        let refused = program.post(TOKENS, ask(ip)).await;
+        refused.problem(ProblemCode::Forbidden);
+    }
+    program
+        .post(TOKENS, ask(json!("127.0.0.9")))
+        .await
+        .expect(201);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_may_watch_here_only_gets_a_token_for_here_only(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let (gate, yard) = (new_camera(api, "gate").await, new_camera(api, "yard").await);
+    let free = [(on_camera(&yard), &["camera.view_live"][..])];
+    let ann = controller.person("ann@example.com", &free).await;
+    let principal = json!({"type": "user", "id": ann.id});
+    grant_from(api, principal, &gate, "allow", "127.0.0.0/8").await;
+    let get = async |cameras: Value| {
+        let token = ann.api.post(TOKENS, json!({"camera_ids": cameras})).await;
+        verified(api, &token.parse::<PlaybackToken>(201)).await.ip
+    };
+    let bound = get(json!([gate, yard])).await.expect("is bound");
+    assert_eq!(bound.to_string(), "127.0.0.1/32");
+    assert_eq!(get(json!([yard])).await, None, "that is allowed everywhere");
+    let elsewhere = json!({"camera_ids": [gate], "ip": "192.0.2.7"});
+    let refused = ann.api.post(TOKENS, elsewhere).await;
+    refused.problem(ProblemCode::Forbidden);
     controller.stop().await;
 }

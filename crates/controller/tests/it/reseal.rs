@@ -84,3 +84,55 @@ async fn everything_is_sealed_anew_and_credentials_stay(pool: PgPool) {
     api.post("/v1/playback_tokens", token).await.expect(201);
     controller.stop().await;
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_is_stopped_in_the_middle_goes_on(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = controller.admin.clone();
+    let mut body = camera("gate");
+    body["credentials"] = json!({"username": "root", "password": "p@ss"});
+    let camera = text(&api.post("/v1/cameras", body).await.expect(201)["id"]);
+    let secret = api.secret().to_owned();
+    controller.stop().await;
+
+    // Signing keys come last, and somebody has them.
+    let mut other = pool.begin().await.expect("begins");
+    let locked = sqlx::query_scalar!("SELECT kid FROM signing_key FOR UPDATE");
+    locked.fetch_all(&mut *other).await.expect("locks");
+    let both = renewed(&pool, Some(MASTER_KEY));
+    let credentials = async || {
+        let stored = sqlx::query_scalar!("SELECT credentials FROM camera");
+        stored.fetch_one(&pool).await.expect("reads")
+    };
+    let before = credentials().await;
+    let running = tokio::spawn(async move { reseal(&both).await.map(drop) });
+    let half = async {
+        while credentials().await == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(20);
+    tokio::time::timeout(limit, half)
+        .await
+        .expect("half is done");
+    running.abort();
+    other.rollback().await.expect("lets go");
+
+    let both = renewed(&pool, Some(MASTER_KEY));
+    let controller = Controller::start_with(&pool, both.clone(), &secret).await;
+    let token = json!({"camera_ids": [camera]});
+    let issued = controller.admin.post("/v1/playback_tokens", token.clone());
+    issued.await.expect(201);
+    let done = reseal(&both).await.expect("goes on beside a controller");
+    let camera_column = done.iter().find(|one| one.column == "camera.credentials");
+    assert_eq!(
+        camera_column.map(|one| one.resealed),
+        Some(0),
+        "it was done"
+    );
+    controller.stop().await;
+    let controller = Controller::start_with(&pool, renewed(&pool, None), &secret).await;
+    let issued = controller.admin.post("/v1/playback_tokens", token);
+    issued.await.expect(201);
+    controller.stop().await;
+}

@@ -1,7 +1,5 @@
 //! Who watches, over HTTP: what edges report is listed, and what is revoked reaches every edge.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use headworks_bootstrap::Clock;
 use headworks_client::Client;
@@ -27,6 +25,7 @@ pub(crate) fn opened(number: u128, camera: CameraId, subject: &str) -> SessionOp
         camera_id: camera,
         subject: subject.to_owned(),
         viewer_id: None,
+        sound: false,
         token_id: Some("t".to_owned()),
         key_id: "k".to_owned(),
         max_sessions: None,
@@ -106,8 +105,12 @@ impl World {
     }
 
     async fn grant(&self, principal: Principal) -> headworks_types::Grant {
+        self.grant_of(principal, Action::CameraViewLive).await
+    }
+
+    async fn grant_of(&self, principal: Principal, action: Action) -> headworks_types::Grant {
         let object = GrantObject::Camera { id: self.gate.id };
-        let grant = GrantCreate::allow(principal, object, vec![Action::CameraViewLive]);
+        let grant = GrantCreate::allow(principal, object, vec![action]);
         self.cluster
             .admin
             .grant_create(&grant)
@@ -386,6 +389,33 @@ async fn a_removed_grant_ends_what_it_allowed_and_nothing_else(pool: PgPool) {
         "its tokens open nothing more"
     );
     assert_eq!(bundle.revocations.len(), 2, "Ann watches on: {bundle:?}");
+    world.cluster.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_may_not_hear_any_more_is_ended_and_who_only_sees_goes_on(pool: PgPool) {
+    let mut world = Box::pin(World::new(&pool)).await;
+    let admin = world.cluster.admin.clone();
+    let ann = Principal::User { id: world.ann };
+    let grant = world.grant_of(ann, Action::CameraViewAudio).await;
+    let one = |number, sound| SessionOpened {
+        sound,
+        ..opened(number, world.gate.id, &world.ann.to_string())
+    };
+    let told = report(&world.edge, 1, vec![one(1, true), one(2, false)]);
+    assert!(tell(&world.edge, &told).await);
+    let sounds: Vec<_> = all(&admin).await.iter().map(|s| (s.id, s.sound)).collect();
+    assert_eq!(sounds, [(id(1), true), (id(2), false)]);
+    admin.grant_delete(grant.id).await.expect("deletes");
+    let bundle = world
+        .revoked(is(RevocationKind::Session, &id(1), true))
+        .await;
+    let wanted = is(RevocationKind::Subject, &world.ann, false);
+    assert!(
+        bundle.revocations.iter().any(wanted),
+        "its tokens say more than is so"
+    );
+    assert_eq!(bundle.revocations.len(), 2, "it sees on: {bundle:?}");
     world.cluster.stop().await;
 }
 

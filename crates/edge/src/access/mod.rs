@@ -7,6 +7,8 @@
 
 mod cameras;
 mod denied;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod revoked;
 #[cfg(test)]
 pub(crate) mod sign;

@@ -1,7 +1,8 @@
 //! What is signed and does not count any more.
 //!
 //! A look-up for each kind, however many revocations there are. Times are compared in whole
-//! seconds, as tokens have them: one of the very second of the revocation is refused.
+//! seconds, as tokens have them: one of the very second of the revocation is refused. What names one
+//! token or one session refuses it whenever it says that it was issued.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +41,10 @@ impl Default for Before {
 
 impl Before {
     fn add(&mut self, revocation: &Revocation) {
-        let until = revocation.issued_before.timestamp();
+        let until = match revocation.kind {
+            RevocationKind::Token => i64::MAX,
+            _ => revocation.issued_before.timestamp(),
+        };
         self.open = self.open.max(until);
         if revocation.ends_sessions {
             self.watch = self.watch.max(until);

@@ -4,6 +4,7 @@ mod customer;
 mod limits;
 mod logged;
 mod revoked;
+mod sound;
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

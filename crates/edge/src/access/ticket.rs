@@ -45,15 +45,19 @@ impl TicketKey {
         Ok(Self::from_bytes(&bytes))
     }
 
-    fn from_bytes(bytes: &[u8]) -> Self {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
     /// The ticket of a session.
     pub(crate) fn make(&self, about: &About) -> String {
-        let body = serde_json::to_vec(about).unwrap_or_default();
-        let mac = self.mac(&body);
-        URL_SAFE_NO_PAD.encode([&mac.as_ref()[..MAC], &body].concat())
+        self.seal(&serde_json::to_vec(about).unwrap_or_default())
+    }
+
+    /// The ticket of what `body` says.
+    pub(super) fn seal(&self, body: &[u8]) -> String {
+        let mac = self.mac(body);
+        URL_SAFE_NO_PAD.encode([&mac.as_ref()[..MAC], body].concat())
     }
 
     /// The session, if this edge made the ticket.

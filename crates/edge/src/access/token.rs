@@ -27,6 +27,8 @@ const LEEWAY: i64 = 2;
 const MAX_LENGTH: usize = 8192;
 /// The longest name that a customer may give to a viewer or a token.
 const MAX_NAME: usize = 128;
+/// No origin is longer, by the API either; with it, any session's ticket stays within its bounds.
+const MAX_ORIGIN: usize = 255;
 
 /// The public keys by `kid`.
 #[derive(Default)]
@@ -113,7 +115,7 @@ impl Key {
                 whole_project: bounds.whole_project,
                 cameras: bounds.camera_ids.iter().copied().collect(),
                 groups: bounds.camera_group_ids.iter().copied().collect(),
-                actions: bounds.actions.iter().copied().collect(),
+                actions: bounds.actions().iter().copied().collect(),
                 open: bounds.max_expires_in_seconds.into(),
                 watch: bounds.max_watch_seconds.into(),
             }),
@@ -140,6 +142,10 @@ pub(super) fn verify(
     if let Some(bounds) = &key.bounds {
         bounds.check(asked)?;
     }
+    let sound = Action::CameraViewAudio;
+    let within = key.bounds.as_ref();
+    let within = within.is_none_or(|bounds| bounds.actions.contains(&sound));
+    let sound = within && claims.act.contains(&sound);
     let (subject, viewer) = match key.bounds {
         // Nobody's viewers are taken for our users.
         Some(_) => (kid.clone(), Some(claims.vid.unwrap_or(claims.sub))),
@@ -150,6 +156,7 @@ pub(super) fn verify(
         camera: asked.camera,
         subject,
         viewer,
+        sound,
         token: claims.jti,
         key: kid,
         max: claims.max,
@@ -230,8 +237,10 @@ fn check(
     }
     let names = [Some(&claims.sub), claims.vid.as_ref(), claims.jti.as_ref()];
     let bad_name = |name: &&String| name.is_empty() || name.len() > MAX_NAME || has_control(name);
+    let is_long = |origin: &String| origin.len() > MAX_ORIGIN;
     if names.into_iter().flatten().any(|name| bad_name(&name))
         || claims.max.is_some() && claims.jti.is_none()
+        || claims.org.as_ref().is_some_and(is_long)
     {
         return Err(Denied::Malformed);
     }

@@ -1,17 +1,19 @@
 //! Counts refusals that are alike.
 //!
 //! The first is told at once. Those that follow within a second are one more record, when the
-//! second is over.
+//! second is over. However many strangers there are, and whatever they make up, they fill no more
+//! than some tens of records a second.
 
 use std::{collections::HashMap, net::IpAddr};
 
+use headworks_bootstrap::subnet;
 use headworks_types::{
     AuditResult, CameraId,
     edge::{AuditAction, AuditEntry},
 };
 
-/// So many different ones are told apart; beyond, addresses are not.
-const MOST: usize = 1024;
+/// So many different ones are told apart; what is beyond is counted in one record for each action.
+pub(super) const MOST: usize = 32;
 
 /// What is alike.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +22,7 @@ struct Key {
     reason: Option<String>,
     protocol: Option<String>,
     camera: Option<CameraId>,
+    /// An IPv4 address, or a network of IPv6.
     address: Option<IpAddr>,
 }
 
@@ -38,12 +41,23 @@ impl Alike {
             reason: entry.reason.clone(),
             protocol: entry.protocol.clone(),
             camera: entry.camera_id,
-            address: entry.address,
+            address: entry.address.map(subnet),
         };
         if self.0.len() >= MOST && !self.0.contains_key(&key) {
-            // Cameras, too, may be made up.
-            (key.address, key.camera) = (None, None);
-            (entry.address, entry.camera_id) = (None, None);
+            key = Key {
+                action: key.action,
+                reason: None,
+                protocol: None,
+                camera: None,
+                address: None,
+            };
+            entry = AuditEntry {
+                reason: None,
+                protocol: None,
+                camera_id: None,
+                address: None,
+                ..entry
+            };
         }
         match self.0.get_mut(&key) {
             None => {

@@ -2,8 +2,9 @@
 //!
 //! Whoever decides calls [`Audit`], which never waits. [`keep`] writes what it is told to a queue on
 //! the disk, which outlives this process however it ends; [`deliver`] gives it to a controller when
-//! there is one, each record once. Refusals that are alike become one record a second with a count:
-//! a stranger can knock as fast as he likes. What finds no room is counted, and the count is told.
+//! there is one, each record once. Refusals that are alike become one record a second with a count,
+//! and refusals have room of their own ([`Kind`]): a stranger can knock as fast as he likes, and
+//! displaces nobody who was let in. What finds no room is counted, and the count is told.
 
 mod alike;
 mod config;
@@ -33,8 +34,28 @@ pub(crate) use config::Config;
 pub(crate) use deliver::deliver;
 pub(crate) use keep::{Store, keep};
 
-/// Records that wait for the disk.
+/// Records that wait for the disk; refusals take half of the places at most.
 const WAITING: usize = 8192;
+
+/// What has room of its own, in memory and on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Who was let in, and has left.
+    Admitted,
+    /// Who was turned away.
+    Refused,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Admitted, Self::Refused];
+
+    fn of(entry: &AuditEntry) -> Self {
+        match entry.result {
+            AuditResult::Refused => Self::Refused,
+            _ => Self::Admitted,
+        }
+    }
+}
 
 /// Takes what is to be remembered. Clones lead to the same place.
 #[derive(Clone)]
@@ -42,8 +63,8 @@ pub(crate) struct Audit(Arc<Inner>);
 
 struct Inner {
     entries: mpsc::Sender<AuditEntry>,
-    /// Found no room, and were not told of yet.
-    lost: AtomicU64,
+    /// Found no room, and were not told of yet; by kind.
+    lost: [AtomicU64; 2],
     clock: Clock,
 }
 
@@ -87,7 +108,7 @@ impl Audit {
         let (sender, entries) = mpsc::channel(WAITING);
         let audit = Self(Arc::new(Inner {
             entries: sender,
-            lost: AtomicU64::new(0),
+            lost: Default::default(),
             clock,
         }));
         let outlet = Outlet {
@@ -171,28 +192,28 @@ impl Audit {
     }
 
     fn push(&self, entry: AuditEntry) {
-        if self.0.entries.try_send(entry).is_err() {
-            self.lose(1);
+        let kind = Kind::of(&entry);
+        let is_full = kind == Kind::Refused && self.0.entries.capacity() <= WAITING / 2;
+        if is_full || self.0.entries.try_send(entry).is_err() {
+            self.lose(kind, 1);
         }
     }
 
     /// So many could not be kept.
-    fn lose(&self, count: u64) {
-        self.0.lost.fetch_add(count, Ordering::Relaxed);
+    fn lose(&self, kind: Kind, count: u64) {
+        self.0.lost[kind as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The record of those that were lost, if any were since it was asked last.
-    fn take_lost(&self) -> Option<AuditEntry> {
-        let count = self.0.lost.swap(0, Ordering::Relaxed);
-        (count > 0).then(|| self.lost(count))
-    }
-
-    fn lost(&self, count: u64) -> AuditEntry {
-        AuditEntry {
+    /// The record of those that were lost, if any were since it was asked last. It belongs where
+    /// they would have been.
+    fn take_lost(&self, kind: Kind) -> Option<AuditEntry> {
+        let count = self.0.lost[kind as usize].swap(0, Ordering::Relaxed);
+        (count > 0).then(|| AuditEntry {
             result: AuditResult::Failed,
+            reason: (kind == Kind::Refused).then(|| "refusals".to_owned()),
             count,
             ..self.bare(AuditAction::AuditLost)
-        }
+        })
     }
 }
 

@@ -3,12 +3,13 @@
 //! A record is in the file, and so safe from the end of this process, when [`Queue::append`]
 //! returns. It is safe from the end of the machine when [`Queue::sync`] does, which is once a second
 //! and before anything is delivered: no number is ever given to two records that a controller sees.
-//! What a crash has cut off is the end of the last file, and is cut away.
+//! What a crash has cut off is the end of the last file, and is cut away. Files that somebody has
+//! deleted are passed over, and what was in them is lost.
 
 use std::{
     collections::VecDeque,
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -40,6 +41,8 @@ pub(super) struct Queue {
     next: i64,
     /// Everything up to here is delivered or thrown away.
     done: i64,
+    /// What records that nobody has seen counted when they were thrown away; to be told.
+    lost: u64,
     is_dirty: bool,
 }
 
@@ -51,12 +54,12 @@ impl Queue {
     pub(super) fn open(directory: &Path, limit: u64) -> anyhow::Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("make the directory {}", directory.display()))?;
-        let id = identity(directory)?;
+        let mut segments = list(directory)?;
+        let id = identity(directory, segments.is_empty())?;
         let done = match file::read(&directory.join("done"))? {
             Some(text) => String::from_utf8_lossy(&text).trim().parse().unwrap_or(0),
             None => 0,
         };
-        let mut segments = list(directory)?;
         let (last, next) = match segments.back_mut() {
             Some(segment) => reopen(directory, segment)?,
             None => {
@@ -64,6 +67,8 @@ impl Queue {
                 (create(directory, 1)?, 1)
             }
         };
+        // The file that had the numbers up to there may be lost: they were used all the same.
+        let next = next.max(done + 1);
         Ok(Self {
             directory: directory.to_owned(),
             id,
@@ -71,7 +76,8 @@ impl Queue {
             segments,
             last,
             next,
-            done: done.min(next - 1),
+            done,
+            lost: 0,
             is_dirty: false,
         })
     }
@@ -81,26 +87,24 @@ impl Queue {
         self.id
     }
 
-    /// Numbers the record and writes it. To make room, the oldest go; returns how many did that
-    /// nobody has seen.
+    /// Numbers the record and writes it. To make room, the oldest go.
     ///
     /// # Errors
     /// When it cannot be written even so.
-    pub(super) fn append(&mut self, entry: &mut AuditEntry) -> io::Result<u64> {
+    pub(super) fn append(&mut self, entry: &mut AuditEntry) -> io::Result<()> {
         entry.sequence = self.next;
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let size = line.len() as u64;
-        let mut dropped = 0;
         let segment = SEGMENT.min(self.limit / 8);
         if self.back().bytes > 0 && self.back().bytes + size > segment {
             self.rotate().or_else(|_| {
-                dropped += self.drop_oldest();
+                self.drop_oldest();
                 self.rotate()
             })?;
         }
         while self.bytes() + size > self.limit && self.segments.len() > 1 {
-            dropped += self.drop_oldest();
+            self.drop_oldest();
         }
         while let Err(error) = self.last.write_all(&line) {
             // Half a line must not stay.
@@ -108,14 +112,19 @@ impl Queue {
             if self.segments.len() == 1 {
                 return Err(error);
             }
-            dropped += self.drop_oldest();
+            self.drop_oldest();
         }
         self.is_dirty = true;
         self.next += 1;
         if let Some(back) = self.segments.back_mut() {
             back.bytes += size;
         }
-        Ok(dropped)
+        Ok(())
+    }
+
+    /// What the records counted that were thrown away since this was asked last.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 
     /// Makes what was written outlive the machine's power.
@@ -136,6 +145,7 @@ impl Queue {
     /// When they cannot be read.
     pub(super) fn peek(&mut self, most: usize, bytes: usize) -> anyhow::Result<Vec<AuditEntry>> {
         self.sync()?;
+        self.pass_over_missing()?;
         let mut found = Vec::new();
         let mut size = 0;
         for (index, segment) in self.segments.iter().enumerate() {
@@ -144,15 +154,11 @@ impl Queue {
                 continue;
             }
             let content = fs::read(path(&self.directory, segment.first))?;
-            for line in content.split(|byte| *byte == b'\n') {
-                // What is damaged is passed over: it will not get better.
-                let Ok(entry) = serde_json::from_slice::<AuditEntry>(line) else {
-                    continue;
-                };
+            for (length, entry) in records(&content) {
                 if entry.sequence <= self.done {
                     continue;
                 }
-                size += line.len();
+                size += length;
                 if found.len() == most || (size > bytes && !found.is_empty()) {
                     return Ok(found);
                 }
@@ -203,36 +209,95 @@ impl Queue {
         Ok(())
     }
 
-    /// Deletes the oldest file, unless it is the only one; returns how many of its records nobody
-    /// has seen.
-    fn drop_oldest(&mut self) -> u64 {
+    /// Deletes the oldest file, unless it is the only one. What nobody has seen of it is lost.
+    fn drop_oldest(&mut self) {
         if self.segments.len() < 2 {
-            return 0;
+            return;
         }
         let Some(oldest) = self.segments.pop_front() else {
-            return 0;
+            return;
         };
+        let until = self.segments.front().map_or(self.next, |s| s.first);
+        if until > self.done + 1 {
+            self.lost += self.unseen(oldest, until);
+            self.done = until - 1;
+        }
         // One that cannot be deleted is found again at the next start.
         let _ = fs::remove_file(path(&self.directory, oldest.first));
-        let until = self.back_of_front();
-        let unseen = until - oldest.first.max(self.done + 1);
-        self.done = self.done.max(until - 1);
-        u64::try_from(unseen).unwrap_or(0)
     }
 
-    fn back_of_front(&self) -> i64 {
-        self.segments.front().map_or(self.next, |front| front.first)
+    /// What the records of a file count that nobody has seen, of numbers below `until`.
+    fn unseen(&self, segment: Segment, until: i64) -> u64 {
+        let numbers = until - segment.first.max(self.done + 1);
+        match fs::read(path(&self.directory, segment.first)) {
+            Ok(content) => records(&content)
+                .filter(|(_, entry)| entry.sequence > self.done)
+                .map(|(_, entry)| entry.count)
+                .sum(),
+            // Each was one at least.
+            Err(_) => u64::try_from(numbers).unwrap_or(0),
+        }
     }
+
+    /// Forgets files that somebody has deleted; in the place of the last one comes another.
+    fn pass_over_missing(&mut self) -> io::Result<()> {
+        let directory = self.directory.clone();
+        let is_missing = |segment: &Segment| {
+            let found = fs::metadata(path(&directory, segment.first));
+            found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        if !self.segments.iter().any(is_missing) {
+            return Ok(());
+        }
+        tracing::error!(
+            directory = %directory.display(),
+            "files of the audit log's queue were deleted; what was in them is lost"
+        );
+        // Behind the last record, so that each that is there has an end.
+        if self.segments.back().is_some_and(is_missing) {
+            self.last = create(&directory, self.next)?;
+            if self.back().first == self.next {
+                self.segments.pop_back();
+            }
+            self.segments.push_back(Segment {
+                first: self.next,
+                bytes: 0,
+            });
+        }
+        let all = std::mem::take(&mut self.segments);
+        let ends: Vec<_> = all.iter().skip(1).map(|s| s.first).collect();
+        for (segment, until) in all.iter().zip(ends) {
+            if is_missing(segment) {
+                self.lost += self.unseen(*segment, until);
+            } else {
+                self.segments.push_back(*segment);
+            }
+        }
+        self.segments.extend(all.back());
+        Ok(())
+    }
+}
+
+/// The records in a file, with their lengths. What is damaged is passed over: it will not get
+/// better.
+fn records(content: &[u8]) -> impl Iterator<Item = (usize, AuditEntry)> {
+    content.split(|byte| *byte == b'\n').filter_map(|line| {
+        let entry = serde_json::from_slice(line).ok()?;
+        Some((line.len(), entry))
+    })
 }
 
 fn path(directory: &Path, first: i64) -> PathBuf {
     directory.join(format!("{first:020}.log"))
 }
 
-/// The queue's id, drawn when it is made.
-fn identity(directory: &Path) -> anyhow::Result<Uuid> {
+/// The queue's id, drawn when it is made, and anew when all of its files are lost: the numbers that
+/// they had must not come again under the same id.
+fn identity(directory: &Path, is_empty: bool) -> anyhow::Result<Uuid> {
     let path = directory.join("id");
-    if let Some(text) = file::read(&path)? {
+    if let Some(text) = file::read(&path)?
+        && !is_empty
+    {
         let text = String::from_utf8_lossy(&text);
         if let Ok(id) = text.trim().parse() {
             return Ok(id);
@@ -278,11 +343,7 @@ fn reopen(directory: &Path, segment: &mut Segment) -> anyhow::Result<(File, i64)
     let content = fs::read(&path)?;
     let whole = content.iter().rposition(|byte| *byte == b'\n');
     let whole = whole.map_or(0, |at| at + 1);
-    let lines = content[..whole].split(|byte| *byte == b'\n');
-    let numbers = lines.filter_map(|line| {
-        let entry = serde_json::from_slice::<AuditEntry>(line).ok()?;
-        Some(entry.sequence)
-    });
+    let numbers = records(&content[..whole]).map(|(_, entry)| entry.sequence);
     let next = numbers.max().map_or(segment.first, |last| last + 1);
     let file = File::options().append(true).open(&path)?;
     segment.bytes = whole as u64;

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     access::Denied,
-    hub::{HlsRequest, Live, Stream},
+    hub::{HlsRequest, Live, Selection, Sound, Stream},
     session::Session,
 };
 
@@ -156,7 +156,8 @@ async fn enter(
         return Ok(viewer);
     }
     let limit = state.hub.config().picture_wait;
-    let _counted = stream.add_viewer();
+    let sound = Selection::of(session).sound(Sound::Aac);
+    let _counted = stream.add_viewer_for(sound);
     stream.wait_for_picture(limit).await?;
     let viewer = stream.hls(session, limit).await;
     viewer.ok_or_else(|| Refusal::no_picture(stream))

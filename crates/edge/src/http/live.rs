@@ -118,10 +118,12 @@ impl Watch {
             .open(&self.state, self.camera, protocol(format))?;
         let stream = request::stream(&self.state, self.camera)?;
         let hub = self.state.hub;
-        let guard = stream.add_viewer_for(format.sound());
+        let selection = Selection::of(&session);
+        let sound = selection.sound(format.sound());
+        let guard = stream.add_viewer_for(sound);
         let limit = hub.config().picture_wait;
         stream.wait_for_picture(limit).await?;
-        if format.sound() == Sound::Aac {
+        if sound == Some(Sound::Aac) {
             stream.wait_for_aac().await;
         }
         let start = stream.start();
@@ -133,6 +135,7 @@ impl Watch {
             hub,
             stream,
             format,
+            selection,
             head,
             guard,
             session,
@@ -146,6 +149,7 @@ struct Opened {
     hub: Hub,
     stream: Arc<Stream>,
     format: Format,
+    selection: Selection,
     head: Bytes,
     guard: ViewerGuard,
     session: Session,
@@ -156,7 +160,7 @@ impl Opened {
         NewViewer {
             sink,
             format: self.format,
-            selection: Selection::All,
+            selection: self.selection,
             head: self.head,
             stream: self.stream,
             start: None,

@@ -27,7 +27,9 @@ use axum::{
 use headworks_types::ProblemCode;
 use tower_http::cors::{Any, CorsLayer};
 
-pub(crate) use server::{MAX_CONNECTIONS, Server};
+#[cfg(fuzzing)]
+pub(crate) use request::token;
+pub(crate) use server::{MAX_CONNECTIONS, Server, client_address};
 
 use crate::{access::Access, hub::Hub};
 use problem::Refusal;

@@ -11,7 +11,7 @@ use crate::{
     hub::{NoPicture, Stream},
 };
 
-/// When to ask again for a camera that gives no picture, in seconds.
+/// When to ask again for a camera that gives no picture or has too many viewers, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// A refused request.
@@ -69,7 +69,7 @@ impl IntoResponse for Refusal {
                     .headers_mut()
                     .insert(header::WWW_AUTHENTICATE, bearer);
             }
-            ProblemCode::NoPicture => {
+            ProblemCode::NoPicture | ProblemCode::SessionLimit | ProblemCode::TooManyRequests => {
                 response
                     .headers_mut()
                     .insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -77,5 +77,25 @@ impl IntoResponse for Refusal {
             _ => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_too_many_is_told_when_to_come_back() {
+        for (code, status) in [
+            (ProblemCode::SessionLimit, 429),
+            (ProblemCode::TooManyRequests, 429),
+            (ProblemCode::NoPicture, 503),
+        ] {
+            let answer = Refusal::new(code).into_response();
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "5");
+        }
+        let other = Refusal::new(ProblemCode::Forbidden).into_response();
+        assert!(!other.headers().contains_key(header::RETRY_AFTER));
     }
 }

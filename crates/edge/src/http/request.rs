@@ -79,7 +79,7 @@ impl Asker {
 }
 
 /// The token of the request: `?token=…`, or a bearer token.
-fn token(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+pub(crate) fn token(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let query = uri.query().unwrap_or_default();
     let in_query = url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "token")

@@ -1,10 +1,23 @@
 //! Drives connections. What is no HTTP, or has too long a head, is answered by hyper with a bare
 //! status (400, 414, 431); everything behind that has a problem as its body.
 
-use std::{future::poll_fn, net::IpAddr, pin::Pin, task::Poll, time::Duration};
+use std::{
+    future::{poll_fn, ready},
+    net::IpAddr,
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
-use axum::{Router, body::Body, http::HeaderMap};
-use headworks_bootstrap::{Tasks, TrustedProxies};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
+use futures::future::Either;
+use headworks_bootstrap::Tasks;
+use headworks_types::ProblemCode;
 use hyper::{Request, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpListener, time::timeout};
@@ -12,7 +25,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use super::takeover::{Socket, Takeover};
+use super::{
+    problem::Refusal,
+    takeover::{Socket, Takeover},
+};
 use crate::{socket::Incoming, tls::Acceptor, visitors::Visitors};
 
 /// Connections at once, viewers included; more wait in the kernel's queue.
@@ -32,8 +48,8 @@ pub(crate) struct ClientAddress(pub(crate) IpAddr);
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) router: Router,
+    /// Who is counted, and who comes for others.
     pub(crate) visitors: Visitors,
-    pub(crate) proxies: TrustedProxies,
 }
 
 impl Server {
@@ -53,22 +69,21 @@ impl Server {
         headworks_bootstrap::accept(name, listener, MAX_CONNECTIONS, tasks, each);
     }
 
-    /// One without proxies.
     #[cfg(test)]
     pub(crate) fn testing(router: Router, visitors: Visitors) -> Self {
-        Self {
-            router,
-            visitors,
-            proxies: TrustedProxies::default(),
-        }
+        Self { router, visitors }
     }
 
     /// Whom the request comes from, if this is who is connected.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
-        let forwarded = headers.get_all("x-forwarded-for").iter();
-        let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
-        ClientAddress(self.proxies.client(peer, forwarded.into_iter()))
+        ClientAddress(client_address(&self.visitors, peer, headers))
     }
+}
+
+/// Whom a request with these headers comes from, if this is who is connected.
+pub(crate) fn client_address(visitors: &Visitors, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let forwarded = headers.get_all("x-forwarded-for").iter();
+    visitors.client(peer, forwarded.map(HeaderValue::as_bytes))
 }
 
 /// Serves one connection until it ends or a handler takes its socket.
@@ -80,12 +95,19 @@ async fn drive(incoming: Incoming, server: Server, stop: CancellationToken) {
     } = incoming;
     let takeover = Takeover::default();
     let offered = takeover.clone();
+    let behind = server.visitors.behind(address.ip());
+    let place = place.with(behind.clone());
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
         let client = server.client(address.ip(), request.headers());
         let span = tracing::debug_span!("request", client.address = %client.0);
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(offered.clone());
-        let answer = server.router.clone().oneshot(request.map(Body::new));
+        let welcome = behind.as_ref().is_none_or(|behind| behind.is_of(client.0));
+        let answer = if welcome {
+            Either::Left(server.router.clone().oneshot(request.map(Body::new)))
+        } else {
+            Either::Right(ready(Ok(too_many())))
+        };
         answer.instrument(span)
     });
     let mut connection = http1::Builder::new()
@@ -116,10 +138,19 @@ async fn drive(incoming: Incoming, server: Server, stop: CancellationToken) {
     }
 }
 
+/// The answer to a client that has all its connections already; this one ends with it.
+fn too_many() -> Response {
+    let refusal = Refusal::new(ProblemCode::TooManyRequests);
+    let mut answer = refusal.into_response();
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
+}
+
 #[cfg(test)]
 mod tests {
     use axum::Extension;
-    use headworks_bootstrap::Clock;
+    use headworks_bootstrap::{Clock, TrustedProxies};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,
@@ -137,8 +168,7 @@ mod tests {
         let who = async |Extension(client): Extension<ClientAddress>| client.0.to_string();
         let server = Server {
             router: Router::new().fallback(who),
-            visitors: Visitors::new(1, proxies.clone(), Clock::system()),
-            proxies,
+            visitors: Visitors::new(1, proxies, Clock::system()),
         };
         server.serve(listener, None, tasks);
         address
@@ -147,14 +177,21 @@ mod tests {
     /// What the server says before it closes; the connection stays while this is kept.
     async fn ask(address: std::net::SocketAddr) -> (String, TcpStream) {
         let mut client = TcpStream::connect(address).await.expect("connects");
-        let request = b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n";
+        let answer = ask_again(&mut client, b"203.0.113.9").await;
+        (answer, client)
+    }
+
+    /// The same on a connection that there is, for whom a proxy has written down.
+    async fn ask_again(client: &mut TcpStream, forwarded: &[u8]) -> String {
+        let head: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: ";
         // Refused connections may be reset while this is written.
-        let _ = client.write_all(request).await;
+        let _ = client
+            .write_all(&[head, forwarded, b"\r\n\r\n"].concat())
+            .await;
         let mut answer = vec![0; 4096];
         let read = timeout(LIMIT, client.read(&mut answer)).await;
         answer.truncate(read.expect("is answered or closed").unwrap_or_default());
-        let answer = String::from_utf8(answer).expect("is text");
-        (answer, client)
+        String::from_utf8(answer).expect("is text")
     }
 
     #[tokio::test]
@@ -170,14 +207,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_trusted_proxy_has_any_number_of_connections_and_is_believed() {
+    async fn a_trusted_proxy_has_any_number_of_connections_and_its_clients_have_not() {
         let tasks = Tasks::new();
         let address = serve("127.0.0.0/8", &tasks).await;
-        let (first, _stays) = ask(address).await;
-        let (second, _too) = ask(address).await;
-        for answer in [first, second] {
-            assert!(answer.ends_with("203.0.113.9"), "{answer}");
-        }
+        let (first, mut stays) = ask(address).await;
+        assert!(first.ends_with("203.0.113.9"), "{first}");
+        let (second, mut closed) = ask(address).await;
+        assert!(second.starts_with("HTTP/1.1 429"), "{second}");
+        assert_eq!(ask_again(&mut closed, b"203.0.113.9").await, "");
+        // The proxy's connection is another client's now, whatever that one writes before.
+        let other = ask_again(&mut stays, b"\xff, 203.0.113.10").await;
+        assert!(other.ends_with("203.0.113.10"), "{other}");
+        let (third, _too) = ask(address).await;
+        assert!(third.ends_with("203.0.113.9"), "{third}");
         tasks.shutdown(LIMIT).await;
     }
 }

@@ -61,8 +61,8 @@ impl Batch {
                         break;
                     }
                     let headers = match at.description {
-                        0 => description.start(format),
-                        _ => description.headers(format),
+                        0 => description.seen_with(selection).start(format),
+                        _ => description.seen_with(selection).headers(format),
                     };
                     at.description = description.number;
                     at.series = description.series;

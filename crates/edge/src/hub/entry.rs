@@ -20,13 +20,19 @@ use super::{
 /// Samples per second of the AAC that stands in, which every player takes, and ticks of its stamps.
 pub(crate) const AAC_RATE: u32 = 48_000;
 
-/// One wire form for each format, each written when the first viewer needs it.
-#[derive(Debug, Default)]
-pub(super) struct Forms([OnceLock<Arc<Wire>>; Format::COUNT]);
+/// Wire forms, each written when the first viewer needs it.
+#[derive(Debug)]
+pub(super) struct Forms<const COUNT: usize>([OnceLock<Arc<Wire>>; COUNT]);
 
-impl Forms {
-    fn get(&self, format: Format, write: impl FnOnce() -> Wire) -> &Arc<Wire> {
-        self.0[format.index()].get_or_init(|| Arc::new(write()))
+impl<const COUNT: usize> Default for Forms<COUNT> {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; COUNT])
+    }
+}
+
+impl<const COUNT: usize> Forms<COUNT> {
+    fn get(&self, place: usize, write: impl FnOnce() -> Wire) -> &Arc<Wire> {
+        self.0[place].get_or_init(|| Arc::new(write()))
     }
 }
 
@@ -46,9 +52,11 @@ pub(crate) struct Description {
     /// first what stands in for the camera's own sound, settles it: what somebody was told cannot
     /// change any more.
     for_aac: OnceLock<Arc<Tracks>>,
+    /// The same without its sound.
+    silent: OnceLock<Arc<Self>>,
     senders: [Sender; 2],
-    start: Forms,
-    headers: Forms,
+    start: Forms<{ Format::COUNT }>,
+    headers: Forms<{ Format::COUNT }>,
 }
 
 impl Description {
@@ -64,6 +72,7 @@ impl Description {
             series: 1,
             dts: 0,
             for_aac,
+            silent: OnceLock::new(),
             senders,
             start: Forms::default(),
             headers: Forms::default(),
@@ -120,6 +129,21 @@ impl Description {
         }
     }
 
+    /// As those see it who get these tracks: who gets no sound is not told that there is any.
+    pub(crate) fn seen_with(self: &Arc<Self>, selection: Selection) -> &Arc<Self> {
+        if self.tracks.audio.is_none() || selection.has(TrackKind::Audio) {
+            return self;
+        }
+        self.silent.get_or_init(|| {
+            Arc::new(Self {
+                number: self.number,
+                series: self.series,
+                dts: self.dts,
+                ..Self::first(self.with_sound(None), self.senders)
+            })
+        })
+    }
+
     /// The tracks as HLS has them. A playlist's codecs hold for all of it (§4.4.6.2 of the draft),
     /// and browsers cannot take a track that comes later: so AAC has its place from the beginning,
     /// also while it is still to come.
@@ -145,12 +169,12 @@ impl Description {
 
     /// What a viewer gets before its first frame.
     pub(super) fn start(&self, format: Format) -> &Arc<Wire> {
-        self.start.get(format, || format.start(self))
+        self.start.get(format.index(), || format.start(self))
     }
 
     /// What a viewer gets when this description follows another.
     pub(super) fn headers(&self, format: Format) -> &Arc<Wire> {
-        self.headers.get(format, || format.headers(self))
+        self.headers.get(format.index(), || format.headers(self))
     }
 }
 
@@ -217,7 +241,7 @@ pub(crate) struct Entry {
     pub(super) pack: Pack,
     /// For its RTP packets.
     pub(super) numbers: Numbers,
-    pub(super) forms: Forms,
+    pub(super) forms: Forms<{ Format::FORMS }>,
 }
 
 impl Entry {
@@ -245,8 +269,8 @@ impl Entry {
     }
 
     /// Keeps a form that could not be written from the frame alone.
-    pub(super) fn put(&self, format: Format, wire: Wire) {
-        self.forms.get(format, || wire);
+    pub(super) fn put(&self, format: Format, selection: Selection, wire: Wire) {
+        self.forms.get(format.form(selection), || wire);
     }
 
     /// Its bytes for a viewer with these tracks; `None` if it gets nothing of it.
@@ -254,7 +278,8 @@ impl Entry {
         if !selection.has(self.frame.track) || !self.is_for(format.sound()) || self.is_past {
             return None;
         }
-        let wire = self.forms.get(format, || format.frame(self));
+        let place = format.form(selection);
+        let wire = self.forms.get(place, || format.frame(self));
         (!wire.is_empty()).then_some(wire)
     }
 }
@@ -268,7 +293,11 @@ mod tests {
     fn wire_bytes_are_written_once() {
         let entry = testing::entry(testing::picture(0, true, 100));
         let wire = |format| entry.wire(format, Selection::All).expect("has a form");
-        entry.put(Format::Ts, Bytes::from_static(b"cells").into());
+        entry.put(
+            Format::Ts,
+            Selection::All,
+            Bytes::from_static(b"cells").into(),
+        );
         for format in Format::ALL {
             assert!(Arc::ptr_eq(wire(format), wire(format)));
             let start = entry.description.start(format);

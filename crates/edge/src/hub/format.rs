@@ -18,6 +18,7 @@ use super::{
     entry::{Description, Entry},
     wire::Wire,
 };
+use crate::session::Session;
 
 /// How a viewer wants its stream written. All viewers of a stream and format share their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,10 +56,42 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
+    /// What a viewer may have, with the sound or without.
+    pub(crate) fn of(session: &Session) -> Self {
+        if session.about().sound {
+            Self::All
+        } else {
+            Self::Only(TrackKind::Video)
+        }
+    }
+
     pub(crate) fn has(self, track: TrackKind) -> bool {
         match self {
             Self::All => true,
             Self::Only(only) => only == track,
+        }
+    }
+
+    /// `sound`, if it has any.
+    pub(crate) fn sound(self, sound: Sound) -> Option<Sound> {
+        self.has(TrackKind::Audio).then_some(sound)
+    }
+}
+
+/// One for those who get the sound, and one for those who do not.
+#[derive(Debug, Default)]
+pub(super) struct ByHearing<T> {
+    hearing: T,
+    deaf: T,
+}
+
+impl<T> ByHearing<T> {
+    /// That of those who get these tracks.
+    pub(super) fn of(&self, selection: Selection) -> &T {
+        if selection.has(TrackKind::Audio) {
+            &self.hearing
+        } else {
+            &self.deaf
         }
     }
 }
@@ -76,6 +109,19 @@ impl Format {
         Self::RtpInterleaved,
         Self::RtpUdp,
     ];
+
+    /// How many wire forms a frame can have.
+    pub(super) const FORMS: usize = Self::COUNT + 1;
+
+    /// The place of a frame's wire form among all. Pictures are the same bytes with sound and
+    /// without, but in MPEG-TS: there they carry the tables, which name all tracks.
+    pub(super) fn form(self, selection: Selection) -> usize {
+        if self == Self::Ts && !selection.has(TrackKind::Audio) {
+            Self::COUNT
+        } else {
+            self.index()
+        }
+    }
 
     /// Its place in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
@@ -119,9 +165,15 @@ impl Format {
 
     /// Does what cannot be done for one frame alone, before `entries` are written, which follow
     /// each other from number `first` on.
-    pub(super) fn prepare(self, stream: &Stream, first: u64, entries: &[Arc<Entry>]) {
+    pub(super) fn prepare(
+        self,
+        stream: &Stream,
+        selection: Selection,
+        first: u64,
+        entries: &[Arc<Entry>],
+    ) {
         if self == Self::Ts {
-            stream.prepare_transport(first, entries);
+            stream.prepare_transport(selection, first, entries);
         }
     }
 

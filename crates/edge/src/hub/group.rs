@@ -49,7 +49,8 @@ pub(super) struct Kind {
 impl Kind {
     /// Takes the pieces of `entries`, which follow each other, for viewers that stand at `from`.
     fn fill(&self, batch: &mut Batch, from: Position, entries: &[Arc<Entry>]) {
-        self.format.prepare(&self.stream, from.next, entries);
+        self.format
+            .prepare(&self.stream, self.selection, from.next, entries);
         batch.fill(from, entries, self.format, self.selection);
     }
 }

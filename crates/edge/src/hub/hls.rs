@@ -1,4 +1,4 @@
-//! HLS of a stream: one task cuts it while somebody watches.
+//! HLS of a stream: one task cuts it while somebody watches, and another for those who get no sound.
 //!
 //! The task publishes what can be fetched as one [`Live`] after another in a watch channel. All
 //! who wait for something (a playlist with a part that is not there yet, the part itself) wait on
@@ -7,11 +7,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
 };
 
-use super::{Leave, NoPicture, Sound, Stream, ViewerGuard, entry::Entry, lock};
+use super::{Leave, NoPicture, Selection, Sound, Stream, ViewerGuard, entry::Entry, lock};
 use crate::session::Session;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,7 +29,7 @@ const SESSION_IDLE: Duration = Duration::from_secs(15);
 /// Frames taken out of the ring at once.
 const BATCH: u64 = 256;
 
-/// The HLS side of a stream.
+/// The HLS side of a stream, with its sound or without.
 #[derive(Default)]
 pub(super) struct HlsOutput(Mutex<State>);
 
@@ -131,7 +131,7 @@ struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let now = self.stream.clock.monotonic();
-        let mut state = lock(&self.stream.hls.0);
+        let mut state = self.stream.hls_state(Selection::of(&self.session));
         state.requests = state.requests.saturating_sub(1);
         state.last_request = Some(now);
         // It may be gone, with the task that has stopped meanwhile.
@@ -171,9 +171,14 @@ impl Stream {
         timeout(limit, first).await.ok()?
     }
 
+    fn hls_state(&self, selection: Selection) -> MutexGuard<'_, State> {
+        lock(&self.hls.of(selection).0)
+    }
+
     fn join_hls(self: &Arc<Self>, session: &Session) -> (Windows, Presence) {
         let now = self.clock.monotonic();
-        let mut state = lock(&self.hls.0);
+        let selection = Selection::of(session);
+        let mut state = self.hls_state(selection);
         state.last_request = Some(now);
         state.requests += 1;
         let presence = Presence {
@@ -185,7 +190,7 @@ impl Stream {
             requests: 0,
             last_request: now,
             session: session.clone(),
-            _guard: self.add_viewer(),
+            _guard: self.add_viewer_for(selection.sound(Sound::Aac)),
         });
         if used.session != *session {
             // The one before was ended, by somebody who may let its viewer in again.
@@ -203,6 +208,7 @@ impl Stream {
         state.windows = Some(windows.clone());
         let packager = Packager {
             stream: Arc::clone(self),
+            selection,
             windows: sender,
             segmenter: None,
             description: 0,
@@ -216,6 +222,7 @@ impl Stream {
 /// Cuts one stream for as long as somebody watches.
 struct Packager {
     stream: Arc<Stream>,
+    selection: Selection,
     windows: watch::Sender<Option<Arc<Live>>>,
     segmenter: Option<Segmenter>,
     /// The number of the description that the segmenter knows.
@@ -230,9 +237,11 @@ impl Packager {
         let mut progress = self.stream.progress();
         let mut check = interval(Duration::from_secs(1));
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = self.stream.wait_for_aac() => {}
+        if self.selection.has(TrackKind::Audio) {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.stream.wait_for_aac() => {}
+            }
         }
         self.take_past();
         loop {
@@ -254,7 +263,7 @@ impl Packager {
     /// so that nobody is let in between.
     fn stop_if_idle(&self) -> bool {
         let now = self.stream.clock.monotonic();
-        let mut state = lock(&self.stream.hls.0);
+        let mut state = self.state();
         state.sessions.retain(|_, used| {
             let is_used = used.requests > 0 || now - used.last_request < SESSION_IDLE;
             is_used && used.session.why_over().is_none()
@@ -268,13 +277,17 @@ impl Packager {
         is_idle
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.stream.hls_state(self.selection)
+    }
+
     fn finish(&self) {
         let leave = if self.stream.has_ended() {
             Leave::StreamEnded
         } else {
             Leave::Stopping
         };
-        let mut state = lock(&self.stream.hls.0);
+        let mut state = self.state();
         for used in state.sessions.values() {
             used.session.note_end(leave.as_str());
         }
@@ -339,7 +352,7 @@ impl Packager {
 
     /// Returns true if there is something new to fetch.
     fn push(&mut self, entry: &Entry, lost: bool) -> bool {
-        if !entry.is_for(Sound::Aac) {
+        if !entry.is_for(Sound::Aac) || !self.selection.has(entry.frame.track) {
             return false;
         }
         let frame = &entry.frame;
@@ -362,7 +375,8 @@ impl Packager {
             return false;
         }
         self.description = entry.description.number;
-        let tracks = entry.description.tracks_for_hls();
+        let description = entry.description.seen_with(self.selection);
+        let tracks = description.tracks_for_hls();
         let goes_on = !lost && !entry.starts_session;
         let segmenter = self.segmenter.as_ref();
         if goes_on && segmenter.is_some_and(|segmenter| *segmenter.tracks() == tracks) {
@@ -387,7 +401,7 @@ impl Packager {
         } else {
             let config = self.stream.config.hls.segmenter();
             let gop = self.stream.ring().longest_gop();
-            let position = lock(&self.stream.hls.0).position;
+            let position = self.state().position;
             self.segmenter = Some(Segmenter::resume(config, tracks, gop, position)?);
             false
         };

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::{
     Config, Counters, Status,
     entry::{Description, Entry},
-    format::Sound,
+    format::{ByHearing, Selection, Sound},
     hls::HlsOutput,
     lock, numbering,
     ring::Ring,
@@ -36,7 +36,7 @@ pub(crate) struct Stream {
     pub(super) tasks: Tasks,
     pub(super) counters: Counters,
     ring: Mutex<Ring>,
-    transport: Mutex<Transport>,
+    transport: ByHearing<Mutex<Transport>>,
     /// The shards that have viewers of it.
     links: Mutex<Vec<Arc<Link>>>,
     progress: watch::Sender<Progress>,
@@ -51,7 +51,7 @@ pub(crate) struct Stream {
     /// What people call the camera.
     name: Mutex<String>,
     ended: AtomicBool,
-    pub(super) hls: HlsOutput,
+    pub(super) hls: ByHearing<HlsOutput>,
 }
 
 /// How far a stream has come.
@@ -76,7 +76,7 @@ pub(crate) enum NoPicture {
 /// pulled while there is one.
 pub(crate) struct ViewerGuard {
     stream: Arc<Stream>,
-    sound: Sound,
+    sound: Option<Sound>,
     is_restream: bool,
 }
 
@@ -93,7 +93,7 @@ impl Drop for ViewerGuard {
         if self.is_restream {
             self.stream.restreams.fetch_sub(1, Ordering::Relaxed);
         }
-        if self.sound == Sound::Aac {
+        if self.sound == Some(Sound::Aac) {
             self.stream.aac_viewers.send_modify(|count| *count -= 1);
         }
     }
@@ -170,7 +170,7 @@ impl Stream {
             tasks,
             counters,
             ring: Mutex::new(Ring::new(config.limits())),
-            transport: Mutex::default(),
+            transport: ByHearing::default(),
             links: Mutex::default(),
             progress: watch::Sender::default(),
             viewers: watch::Sender::default(),
@@ -180,7 +180,7 @@ impl Stream {
             status: watch::Sender::new(status),
             name: Mutex::default(),
             ended: AtomicBool::new(false),
-            hls: HlsOutput::default(),
+            hls: ByHearing::default(),
         }
     }
 
@@ -249,26 +249,27 @@ impl Stream {
     }
 
     /// Counts a viewer that takes no other sound than AAC.
+    #[cfg(test)]
     pub(crate) fn add_viewer(self: &Arc<Self>) -> ViewerGuard {
-        self.add_viewer_for(Sound::Aac)
+        self.add_viewer_for(Some(Sound::Aac))
     }
 
-    /// Counts a viewer with this sound.
-    pub(crate) fn add_viewer_for(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
+    /// Counts a viewer with this sound, or without any.
+    pub(crate) fn add_viewer_for(self: &Arc<Self>, sound: Option<Sound>) -> ViewerGuard {
         self.add(sound, false)
     }
 
     /// Counts a restream with this sound.
     pub(crate) fn add_restream(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
-        self.add(sound, true)
+        self.add(Some(sound), true)
     }
 
-    fn add(self: &Arc<Self>, sound: Sound, is_restream: bool) -> ViewerGuard {
+    fn add(self: &Arc<Self>, sound: Option<Sound>, is_restream: bool) -> ViewerGuard {
         if is_restream {
             self.restreams.fetch_add(1, Ordering::Relaxed);
         }
         self.viewers.send_modify(|count| *count += 1);
-        if sound == Sound::Aac {
+        if sound == Some(Sound::Aac) {
             self.aac_viewers.send_modify(|count| *count += 1);
         }
         ViewerGuard {
@@ -336,9 +337,15 @@ impl Stream {
         lock(&self.ring)
     }
 
-    /// Sees to it that these entries have their MPEG-TS.
-    pub(super) fn prepare_transport(&self, first: u64, entries: &[Arc<Entry>]) {
-        lock(&self.transport).prepare(&self.ring, first, entries);
+    /// Sees to it that these entries have their MPEG-TS for those who get these tracks.
+    pub(super) fn prepare_transport(
+        &self,
+        selection: Selection,
+        first: u64,
+        entries: &[Arc<Entry>],
+    ) {
+        let mut transport = lock(self.transport.of(selection));
+        transport.prepare(&self.ring, selection, first, entries);
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {

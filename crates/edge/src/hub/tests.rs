@@ -14,7 +14,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{testing::tracks, *};
-use crate::session::testing::session;
+use crate::session::testing::{session, silent_session};
 
 mod control;
 mod formats;
@@ -328,6 +328,40 @@ async fn hls_has_a_whole_segment_at_once_and_goes_on_after_a_pause() {
         playlist.contains("#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY\n"),
         "{playlist}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_without_sound_is_an_output_of_its_own() {
+    let mut world = World::new(Config::default());
+    world.publisher.start_session(testing::tracks_with_aac());
+    for index in 0..100 {
+        let frame = testing::picture(0, index % 50 == 0, 100);
+        world
+            .publisher
+            .video(index * 3600, frame.key, frame.payload);
+        world
+            .publisher
+            .audio(index * 1920, 1920, Bytes::from_static(b"aac"));
+        world.publisher.wake();
+    }
+    let (stream, camera) = (world.stream(), Uuid::from_u128(1).into());
+    let loud = session(7, camera, ViewProtocol::Hls);
+    let silent = silent_session(8, camera, ViewProtocol::Hls);
+    for (session, tracks) in [(silent, 1), (loud, 2)] {
+        let request = stream.hls(&session, LIMIT).await.expect("lets in");
+        let window = request.live().window();
+        let playlist = headworks_hls::multivariant(window, "child");
+        assert_eq!(playlist.contains("mp4a"), tracks == 2, "{playlist}");
+        let init = window.init(0).expect("is there");
+        let boxes = init.bytes.windows(4).filter(|name| *name == b"trak");
+        assert_eq!(boxes.count(), tracks);
+        let segment = window.segment(0).expect("is there");
+        let bytes = segment.chunks().flatten().copied().collect::<Vec<_>>();
+        let heard = bytes.windows(3).any(|payload| payload == b"aac");
+        assert_eq!(heard, tracks == 2);
+    }
+    assert_eq!(stream.viewers(), 2);
+    assert_eq!(*stream.aac_demand().borrow(), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! Its counters go on from frame to frame, so that frames have to be written in order, whoever
 //! asks first. That happens as far as somebody watches: a frame that left the ring before anybody
-//! asked for it or a later one is not written, and nobody has seen the counters before it.
+//! asked for it or a later one is not written, and nobody has seen the counters before it. Those who
+//! get no sound have one of their own, with counters and tables of its own.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,7 @@ use headworks_media::{Tracks, ts::Muxer};
 
 use super::{
     entry::Entry,
-    format::{Format, Sound},
+    format::{Format, Selection, Sound},
     lock,
     ring::Ring,
     wire::Wire,
@@ -28,8 +29,15 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// Sees to it that `entries`, which follow each other from number `first` on, are written.
-    pub(super) fn prepare(&mut self, ring: &Mutex<Ring>, first: u64, entries: &[Arc<Entry>]) {
+    /// Sees to it that `entries`, which follow each other from number `first` on, are written for
+    /// those who get these tracks.
+    pub(super) fn prepare(
+        &mut self,
+        ring: &Mutex<Ring>,
+        selection: Selection,
+        first: u64,
+        entries: &[Arc<Entry>],
+    ) {
         let end = first + entries.len() as u64;
         if self.next < first && self.muxer.is_some() {
             let between: Vec<_> = {
@@ -40,20 +48,21 @@ impl Transport {
                     .collect()
             };
             for entry in &between {
-                self.write(entry);
+                self.write(entry, selection);
             }
         }
         let written = self.next.saturating_sub(first) as usize;
         for entry in entries.iter().skip(written) {
-            self.write(entry);
+            self.write(entry, selection);
         }
         self.next = self.next.max(end);
     }
 
-    fn write(&mut self, entry: &Entry) {
-        let tracks = entry.description.tracks_for(Sound::Aac);
-        if self.description != entry.description.number {
-            self.description = entry.description.number;
+    fn write(&mut self, entry: &Entry, selection: Selection) {
+        let description = entry.description.seen_with(selection);
+        let tracks = description.tracks_for(Sound::Aac);
+        if self.description != description.number {
+            self.description = description.number;
             let tracks = Tracks::clone(tracks);
             let muxer = match self.muxer.take() {
                 Some(mut muxer) => muxer.set_tracks(tracks).map(|()| muxer),
@@ -62,10 +71,12 @@ impl Transport {
             self.muxer = muxer.ok();
         }
         if let Some(muxer) = &mut self.muxer
+            && selection.has(entry.frame.track)
             && entry.is_for(Sound::Aac)
             && !entry.is_past
         {
-            entry.put(Format::Ts, Wire::from(muxer.write(&entry.frame)));
+            let wire = Wire::from(muxer.write(&entry.frame));
+            entry.put(Format::Ts, selection, wire);
         }
     }
 }

@@ -208,6 +208,8 @@ impl Ingests {
         match (outcome, camera) {
             (Ok(publication), Some(camera)) => publication.record(audit, camera, guest),
             (Err(denied), camera) => {
+                // Strangers may make up cameras.
+                let camera = camera.filter(|_| *denied != Denied::UnknownCamera);
                 audit.refused(AuditAction::PublishStart, guest, camera, denied.code());
             }
             // Nobody publishes what has no name.

@@ -3,6 +3,7 @@
 mod cost;
 mod file;
 mod hls;
+mod lured;
 
 use std::time::Duration;
 
@@ -39,26 +40,44 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(Config {
+        Self::with(Self::config())
+    }
+
+    fn config() -> Config {
+        Config {
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_millis(200),
             idle: Duration::from_millis(200),
             ..Config::default()
-        })
+        }
+    }
+
+    /// With other words about where it may connect to.
+    fn through(outbound: outbound::Outbound) -> Self {
+        let config = Config {
+            outbound,
+            ..Self::config()
+        };
+        Self::just(Runtime::new().expect("starts"), config)
     }
 
     fn with(config: Config) -> Self {
         Self::on(Runtime::new().expect("starts"), config)
     }
 
+    /// This machine is open to it.
     fn on(runtime: Runtime, config: Config) -> Self {
-        let (clock, tasks) = (Clock::system(), Tasks::new());
-        let entered = runtime.enter();
-        let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
         let config = Config {
             outbound: outbound::testing(),
             ..config
         };
+        Self::just(runtime, config)
+    }
+
+    fn just(runtime: Runtime, config: Config) -> Self {
+        let (clock, tasks) = (Clock::system(), Tasks::new());
+        let entered = runtime.enter();
+        let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
         let ingests = Ingests::new(
             config,
             hub.clone(),

@@ -3,14 +3,15 @@
 //!
 //! A host is resolved once. Each address is checked, and the connection goes to a checked address,
 //! so that a name which leads elsewhere a moment later (DNS rebinding) leads nowhere. Redirects
-//! come here again. What is closed: [`mod@network`] says. TCP goes through [`Gate::connect`], HTTP
+//! come here again. What is closed: [`headworks_bootstrap::network`] says. TCP goes through [`Gate::connect`], HTTP
 //! through [`Gate::client`] and [`Gate::check`].
 
 mod config;
 mod http;
-mod network;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trap;
 
 use std::{
     fmt, io,
@@ -19,6 +20,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use headworks_bootstrap::network;
 use headworks_types::Network;
 use tokio::net::{TcpStream, lookup_host};
 use url::{Host, Url};
@@ -179,8 +181,7 @@ impl Gate {
     fn judge(&self, address: IpAddr) -> Result<(), Closed> {
         let config = &self.outbound.config;
         // An IPv6 address may stand for an IPv4 one, which is where it leads.
-        let forms = [Some(address.to_canonical()), network::embedded(address)];
-        let forms = || forms.into_iter().flatten();
+        let forms = || std::iter::once(address.to_canonical()).chain(network::embedded(address));
         let is_in = |list: &[Network]| {
             forms().any(|form| list.iter().any(|network| network.contains(form)))
         };

@@ -39,21 +39,28 @@ fn list(texts: &[&str]) -> Vec<Network> {
     texts.iter().map(parse).collect()
 }
 
-fn outbound(allow: &[&str], deny: &[&str]) -> Outbound {
+pub(super) fn outbound(allow: &[&str], deny: &[&str]) -> Outbound {
     Outbound::new(Config {
         allow: Some(list(allow)),
         deny: list(deny),
     })
 }
 
-/// A gate to names that we make up.
-fn named(allow: &[&str], name: &'static str, answers: &[&[&'static str]]) -> Gate {
+/// With a name that we make up.
+pub(super) fn named_outbound(
+    allow: &[&str],
+    name: &'static str,
+    answers: &[&[&'static str]],
+) -> Outbound {
     let answers = answers.iter().map(|answer| answer.to_vec()).collect();
-    let outbound = Outbound {
+    Outbound {
         resolver: Arc::new(Names(Mutex::new([(name, answers)].into()))),
         ..outbound(allow, &[])
-    };
-    outbound.gate(&[])
+    }
+}
+
+fn named(allow: &[&str], name: &'static str, answers: &[&[&'static str]]) -> Gate {
+    named_outbound(allow, name, answers).gate(&[])
 }
 
 fn is_open(gate: &Gate, text: &str) -> bool {
@@ -85,6 +92,15 @@ fn a_machine_its_wire_and_its_cloud_are_closed_and_cameras_are_not() {
         "64:ff9b::127.0.0.1",
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::1",
+        "::ffff:0:169.254.169.254",
+        "64:ff9b:1::169.254.169.254",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:1:a9:fea9:fe00:0",
+        "2001:0:7f00:1:8000:1234:3fff:fdf6",
+        "2001:0:cb00:7101:8000:1234:80ff:fffe",
+        "fd12::5efe:169.254.169.254",
+        "2001:db8::200:5efe:127.0.0.1",
     ] {
         assert!(!is_open(&gate, closed), "{closed}");
     }
@@ -97,6 +113,11 @@ fn a_machine_its_wire_and_its_cloud_are_closed_and_cameras_are_not() {
         "fd12:3456::1",
         "2001:db8::1",
         "64:ff9b::192.0.2.1",
+        "::ffff:0:192.0.2.1",
+        "64:ff9b:1::192.168.1.64",
+        "64:ff9b:1:c0a8:1:4000::",
+        "2001:0:cb00:7101:8000:1234:3fff:fdf6",
+        "fd12::5efe:192.168.1.64",
     ] {
         assert!(is_open(&gate, open), "{open}");
     }
@@ -256,6 +277,8 @@ proptest! {
             format!("::ffff:{v4}"),
             format!("64:ff9b::{v4}"),
             format!("2002:{a:02x}{b:02x}:{c:02x}{d:02x}::1"),
+            format!("::ffff:0:{v4}"),
+            format!("fd12::5efe:{v4}"),
         ];
         for form in forms {
             prop_assert_eq!(is_open(&gate, &form), open, "{}", form);

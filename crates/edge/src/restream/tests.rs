@@ -1,5 +1,6 @@
 //! Pushes to a target in the same process.
 
+mod lured;
 mod target;
 
 use std::time::Duration;
@@ -75,6 +76,24 @@ impl World {
     }
 
     fn with(clock: Clock, hub: hub::Config, config: &Config) -> Self {
+        let config = Config {
+            outbound: outbound::testing(),
+            ..config.clone()
+        };
+        Self::just(clock, hub, config)
+    }
+
+    /// With other words about where it may connect to.
+    fn through(outbound: outbound::Outbound) -> Self {
+        let clock = Clock::manual(chrono::DateTime::UNIX_EPOCH);
+        let config = Config {
+            outbound,
+            ..Config::default()
+        };
+        Self::just(clock, hub::Config::default(), config)
+    }
+
+    fn just(clock: Clock, hub: hub::Config, config: Config) -> Self {
         let tasks = Tasks::new();
         let hub = Hub::new(hub, clock.clone(), tasks.clone());
         let mut camera = hub.publish(camera());
@@ -82,8 +101,7 @@ impl World {
         let config = Config {
             retry_min: Duration::from_millis(10),
             retry_max: Duration::from_millis(10),
-            outbound: outbound::testing(),
-            ..config.clone()
+            ..config
         };
         let ffmpeg = Ffmpeg::new(crate::ffmpeg::Config::default(), tasks.clone());
         Self {

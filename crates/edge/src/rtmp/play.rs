@@ -40,11 +40,14 @@ pub(super) async fn admit(
         )
         .map_err(|denied: Denied| Refusal::new(code::PLAY_FAILED, denied.to_string()))?;
     let stream = rtmp.hub.stream(camera).ok_or_else(not_found)?;
-    let guard = stream.add_viewer_for(Format::Rtmp.sound());
+    let sound = Selection::of(&session).sound(Format::Rtmp.sound());
+    let guard = stream.add_viewer_for(sound);
     let limit = rtmp.hub.config().picture_wait;
     match rtmp.until_stop(stream.wait_for_picture(limit)).await {
         Some(Ok(())) => {
-            stream.wait_for_aac().await;
+            if sound.is_some() {
+                stream.wait_for_aac().await;
+            }
             Ok(Admitted {
                 session,
                 stream,
@@ -79,7 +82,7 @@ pub(super) async fn run(rtmp: &Rtmp, connection: Connection, admitted: Admitted)
     let viewer = NewViewer {
         sink: socket::into_sink(socket),
         format: Format::Rtmp,
-        selection: Selection::All,
+        selection: Selection::of(&admitted.session),
         head: Bytes::new(),
         stream: admitted.stream,
         start: None,

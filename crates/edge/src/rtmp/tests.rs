@@ -2,6 +2,7 @@
 
 mod pulled;
 mod refused;
+mod silent;
 mod slow;
 mod world;
 mod wrapped;

@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::either::Either;
 
 use super::Rtmp;
-use crate::{socket::Incoming, visitors::Place};
+use crate::{http::client_address, socket::Incoming, visitors::Place};
 
 /// Sessions at once: more than one address may have, by far.
 const MAX_TUNNELS: usize = 10_000;
@@ -153,9 +153,10 @@ pub(super) async fn serve(
         _ => PublishProtocol::Rtmpt,
     };
     let service = service_fn(async |request: Request<hyper::body::Incoming>| {
+        let client = client_address(&rtmp.visitors, address.ip(), request.headers());
         let caller = Caller {
             rtmp,
-            address,
+            address: (client, address.port()).into(),
             protocol,
         };
         Ok::<_, Infallible>(caller.answer(request.map(Body::new)).await)

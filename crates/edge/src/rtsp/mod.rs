@@ -268,7 +268,7 @@ impl Connection {
 
 /// The camera that a client names: `/live/<camera>`, or only `/<camera>`. `None` for what cannot
 /// be one.
-fn camera(asked: &Asked) -> Option<CameraId> {
+pub(crate) fn camera(asked: &Asked) -> Option<CameraId> {
     let path = asked.url.path().trim_matches('/');
     path.strip_prefix("live/").unwrap_or(path).parse().ok()
 }

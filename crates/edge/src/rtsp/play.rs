@@ -111,13 +111,14 @@ async fn admit(rtsp: &Rtsp, connection: &Connection, asked: &Asked) -> Result<Wa
         .open(token.as_deref(), camera, Action::CameraViewLive, &client)
         .map_err(|denied| refusal(denied, asked))?;
     let stream = rtsp.0.hub.stream(camera).ok_or_else(not_found)?;
-    let guard = stream.add_viewer_for(Sound::Original);
+    let selection = Selection::of(&session);
+    let guard = stream.add_viewer_for(selection.sound(Sound::Original));
     let start = start(rtsp, &stream).await?;
     Ok(Watch {
         until: session.watch_until(),
         session,
         stream,
-        description: start.description,
+        description: Arc::clone(start.description.seen_with(selection)),
         guard: Some(guard),
         tracks: Vec::new(),
         is_paused: false,
@@ -306,10 +307,11 @@ impl Watch {
         };
         let selection = match &self.tracks[..] {
             [only] => Selection::Only(only.kind),
-            _ => Selection::All,
+            _ => Selection::of(&self.session),
         };
         let guard = self.guard.take();
-        let guard = guard.unwrap_or_else(|| self.stream.add_viewer_for(Sound::Original));
+        let sound = selection.sound(Sound::Original);
+        let guard = guard.unwrap_or_else(|| self.stream.add_viewer_for(sound));
         let (handle, control) = hub::control();
         let viewer = NewViewer {
             sink,

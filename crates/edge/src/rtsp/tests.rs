@@ -63,6 +63,19 @@ fn what_ffmpeg_publishes_over_tcp_plays_everywhere() {
 }
 
 #[test]
+fn who_may_not_hear_gets_pictures_only() {
+    let world = World::new();
+    let _publisher = publish(tool::FFMPEG, &[H264, AAC, TCP], &world.publish_url("rtsp"));
+    world.wait_for_live();
+    all(&[
+        &|| ffmpeg(&world.silent_url("tcp"), &["h264"]),
+        &|| ffmpeg(&world.silent_url("udp"), &["h264"]),
+        &|| ffmpeg(&world.play_url("rtsp", "tcp"), &["h264", "aac"]),
+    ]);
+    world.stop();
+}
+
+#[test]
 fn h265_and_opus_over_udp_and_back() {
     let world = World::new();
     let _publisher = publish(tool::FFMPEG, &[H265, OPUS, UDP], &world.publish_url("rtsp"));

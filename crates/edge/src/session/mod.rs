@@ -52,6 +52,9 @@ pub(crate) struct About {
     /// The issuer's own name for who watches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) viewer: Option<String>,
+    /// The camera may be heard, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(crate) sound: bool,
     /// The token's `jti`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) token: Option<String>,
@@ -429,6 +432,7 @@ impl Session {
             id: about.id,
             camera_id: about.camera,
             subject: about.subject.clone(),
+            sound: about.sound,
             viewer_id: about.viewer.clone(),
             token_id: about.token.clone(),
             key_id: about.key.clone(),

@@ -23,6 +23,7 @@ pub(crate) fn about(number: u128, camera: CameraId) -> About {
         camera,
         subject: "usr_1".to_owned(),
         viewer: None,
+        sound: true,
         token: Some("t".to_owned()),
         key: "k".to_owned(),
         max: None,
@@ -36,8 +37,21 @@ pub(crate) fn about(number: u128, camera: CameraId) -> About {
 
 /// One viewer, alone on a list.
 pub(crate) fn session(number: u128, camera: CameraId, protocol: ViewProtocol) -> Session {
+    enter(about(number, camera), protocol)
+}
+
+/// The same, without the right to hear.
+pub(crate) fn silent_session(number: u128, camera: CameraId, protocol: ViewProtocol) -> Session {
+    let about = About {
+        sound: false,
+        ..about(number, camera)
+    };
+    enter(about, protocol)
+}
+
+fn enter(about: About, protocol: ViewProtocol) -> Session {
     let audit = Audit::new(Clock::system()).0;
     let sessions = Sessions::new(1, audit, Clock::system());
-    let entered = sessions.enter(about(number, camera), &client(protocol), None, None);
+    let entered = sessions.enter(about, &client(protocol), None, None);
     entered.expect("there is room")
 }

@@ -62,7 +62,8 @@ pub struct Revocation {
     /// Of a token: only with cameras of this project.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub project_id: Option<ProjectId>,
-    /// Tokens that were issued before do not count; one of the very second neither.
+    /// Tokens that were issued before do not count; one of the very second neither. One that is
+    /// named by itself never does.
     pub issued_before: DateTime<Utc>,
     /// True if running sessions end too; else tokens only open none any more.
     pub ends_sessions: bool,
@@ -165,6 +166,9 @@ pub struct SessionOpened {
     /// The issuer's own name for who watches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub viewer_id: Option<String>,
+    /// True if the camera is heard, too. An edge of before that was told apart does not say.
+    #[serde(default)]
+    pub sound: bool,
     /// The token's `jti`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_id: Option<String>,

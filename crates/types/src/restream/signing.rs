@@ -45,6 +45,7 @@ pub enum RestreamSigning {
         /// minutes, rounded down, and needs at least 120. The target adds the period of validity
         /// that it is set to. Default 3600.
         #[serde(default = "hour")]
+        #[schema(minimum = 60, maximum = 31_536_000)]
         lifetime_seconds: u32,
         /// What happens before that time comes.
         #[serde(default)]
@@ -66,6 +67,7 @@ pub enum RestreamSigning {
         key: SigningKeySlot,
         /// For how long a URL is good, 60 to 31536000. Default 3600.
         #[serde(default = "hour")]
+        #[schema(minimum = 60, maximum = 31_536_000)]
         lifetime_seconds: u32,
         /// What happens before it ends.
         #[serde(default)]

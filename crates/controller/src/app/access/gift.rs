@@ -29,6 +29,18 @@ pub(crate) async fn require_all(
     Err(caller.lacks(&missing, &format!("all of {}", name(object))))
 }
 
+/// True if the caller could pass [`require_all`].
+pub(crate) async fn may_all(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    object: GrantObject,
+    actions: Actions,
+) -> Result<bool> {
+    let gifts = caller.gifts(conn).await?;
+    let missing = actions.without(gifts_on(conn, &gifts, object).await?);
+    Ok(missing.is_empty())
+}
+
 async fn gifts_on(
     conn: &mut PgConnection,
     gifts: &Rights,

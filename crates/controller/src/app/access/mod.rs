@@ -18,12 +18,13 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use headworks_types::{Action, CameraId, GrantId, ProjectId};
+use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(crate) use actions::Actions;
 pub(crate) use decision::{Decision, decide};
-pub(crate) use gift::{name, require_all};
+pub(crate) use gift::{may_all, name, require_all};
 pub(crate) use rights::{Rights, Sight};
 
 use super::Identity;
@@ -90,8 +91,9 @@ impl Place {
 /// Which grants count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holding {
-    /// Those that hold at this time, or now, from this address.
-    At(Option<DateTime<Utc>>, Option<IpAddr>),
+    /// Those that hold at this time, or now, from this address, or from all of this network: of
+    /// those that deny, the ones that hold from some of it.
+    At(Option<DateTime<Utc>>, Option<IpNet>),
     /// What somebody may give to others: what is allowed without conditions, and every deny
     /// whether it holds now or not. Else who may watch by day could let others watch by night.
     Always,

@@ -59,7 +59,7 @@ async fn questions(
     let mut asked = Vec::new();
     let mut expected = Vec::new();
     for who in &world.people {
-        let holding = Holding::At(Some(moment.at), moment.address);
+        let holding = Holding::At(Some(moment.at), moment.address.map(Into::into));
         let rules = rule_list(conn, who.id, holding).await?;
         for camera in &world.cameras {
             let place = Place {
@@ -107,7 +107,7 @@ async fn lists(
     random: &mut StdRng,
 ) -> sqlx::Result<()> {
     for who in world.people.iter().filter(|who| who.works(moment.at)) {
-        let holding = Holding::At(Some(moment.at), moment.address);
+        let holding = Holding::At(Some(moment.at), moment.address.map(Into::into));
         let rights = Rights::new(&rule_list(conn, who.id, holding).await?, who.scopes());
         let two = [ACTIONS[random.random_range(0..ACTIONS.len())], ACTIONS[0]];
         let sight = rights.sight(two.into_iter().collect());

@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 
 pub(crate) use access_token::{AccessClaims, verify};
 
-use super::{Caller, Error, Identity, Origin, Reach, Result};
+use super::{Caller, Error, Identity, Origin, Reach, Result, audit};
 use crate::{
     Config,
     credential::lookup,
@@ -141,8 +141,11 @@ pub(crate) async fn auth_refresh(state: &State, ask: &AuthRefresh) -> Result<Sig
         return Err(BAD);
     }
     let refresh_until = sign_in_refresh(&mut tx, id, IDLE_SECONDS).await?;
-    let (access, expires_at) =
-        access_token::access_token(&mut tx, state, row.user_id.into(), id).await?;
+    let user: UserId = row.user_id.into();
+    let (access, expires_at) = access_token::access_token(&mut tx, state, user, id).await?;
+    let message = format!("user `{}` got new tokens", row.name);
+    let user = user.to_string();
+    audit::record_change(&mut tx, Some(row.project_id.into()), &user, &user, &message).await?;
     tx.commit().await?;
     Ok(SignedIn {
         access_token: access,

@@ -1,7 +1,7 @@
 //! Refresh tokens: `hwrt_<lookup>_<secret>`, a new one with each use.
 //!
 //! The lookup part stays and finds the sign-in. The secret part is the token's generation and a MAC
-//! of it under a key derived from the master key, so that nothing secret is stored, and yet a token
+//! of it under the key that digests credentials, so that nothing secret is stored, and yet a token
 //! that was ours and has been used is told from a guess for as long as its sign-in lives.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -52,7 +52,8 @@ mod tests {
 
     fn keys(fill: char) -> Keys {
         let text = std::iter::repeat_n(fill, 42).collect::<String>() + "A=";
-        Keys::new(&Secret::new(text), None).expect("is a key")
+        let keys = Keys::new(&Secret::new(text), None).expect("is a key");
+        keys.with_digest(&[fill as u8; 32])
     }
 
     proptest! {

@@ -6,8 +6,9 @@
 //! a guesser with many addresses. The last one is slow to begin and soon at its longest, and does not
 //! count where the account has signed in before: nobody can lock its owner out.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
+use headworks_bootstrap::subnet;
 use sqlx::PgConnection;
 
 use crate::{
@@ -124,12 +125,9 @@ impl Attempt {
 
 /// What counts as one place: an address, or the 64-bit network that one IPv6 customer has.
 pub(crate) fn network(address: Option<IpAddr>) -> String {
-    match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => {
-            let network = u128::from(address) >> 64 << 64;
-            format!("{}/64", Ipv6Addr::from(network))
-        }
+    match address.map(subnet) {
+        Some(IpAddr::V6(network)) => format!("{network}/64"),
+        Some(address) => address.to_string(),
         None => "unknown".to_owned(),
     }
 }

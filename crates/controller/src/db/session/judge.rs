@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use chrono::{DateTime, Utc};
 use headworks_types::{PlaybackKeyId, SessionId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -28,16 +29,33 @@ impl From<Row> for Refused {
     }
 }
 
-/// True if nobody has looked at all sessions for so many seconds; then it is the caller's turn.
-pub(crate) async fn session_review(conn: &mut PgConnection, seconds: f64) -> sqlx::Result<bool> {
-    let result = sqlx::query!(
-        r#"UPDATE session_review SET at = clock_timestamp()
-           WHERE at < clock_timestamp() - make_interval(secs => $1)"#,
+/// The time that somebody has to look back over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Period {
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) until: DateTime<Utc>,
+}
+
+/// The time since the last look at all sessions, if that was so many seconds ago: then it is the
+/// caller's turn. No longer than tokens open sessions.
+pub(crate) async fn session_review(
+    conn: &mut PgConnection,
+    seconds: f64,
+) -> sqlx::Result<Option<Period>> {
+    sqlx::query_as!(
+        Period,
+        r#"WITH last AS (
+               SELECT at FROM session_review
+               WHERE at < clock_timestamp() - make_interval(secs => $1)
+               FOR UPDATE
+           )
+           UPDATE session_review SET at = clock_timestamp() FROM last
+           RETURNING GREATEST(last.at, session_review.at - interval '12 minutes') AS "since!",
+                     session_review.at AS until"#,
         seconds
     )
-    .execute(conn)
-    .await?;
-    Ok(result.rows_affected() == 1)
+    .fetch_optional(conn)
+    .await
 }
 
 /// A session that goes on, as far as anybody was told.
@@ -48,6 +66,8 @@ pub(crate) struct Live {
     pub(crate) principal: Option<Uuid>,
     pub(crate) camera: Uuid,
     pub(crate) address: Option<IpAddr>,
+    /// True if the camera is heard, too.
+    pub(crate) sound: bool,
     /// Of a customer's key: true if the camera is within its bounds.
     pub(crate) within_bounds: bool,
 }
@@ -55,7 +75,7 @@ pub(crate) struct Live {
 /// All sessions that nobody has ended yet.
 pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<Vec<Live>> {
     let rows = sqlx::query!(
-        r#"SELECT s.id, s.subject, s.principal_id, s.camera_id, host(s.address) AS "address!",
+        r#"SELECT s.id, s.subject, s.principal_id, s.camera_id, s.sound, host(s.address) AS "address!",
                   k.id IS NOT NULL AS "within_bounds!"
            FROM viewer_session s
            JOIN camera c ON c.id = s.camera_id
@@ -82,6 +102,7 @@ pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<V
         },
         camera: row.camera_id,
         address: row.address.parse().ok(),
+        sound: row.sound,
         within_bounds: row.within_bounds,
     });
     Ok(live.collect())

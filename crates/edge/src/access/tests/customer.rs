@@ -11,25 +11,25 @@ use headworks_types::{
 
 use super::{revoked::project, *};
 
-const KID: &str = "pkey_00000000000000000000000000000007";
+pub(super) const KID: &str = "pkey_00000000000000000000000000000007";
 
 fn group() -> CameraGroupId {
     Uuid::from_u128(3).into()
 }
 
-fn bounds() -> PlaybackBounds {
+pub(super) fn bounds() -> PlaybackBounds {
     PlaybackBounds {
         whole_project: true,
         camera_ids: Vec::new(),
         camera_group_ids: Vec::new(),
-        actions: vec![VIEW],
+        actions: Some(vec![VIEW]),
         max_expires_in_seconds: 120,
         max_watch_seconds: 3600,
     }
 }
 
 /// What a customer's token says that opens the camera.
-fn said(world: &World) -> Value {
+pub(super) fn said(world: &World) -> Value {
     let now = world.clock.now().timestamp();
     json!({
         "aud": "headworks-edge", "sub": "alice", "iat": now, "exp": now + 60,
@@ -37,14 +37,14 @@ fn said(world: &World) -> Value {
     })
 }
 
-fn ed25519(issuer: &Issuer) -> PublicKey {
+pub(super) fn ed25519(issuer: &Issuer) -> PublicKey {
     let x = URL_SAFE_NO_PAD.encode(issuer.public_key());
     serde_json::from_value(json!({"kty": "OKP", "crv": "Ed25519", "x": x})).expect("is a key")
 }
 
 impl World {
     /// Trusts a customer's key within these bounds.
-    fn trust(&self, public_key: PublicKey, bounds: PlaybackBounds) {
+    pub(super) fn trust(&self, public_key: PublicKey, bounds: PlaybackBounds) {
         self.know(ViewPolicy {
             groups: vec![group(), Uuid::from_u128(4).into()],
             ..ViewPolicy::default()
@@ -77,6 +77,20 @@ fn a_customers_token_opens_what_is_within_its_bounds() {
     assert_eq!(session.watch_until(), hour, "no longer than its key may");
 }
 
+#[test]
+fn an_origin_is_no_longer_than_the_api_takes() {
+    let world = World::new();
+    let customer = Issuer::new(KID);
+    world.trust(ed25519(&customer), bounds());
+    let open = |length| {
+        let mut said = said(&world);
+        said["org"] = "x".repeat(length).into();
+        world.open(&customer.sign(&customer.header(), &said))
+    };
+    assert_eq!(open(255), Err(Denied::Origin));
+    assert_eq!(open(256), Err(Denied::Malformed));
+}
+
 /// What is different about a token, and about the bounds of its key.
 type Change = Box<dyn Fn(&mut PlaybackBounds, &mut Value)>;
 
@@ -106,7 +120,7 @@ fn a_customers_token_opens_nothing_beyond_its_bounds() {
         ),
         (
             "another action",
-            Box::new(|bounds, _| bounds.actions = vec![Action::CameraManage]),
+            Box::new(|bounds, _| bounds.actions = Some(vec![Action::CameraManage])),
         ),
         (
             "opens for longer",

@@ -345,7 +345,7 @@ async fn sound_has_its_place_before_there_is_any() {
     assert!(init.contains("mp4a"), "the initialization section has it");
     // Somebody else is told that there is none yet.
     let start = world.publisher.stream().start().expect("has a picture");
-    assert_eq!(start.description.tracks_for(hub::Sound::Aac).audio, None);
+    assert_eq!(start.description.tracks_for(Sound::Aac).audio, None);
 
     world.publisher.set_aac(Some(aac()));
     for packet in 0..100 {

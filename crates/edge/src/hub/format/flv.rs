@@ -63,7 +63,12 @@ pub(super) struct Body {
 impl Body {
     /// `None` if FLV cannot carry it.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
-        let tracks = entry.description.tracks_for(Sound::Aac);
+        // Whoever looks at the sound settles what it is; pictures can do without.
+        let sound = match entry.frame.track {
+            TrackKind::Video => Sound::Original,
+            TrackKind::Audio => Sound::Aac,
+        };
+        let tracks = entry.description.tracks_for(sound);
         let mut header = Vec::with_capacity(8);
         let kind = flv::body_header(&entry.frame, tracks, &mut header)?;
         let rate = match &tracks.audio {

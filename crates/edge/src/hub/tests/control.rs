@@ -72,7 +72,7 @@ impl World {
                 format,
                 selection: Selection::All,
                 head,
-                guard: stream.add_viewer_for(format.sound()),
+                guard: stream.add_viewer_for(Some(format.sound())),
                 stream,
                 start,
                 control: Some(control),

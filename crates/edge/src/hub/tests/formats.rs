@@ -241,15 +241,19 @@ impl Reader {
 
 impl World {
     async fn join(&self, format: Format) -> Reader {
+        self.join_with(format, Selection::All).await
+    }
+
+    async fn join_with(&self, format: Format, selection: Selection) -> Reader {
         let (socket, sink) = UnixStream::pair().expect("makes a pair");
         let stream = self.stream();
         self.hub
             .add_viewer(NewViewer {
                 sink: sink.into(),
                 format,
-                selection: Selection::All,
+                selection,
                 head: Bytes::new(),
-                guard: stream.add_viewer_for(format.sound()),
+                guard: stream.add_viewer_for(selection.sound(format.sound())),
                 stream,
                 start: None,
                 control: None,
@@ -368,5 +372,74 @@ proptest! {
                 runtime.block_on(play(format, gop, late, size, &reads));
             }
         }
+    }
+}
+
+/// True if the bytes say that there is sound, whether it comes or not.
+fn announces_sound(format: Format, bytes: &[u8]) -> bool {
+    match format {
+        // The file's header says so (Adobe FLV 10.1, §E.2).
+        Format::Flv => bytes[4] & 4 != 0,
+        Format::FlvWebSocket => messages(bytes)[4] & 4 != 0,
+        Format::Rtmp => bytes.windows(12).any(|name| name == b"audiocodecid"),
+        Format::Ts => {
+            let mut demuxer = ts::Demuxer::default();
+            demuxer.push(bytes);
+            let found = std::iter::from_fn(|| demuxer.poll());
+            let mut tracks = found.filter_map(|found| match found {
+                Ok(Demuxed::Tracks(tracks)) => Some(tracks.audio.is_some()),
+                _ => None,
+            });
+            tracks.any(|has_sound| has_sound)
+        }
+        Format::RtpInterleaved | Format::RtpUdp => false,
+    }
+}
+
+#[tokio::test]
+async fn who_gets_no_sound_is_not_told_of_any_and_others_do_not_notice() {
+    for format in Format::ALL {
+        if format == Format::RtpUdp {
+            continue;
+        }
+        let mut world = World::new(Config::default());
+        world.publisher.start_session(testing::tracks_with_sound());
+        let deaf = Selection::Only(TrackKind::Video);
+        let mut without = world.join_with(format, deaf).await;
+        assert_eq!(*world.stream().aac_demand().borrow(), 0, "needs no AAC");
+        let mut with = None;
+        for index in 0..60 {
+            if index == 5 {
+                world.publisher.set_aac(Some(testing::aac()));
+                with = Some(world.join(format).await);
+            }
+            let frame = testing::picture(0, index % 10 == 0, 1000);
+            let pts = index * 3600;
+            world.publisher.video(pts, frame.key, frame.payload);
+            let packet = testing::sound(0).payload;
+            if let Some(stamp) = world.publisher.audio(index * 320, 320, packet) {
+                world.publisher.aac(stamp * 6, Bytes::from_static(b"aac"));
+            }
+            world.publisher.wake();
+            settle().await;
+            without.read_all().await;
+            if let Some(with) = &mut with {
+                with.read_all().await;
+            }
+        }
+        drop(world.publisher);
+        let mut with = with.expect("has joined");
+        with.read_to_end().await;
+        without.read_to_end().await;
+        let (heard, seen) = (parse(format, &with.bytes), parse(format, &without.bytes));
+        assert!(heard.iter().any(|frame| frame.track == TrackKind::Audio));
+        assert!(seen.iter().all(|frame| frame.track == TrackKind::Video));
+        is_valid(&heard, 60);
+        is_valid(&seen, 60);
+        assert_eq!(seen.len(), 60, "{format:?}");
+        let rtp = format == Format::RtpInterleaved;
+        assert_eq!(announces_sound(format, &with.bytes), !rtp, "{format:?}");
+        assert!(!announces_sound(format, &without.bytes), "{format:?}");
+        world.tasks.shutdown(LIMIT).await;
     }
 }

@@ -28,6 +28,12 @@ struct Edge {
 
 impl Edge {
     fn new() -> Self {
+        Self::behind("")
+    }
+
+    /// One that believes these proxies.
+    fn behind(proxies: &str) -> Self {
+        let proxies: TrustedProxies = serde_json::from_value(proxies.into()).expect("parses");
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
         let ingests = Ingests::new(
@@ -41,7 +47,7 @@ impl Edge {
             hub,
             ingests,
             Issuer::new("k").access(clock.clone()),
-            Visitors::new(1, TrustedProxies::default(), clock.clone()),
+            Visitors::new(1, proxies, clock.clone()),
             clock.clone(),
             tasks.clone(),
         );
@@ -88,6 +94,33 @@ async fn one_who_says_nothing_or_stops_in_the_handshake_is_closed() {
     let after = edge.time_to_close(slow).await;
     assert!(limits.contains(&after), "{after:?}");
     edge.tasks.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_count_for_the_client_that_a_trusted_proxy_names() {
+    for (proxies, expected) in [
+        // Who is connected is counted, whatever it writes.
+        ("198.51.100.0/24", [200, 503, 503]),
+        ("192.0.2.0/24", [200, 503, 200]),
+    ] {
+        let edge = Edge::behind(proxies);
+        let mut web = edge.connect();
+        let clients = ["203.0.113.9", "203.0.113.9", "203.0.113.8"];
+        for (client, status) in clients.into_iter().zip(expected) {
+            let request = format!(
+                "POST /open/1 HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 192.0.2.77, {client}\r\n\
+                 content-length: 1\r\n\r\n\0"
+            );
+            web.write_all(request.as_bytes()).await.expect("writes");
+            let answer = read(&mut web).await;
+            let expected = format!("HTTP/1.1 {status}");
+            assert!(
+                answer.starts_with(&expected),
+                "{proxies}, {client}: {answer}"
+            );
+        }
+        edge.tasks.shutdown(Duration::from_secs(5)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -174,15 +174,25 @@ impl World {
     }
 
     pub(super) fn flv_url(&self) -> String {
-        let (port, token) = (self.http, self.token());
+        self.http_url("stream.flv", &self.token())
+    }
+
+    /// `http://…/live/<camera>/<file>?token=…`
+    pub(super) fn http_url(&self, file: &str, token: &str) -> String {
+        let port = self.http;
         format!(
-            "http://127.0.0.1:{port}/live/{}/stream.flv?token={token}",
+            "http://127.0.0.1:{port}/live/{}/{file}?token={token}",
             camera()
         )
     }
 
     pub(super) fn token(&self) -> String {
         self.issuer.token(camera(), Clock::system().now())
+    }
+
+    /// A token for pictures without sound.
+    pub(super) fn silent_token(&self) -> String {
+        self.issuer.silent_token(camera(), Clock::system().now())
     }
 
     pub(super) fn stop(self) {

@@ -242,3 +242,34 @@ fn who_may_not_watch_is_told_why() {
     while !matches!(client.next(), Came::End) {}
     world.stop();
 }
+
+#[test]
+fn who_may_not_hear_is_told_of_no_sound_and_sets_none_up() {
+    let world = World::new();
+    let _publisher = publish(tool::FFMPEG, &[H264, AAC, TCP], &world.publish_url("rtsp"));
+    world.wait_for_live();
+    let url = world.silent_url("x");
+    let sound = format!("{}/streamid=1", world.url("rtsp", ""));
+    let transport = format!("Transport: {INTERLEAVED}\r\n");
+    let mut client = Client::connect(&world);
+    let described = client.ask("DESCRIBE", &url, "");
+    assert!(described.contains("m=video"), "{described}");
+    assert!(!described.contains("m=audio"), "{described}");
+    let answer = client.ask("SETUP", &sound, &transport);
+    assert!(answer.starts_with("RTSP/1.0 4"), "{answer}");
+
+    let mut client = Client::connect(&world);
+    let answer = client.set_up_of(&world, &url, INTERLEAVED);
+    assert!(answer.starts_with("RTSP/1.0 200"), "{answer}");
+    // A look with a better token does not change what the session may have.
+    let described = client.ask("DESCRIBE", &world.play_url("rtsp", "x"), "");
+    assert!(described.contains("m=audio"), "{described}");
+    let answer = client.ask("SETUP", &sound, &transport);
+    assert!(answer.starts_with("RTSP/1.0 4"), "{answer}");
+    client.ask("PLAY", &world.url("rtsp", "/"), "");
+    for _ in 0..60 {
+        let came = client.next();
+        assert!(matches!(came, Came::Frame(0 | 1)), "{came:?}");
+    }
+    world.stop();
+}

@@ -171,6 +171,12 @@ impl World {
         self.issuer.token(camera(), Clock::system().now())
     }
 
+    /// As [`Self::play_url`], for pictures without sound.
+    pub(super) fn silent_url(&self, transport: &str) -> String {
+        let token = self.issuer.silent_token(camera(), Clock::system().now());
+        self.url("rtsp", &format!("?token={token}&{transport}"))
+    }
+
     /// As [`Self::play_url`], for no more than so many seconds.
     pub(super) fn brief_url(&self, seconds: i64) -> String {
         let now = Clock::system().now();

@@ -6,6 +6,7 @@
 //! they have made, and no other.
 
 mod id_token;
+mod outbound;
 mod provider;
 mod state;
 
@@ -22,7 +23,7 @@ use sqlx::PgConnection;
 use super::{Attempt, announce_sign_in, begin, network as network_of};
 use crate::{
     Config,
-    app::{Error, Origin, Result},
+    app::{Error, Origin, Result, revocation},
     db::{
         event::{NewEvent, event_insert_many},
         oidc::{
@@ -137,6 +138,7 @@ pub(crate) async fn auth_oidc_complete(
     .await?;
     attempt.succeed(&mut tx).await?;
     tx.commit().await?;
+    state.wake.sessions();
     Ok(signed_in)
 }
 
@@ -257,6 +259,10 @@ async fn sync_groups(
     let project = provider.config.project_id;
     let removed = oidc_groups_remove(conn, project, user, name, groups).await?;
     let added = oidc_groups_add(conn, project, user, name, groups).await?;
+    if !removed.is_empty() || !added.is_empty() {
+        // Other groups are allowed other things, and denied others.
+        revocation::narrow_subject(conn, user.into()).await?;
+    }
     let actor = format!("oidc:{name}");
     let event = |kind, group: UserGroupId, what: &str| NewEvent {
         project_id: Some(project),

@@ -1,12 +1,13 @@
 //! Talks to an OpenID provider: its description (OpenID Connect Discovery), its keys, its token
 //! endpoint.
 //!
-//! Every answer has a deadline and a limit, redirects are not followed, and how often the provider is
-//! asked does not depend on how often strangers ask us. The crate `openidconnect` knows the protocol
+//! Every answer has a deadline and a limit, redirects are not followed, nothing is fetched from where
+//! [`super::outbound`] keeps closed, and how often the provider is asked does not depend on how often
+//! strangers ask us. The crate `openidconnect` knows the protocol
 //! too, but verifies with a second family of cryptography beside ours (RustCrypto), and leaves all of
 //! that to its user; what it would save is `id_token`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use headworks_bootstrap::Clock;
@@ -18,7 +19,7 @@ use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 use url::Url;
 
-use super::state::Begun;
+use super::{outbound::Gate, state::Begun};
 use crate::config::{OidcConfig, is_safe};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
@@ -37,6 +38,7 @@ const RECOVERY: Duration = Duration::from_secs(3);
 pub(super) struct Provider {
     pub(super) config: OidcConfig,
     http: reqwest::Client,
+    gate: Gate,
     description: Mutex<Cached<Description>>,
     keys: Mutex<Cached<Vec<Jwk>>>,
 }
@@ -61,7 +63,11 @@ pub(super) enum Exchanged {
 
 impl Provider {
     pub(super) fn new(config: OidcConfig) -> anyhow::Result<Self> {
+        let gate = Gate::new(&config.issuer);
         let http = reqwest::Client::builder()
+            .dns_resolver(Arc::new(gate))
+            // A proxy would resolve names without us.
+            .no_proxy()
             .user_agent(concat!("headworks/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_DEADLINE)
@@ -71,6 +77,7 @@ impl Provider {
         Ok(Self {
             config,
             http,
+            gate,
             description: Mutex::default(),
             keys: Mutex::default(),
         })
@@ -178,6 +185,7 @@ impl Provider {
         let issuer = &self.config.issuer;
         let base = issuer.strip_suffix('/').unwrap_or(issuer);
         let url = format!("{base}/.well-known/openid-configuration");
+        self.gate.check(&Url::parse(&url)?)?;
         let (status, body) = fetch(self.http.get(url))
             .await
             .context("fetch its description")?;
@@ -200,6 +208,9 @@ impl Provider {
             endpoints.into_iter().all(is_safe),
             "its description names an endpoint that is not https://"
         );
+        for fetched in [&found.token_endpoint, &found.jwks_uri] {
+            self.gate.check(fetched).context("its description")?;
+        }
         Ok(found)
     }
 }
