@@ -83,7 +83,7 @@ fn the_audit_log_says_who_watched_and_who_was_refused() {
     }
     for records in [&opened, &ended] {
         let mut protocols: Vec<_> = records.iter().map(|r| &r.detail["protocol"]).collect();
-        protocols.sort_by_key(|protocol| protocol.to_string());
+        protocols.sort_by_key(ToString::to_string);
         assert_eq!(protocols, ["flv", "rtsp"]);
     }
     for record in &ended {
