@@ -2,7 +2,7 @@
 //! every operation.
 
 use utoipa::openapi::{
-    Components, Content, Info, OpenApi, Ref, RefOr, Required, ResponseBuilder,
+    Components, Content, Info, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
     path::{Operation, ParameterBuilder, ParameterIn},
     schema::{ObjectBuilder, Type},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
@@ -65,6 +65,7 @@ fn complete(api: &mut OpenApi, scheme: &str, how: SecurityScheme) {
     Problem::schemas(&mut schemas);
     schemas.push((Problem::name().into_owned(), Problem::schema()));
     components.schemas.extend(schemas);
+    components.responses.extend(problems());
     let key: [&str; 0] = [];
     api.security = Some(vec![SecurityRequirement::new(scheme, key)]);
     for item in api.paths.paths.values_mut() {
@@ -92,6 +93,17 @@ fn complete(api: &mut OpenApi, scheme: &str, how: SecurityScheme) {
 /// Whatever an operation takes may be wrong: each refusal that follows from that is documented.
 fn refuse_alike(operation: &mut Operation, method: &str) {
     for code in refusals(operation, method) {
+        let problem = Ref::from_response_name(code.to_string());
+        let responses = &mut operation.responses.responses;
+        responses
+            .entry(code.status().to_string())
+            .or_insert(problem.into());
+    }
+}
+
+/// The refusals that [`refuse_alike`] speaks of.
+fn problems() -> impl Iterator<Item = (String, RefOr<Response>)> {
+    ProblemCode::ALL.iter().map(|code| {
         let problem = ResponseBuilder::new()
             .description(format!("A problem (RFC 9457): {}.", code.title()))
             .content(
@@ -99,11 +111,8 @@ fn refuse_alike(operation: &mut Operation, method: &str) {
                 Content::new(Some(Ref::from_schema_name(Problem::name()))),
             )
             .build();
-        let responses = &mut operation.responses.responses;
-        responses
-            .entry(code.status().to_string())
-            .or_insert(problem.into());
-    }
+        (code.to_string(), problem.into())
+    })
 }
 
 /// One code for each status that there is beside success.
