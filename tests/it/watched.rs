@@ -83,7 +83,7 @@ fn the_audit_log_says_who_watched_and_who_was_refused() {
     }
     for records in [&opened, &ended] {
         let mut protocols: Vec<_> = records.iter().map(|r| &r.detail["protocol"]).collect();
-        protocols.sort_by_key(|protocol| protocol.to_string());
+        protocols.sort_by_key(ToString::to_string);
         assert_eq!(protocols, ["flv", "rtsp"]);
     }
     for record in &ended {
@@ -128,7 +128,11 @@ fn who_may_not_hear_sees_only_and_who_loses_it_is_thrown_out() {
     }
     let mut player = Player::start(urls.flv.as_str()).expect("starts");
     player.wait_for_pictures(5, SOON).expect("plays");
-    let listed = api.call(api.client.session_list().of_user(hearing.id).all());
+    let listed = wait_until("it is listed", SOON, || {
+        let listed = api.call(api.client.session_list().of_user(hearing.id).all());
+        Some(listed).filter(|listed| !listed.is_empty())
+    });
+    let listed = listed.expect("is listed");
     assert!(listed.iter().all(|session| session.sound), "{listed:#?}");
     api.call(api.client.grant_delete(grants[1].id));
     let ended = wait_until("it ends", Duration::from_secs(10), || {

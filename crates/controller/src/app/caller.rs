@@ -164,7 +164,7 @@ impl Caller {
         project_id: ProjectId,
         scopes: Actions,
     ) -> Result<Self> {
-        let address = origin.address.map(|address| address.to_canonical().into());
+        let address = origin.address.map(Into::into);
         let rules = access::rules(conn, identity, Holding::At(None, address)).await?;
         let rights = Rights::new(&rules, scopes);
         let projects = if rights.spare_projects() {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use headworks_types::{Action, BuiltInRole, GrantId, GrantObject, Principal, ProjectId};
+use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -53,7 +54,7 @@ pub(crate) async fn rule_list(
         principal,
         always,
         at,
-        network.map(|network| network.to_string())
+        network.map(network_text)
     )
     .fetch_all(conn)
     .await?;
@@ -320,6 +321,17 @@ pub(super) fn roles_with(action: Action) -> Vec<String> {
         .filter(|role| role.actions().contains(&action))
         .map(|role| role.as_str().to_owned())
         .collect()
+}
+
+/// IPv4 networks that are written as IPv6 ones count as what they are.
+fn network_text(network: IpNet) -> String {
+    if let IpNet::V6(v6) = network
+        && let Some(length) = v6.prefix_len().checked_sub(96)
+        && let Some(v4) = v6.addr().to_ipv4_mapped()
+    {
+        return format!("{v4}/{length}");
+    }
+    network.to_string()
 }
 
 pub(super) fn text(address: Option<IpAddr>) -> Option<String> {

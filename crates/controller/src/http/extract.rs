@@ -106,7 +106,7 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Query<T> {
                 .strip_prefix("Failed to deserialize query string: ")
                 .unwrap_or(&text);
             match text.split_once(": ") {
-                Some((name, detail)) => Refusal::parameter(name, &without_value(detail)),
+                Some((name, detail)) => Refusal::parameter(name, without_value(detail)),
                 None => {
                     let words = without_value(text);
                     Refusal::new(ProblemCode::Malformed, format!("query: {words}"))

@@ -1,4 +1,5 @@
-//! The node's certificate: asked for when it joins, renewed at half of its life.
+//! The node's certificate: asked for when it joins, renewed at half of its life, or at once when a
+//! controller says that it has expired: of two clocks that do not agree, the controller's counts.
 //!
 //! Each certificate has a key of its own, which is on disk before it is asked for: when an answer is
 //! lost, or the machine, the edge asks again with the same key and is known to be the same.
@@ -11,14 +12,17 @@ use std::{
 
 use anyhow::Context as _;
 use headworks_bootstrap::{Clock, file};
-use headworks_client::Client;
-use headworks_types::{Secret, edge::CertificateRequest};
+use headworks_client::{Client, Error};
+use headworks_types::{ProblemCode, Secret, edge::CertificateRequest};
 use rcgen::{CertificateParams, KeyPair};
-use tokio::{sync::watch::Sender, time::sleep};
+use tokio::{
+    sync::watch::Sender,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::identity::Identity;
+use super::{Status, identity::Identity};
 use crate::backoff::{self, Backoff};
 
 /// How often it is looked whether the time has come: a clock may be set.
@@ -75,6 +79,7 @@ pub(super) struct Renewal {
     pub(super) identity_path: PathBuf,
     pub(super) controller: Url,
     pub(super) client: Arc<Sender<Client>>,
+    pub(super) status: Arc<Sender<Status>>,
     pub(super) clock: Clock,
 }
 
@@ -84,23 +89,32 @@ impl Renewal {
         let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
         loop {
             let turn = async {
-                while self.clock.now() < self.identity.renew_at {
-                    sleep(LOOK).await;
-                }
+                self.due().await;
                 match self.renew().await {
-                    Ok(()) => backoff.reset(),
+                    Ok(()) => {
+                        backoff.reset();
+                        // Also if a controller says of any certificate that it has expired.
+                        sleep(FIRST_WAIT).await;
+                    }
                     Err(error) => {
                         let wait = backoff.next(backoff::random());
-                        tracing::warn!(
-                            error = format!("{error:#}"),
-                            retry_in = ?wait,
-                            "the node's certificate is not renewed"
-                        );
+                        not_renewed(&error, wait);
                         sleep(wait).await;
                     }
                 }
             };
             if token.run_until_cancelled(turn).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the certificate is to be renewed, by this machine's clock or a controller's.
+    async fn due(&self) {
+        let mut status = self.status.subscribe();
+        while self.clock.now() < self.identity.renew_at {
+            let expired = status.wait_for(|status| status.expired);
+            if timeout(LOOK, expired).await.is_ok() {
                 return;
             }
         }
@@ -120,7 +134,25 @@ impl Renewal {
         next.done();
         self.identity = identity;
         self.client.send_replace(client);
+        self.status
+            .send_if_modified(|status| std::mem::take(&mut status.expired));
         tracing::info!(renew_at = %self.identity.renew_at, "the node's certificate is renewed");
         Ok(())
+    }
+}
+
+/// Says what became of an attempt, and what a person can do if no other one will help.
+fn not_renewed(error: &anyhow::Error, retry_in: Duration) {
+    let code = error.downcast_ref::<Error>().and_then(Error::code);
+    let error = format!("{error:#}");
+    if code == Some(ProblemCode::Unauthenticated) {
+        tracing::error!(
+            error,
+            ?retry_in,
+            "the cluster does not renew the node's certificate any more. To join again, delete \
+             identity.json in the edge's data directory and start with a new join token"
+        );
+    } else {
+        tracing::warn!(error, ?retry_in, "the node's certificate is not renewed");
     }
 }

@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use headworks_bootstrap::file;
-use headworks_types::edge::{Bundle, DesiredSlot, SlotKey};
+use headworks_types::edge::{DesiredSlot, SlotKey};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Slots;
@@ -20,8 +20,6 @@ pub(crate) struct Desired {
     pub(crate) revision: i64,
     /// All work.
     pub(crate) slots: Slots,
-    /// What every edge knows.
-    pub(crate) bundle: Bundle,
     epochs: BTreeMap<SlotKey, i64>,
 }
 
@@ -118,7 +116,6 @@ impl Desired {
 struct Saved {
     revision: i64,
     slots: Vec<DesiredSlot>,
-    bundle: Bundle,
     epochs: Vec<SavedEpoch>,
 }
 
@@ -138,7 +135,6 @@ impl From<&Desired> for Saved {
         Self {
             revision: desired.revision,
             slots: desired.slots.values().cloned().collect(),
-            bundle: desired.bundle.clone(),
             epochs: desired.epochs.iter().map(epoch).collect(),
         }
     }
@@ -153,7 +149,6 @@ impl From<Saved> for Desired {
                 .into_iter()
                 .map(|slot| (slot.key, slot))
                 .collect(),
-            bundle: saved.bundle,
             epochs: saved.epochs.into_iter().map(|e| (e.key, e.epoch)).collect(),
         }
     }

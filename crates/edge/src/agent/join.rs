@@ -82,15 +82,27 @@ impl Agent {
 
     async fn announce(&self, mut identity: Identity) -> anyhow::Result<Identity> {
         let mut backoff = Backoff::new(FIRST_WAIT, MOST_WAIT);
+        let mut expired = false;
         loop {
             let client = Client::for_node(self.controller.clone(), &identity.credentials())?;
-            if self.clock.now() >= identity.renew_at {
+            if expired || self.clock.now() >= identity.renew_at {
                 identity = self.renew(identity, client.clone()).await;
+                expired = false;
             }
             let client = Client::for_node(self.controller.clone(), &identity.credentials())?;
             let node = self.describe(&mut backoff).await;
             match client.node_announce(&node).await {
                 Ok(()) => return Ok(identity),
+                // The controller's clock says so, if ours does not.
+                Err(error) if error.code() == Some(ProblemCode::Forbidden) => {
+                    expired = true;
+                    pause(
+                        &mut backoff,
+                        "the cluster wants another certificate",
+                        &error,
+                    )
+                    .await;
+                }
                 Err(error) if error.is_temporary() => {
                     let what = "cannot reach the cluster; working from the saved state";
                     pause(&mut backoff, what, &error).await;
@@ -113,6 +125,7 @@ impl Agent {
             identity_path: self.identity_path.clone(),
             controller: self.controller.clone(),
             client: Arc::new(Sender::new(client)),
+            status: Arc::clone(&self.status),
             clock: self.clock.clone(),
         };
         if let Err(error) = renewal.renew().await {

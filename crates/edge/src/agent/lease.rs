@@ -47,12 +47,13 @@ fn instance(now: DateTime<Utc>) -> Uuid {
 }
 
 impl Refused {
-    fn log(self) {
+    fn log(self, error: &Error) {
         match self {
             Self::Removed => tracing::error!(
-                "the cluster refuses this node's certificate: the node was removed; all work stops. To \
-                 join again, delete identity.json in the edge's data directory and start with a \
-                 new join token"
+                %error,
+                "the cluster refuses this node's certificate: the node was removed, or was \
+                 away for too long; all work stops. To join again, delete identity.json in the edge's \
+                 data directory and start with a new join token"
             ),
             Self::Doubled => tracing::error!(
                 "another process that was started later has the identity of this node; all work \
@@ -125,7 +126,7 @@ impl LeaseLoop {
         let renewal = self.renewal(false);
         // What strict work lives by goes on while the machine sleeps.
         let sent = self.clock.boottime();
-        let call = self.client.borrow().lease_renew(&renewal);
+        let call = self.client.borrow_and_update().lease_renew(&renewal);
         match call.deadline(DEADLINE).await {
             Ok(grant) => {
                 self.work.fence().renewed(sent, grant.revision);
@@ -142,6 +143,7 @@ impl LeaseLoop {
                 tracing::info!("the lease is renewed");
             }
             status.connected = true;
+            status.expired = false;
             status.refused = None;
         });
         let interval = Duration::from_millis(grant.renew_in_ms.into());
@@ -160,9 +162,13 @@ impl LeaseLoop {
             _ if self.refusals >= REFUSALS => Some(Refused::Removed),
             _ => None,
         };
+        // Said of a certificate that is not replaced yet.
+        let expired = error.code() == Some(ProblemCode::Forbidden)
+            && !self.client.has_changed().unwrap_or(false);
         self.change(|status| {
+            status.expired |= expired;
             match refused {
-                Some(refused) if status.refused != Some(refused) => refused.log(),
+                Some(refused) if status.refused != Some(refused) => refused.log(error),
                 None if status.connected => {
                     tracing::warn!(%error, "the lease is not renewed; going on with what is known");
                 }

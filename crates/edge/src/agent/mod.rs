@@ -8,7 +8,9 @@
 //!   stops its work and says so, and keeps asking slowly in case it was a mistake. It does the same
 //!   while another process with its identity, which was started later, is the node.
 
+mod applier;
 mod apply;
+mod bundle;
 mod certificate;
 mod desired;
 mod identity;
@@ -59,6 +61,8 @@ pub(crate) struct Status {
     pub(crate) apply_error: Option<String>,
     /// True while controllers answer.
     pub(crate) connected: bool,
+    /// True once controllers have said that the certificate has expired, until there is another.
+    pub(crate) expired: bool,
     /// Why the cluster does not take this process as the node, if it does not.
     pub(crate) refused: Option<Refused>,
 }
@@ -104,12 +108,7 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let watch = WatchLoop::load(
-            data.join("state.json"),
-            work.clone(),
-            access,
-            Arc::clone(&status),
-        )?;
+        let watch = WatchLoop::load(data, work.clone(), access, Arc::clone(&status))?;
         Ok(Self {
             config: Arc::clone(config),
             bound,
@@ -166,6 +165,7 @@ impl Agent {
             identity_path: self.identity_path,
             controller: self.controller,
             client: Arc::clone(&client),
+            status: Arc::clone(&self.status),
             clock: self.clock.clone(),
         };
         let sessions = SessionLoop::new(

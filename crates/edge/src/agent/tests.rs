@@ -1,6 +1,7 @@
 //! The agent against a scripted controller over real HTTP.
 
 mod controller;
+mod slow;
 mod strict;
 
 use std::{path::Path, time::Duration};
@@ -217,6 +218,36 @@ async fn a_certificate_is_renewed_in_time_with_a_new_key() {
     assert!(renewed.renew_at > chrono::DateTime::UNIX_EPOCH);
     assert_eq!(controller.0.renewed.borrow().len(), 1);
     assert!(!edge.path().join("next.key").exists());
+    stop(&tasks).await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_when_a_controller_says_that_it_has_expired() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![])]);
+    let edge = Edge::new(&controller.0.url);
+    // By the edge's own clock there is no hurry.
+    let expired = Some(ProblemCode::Forbidden);
+    *controller.0.refuse_announce.lock().expect("not poisoned") = expired;
+    let first = tasks.child();
+    edge.start(&first).await;
+    controller.renewal(|renewal| !renewal.goodbye).await;
+    assert_eq!(controller.0.renewed.borrow().len(), 1, "at the start");
+    stop(&first).await;
+
+    let (mut status, _) = edge.start(&tasks).await;
+    controller.renewal(|renewal| !renewal.goodbye).await;
+    controller.refuse_lease(expired);
+    let mut renewed = controller.0.renewed.subscribe();
+    soon(renewed.wait_for(|renewed| renewed.len() == 2))
+        .await
+        .expect("lives");
+    controller.refuse_lease(None);
+    soon(status.wait_for(|status| status.connected && !status.expired))
+        .await
+        .expect("lives");
+    assert!(status.borrow().refused.is_none());
     stop(&tasks).await;
 }
 

@@ -1,6 +1,10 @@
-//! Watches what the edge should do, saves it, and applies the difference.
+//! Watches what the edge should do.
+//!
+//! What ends sessions counts at once. What changes the work goes to an [`Applier`], and what is to
+//! outlive a restart to a [`Keeper`]: neither a slow disk nor work that takes its time to stop keeps
+//! this loop from hearing the next revocation.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -11,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Status,
-    apply::{Change, Slots, diff},
-    desired::{Desired, Refused},
+    applier::{Applier, Target},
+    bundle::{self, Keeper},
+    desired::Desired,
 };
 use crate::{
-    access::{self, Access},
+    access::Access,
     backoff::{self, Backoff},
     work::Work,
 };
@@ -23,12 +28,17 @@ use crate::{
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const MOST_WAIT: Duration = Duration::from_secs(10);
 
-/// The loop and what it remembers.
+/// The loop, and those who work for it.
 pub(super) struct WatchLoop {
-    path: PathBuf,
-    desired: Desired,
-    running: Slots,
-    work: Work,
+    listener: Listener,
+    applier: Applier,
+    keeper: Keeper,
+}
+
+/// Hears what the controller says.
+struct Listener {
+    target: Sender<Target>,
+    bundle: Sender<Bundle>,
     access: Access,
     status: Arc<Sender<Status>>,
     backoff: Backoff,
@@ -37,40 +47,69 @@ pub(super) struct WatchLoop {
 impl WatchLoop {
     /// Starts the work that is known from disk.
     pub(super) fn load(
-        path: PathBuf,
+        data: &Path,
         work: Work,
         access: Access,
         status: Arc<Sender<Status>>,
     ) -> anyhow::Result<Self> {
-        let saved = Desired::load(&path)?;
+        let (state, keys) = (data.join("state.json"), data.join("bundle.json"));
+        let saved = Desired::load(&state)?;
         let ready = saved.is_some();
         let desired = saved.unwrap_or_default();
-        access.set_bundle(&desired.bundle, None);
+        let known = bundle::load(&keys)?.unwrap_or_default();
+        access.set_bundle(&known, None);
         status.send_modify(|status| {
             status.ready = ready;
             status.revision = desired.revision;
-            status.signing_keys = kids(&desired.bundle);
+            status.signing_keys = bundle::kids(&known);
         });
-        let mut watch = Self {
-            path,
-            running: Slots::new(),
+        let mut applier = Applier::new(state, work, access.clone(), Arc::clone(&status));
+        applier.start(&desired);
+        let bundle = Sender::new(known);
+        let keeper = Keeper {
+            path: keys,
+            bundle: bundle.subscribe(),
+            status: Arc::clone(&status),
+        };
+        let target = Target {
             desired,
-            work,
+            ..Target::default()
+        };
+        let listener = Listener {
+            target: Sender::new(target),
+            bundle,
             access,
             status,
             backoff: Backoff::new(FIRST_WAIT, MOST_WAIT),
         };
-        watch.apply();
-        watch.work.fence().applied(watch.desired.revision);
-        Ok(watch)
+        Ok(Self {
+            listener,
+            applier,
+            keeper,
+        })
     }
 
     /// Watches until `token` is cancelled.
-    pub(super) async fn run(mut self, mut client: Receiver<Client>, token: &CancellationToken) {
-        // Cancelled only where nothing is half done.
+    pub(super) async fn run(self, client: Receiver<Client>, token: &CancellationToken) {
+        let Self {
+            mut listener,
+            applier,
+            keeper,
+        } = self;
+        let target = listener.target.subscribe();
+        tokio::join!(
+            listener.run(client, token),
+            applier.run(target, token),
+            keeper.run(token)
+        );
+    }
+}
+
+impl Listener {
+    async fn run(&mut self, mut client: Receiver<Client>, token: &CancellationToken) {
         while !token.is_cancelled() {
             if self.status.borrow().refused.is_some() {
-                self.stop_all().await;
+                self.stop_all();
                 let mut status = self.status.subscribe();
                 let allowed = status.wait_for(|status| status.refused.is_none());
                 token.run_until_cancelled(allowed).await;
@@ -91,10 +130,8 @@ impl WatchLoop {
         token: &CancellationToken,
     ) -> anyhow::Result<()> {
         let newest = client.borrow_and_update().clone();
-        let Some(messages) = token
-            .run_until_cancelled(newest.watch(self.desired.revision))
-            .await
-        else {
+        let revision = self.revision();
+        let Some(messages) = token.run_until_cancelled(newest.watch(revision)).await else {
             return Ok(());
         };
         let mut messages = messages?;
@@ -106,35 +143,32 @@ impl WatchLoop {
                 Ok(()) = client.changed() => return Ok(()),
                 () = token.cancelled() => return Ok(()),
             };
-            self.take(message.context("the controller ended the watch")??)
-                .await?;
+            self.take(message.context("the controller ended the watch")??)?;
             self.backoff.reset();
         }
     }
 
-    async fn take(&mut self, message: WatchMessage) -> anyhow::Result<()> {
-        let refused = match message {
-            WatchMessage::Snapshot { revision, slots } => self.desired.snapshot(revision, slots),
+    /// Waits for nobody.
+    fn take(&self, message: WatchMessage) -> anyhow::Result<()> {
+        match message {
+            WatchMessage::Snapshot { revision, slots } => self.target.send_modify(|target| {
+                let refused = target.desired.snapshot(revision, slots);
+                target.complain(&refused);
+            }),
             WatchMessage::Delta {
                 revision,
                 upsert,
                 remove,
             } => {
-                anyhow::ensure!(
-                    self.desired.revision > 0,
-                    "a delta came before any snapshot"
-                );
-                self.desired.delta(revision, upsert, &remove)
+                anyhow::ensure!(self.revision() > 0, "a delta came before any snapshot");
+                self.target.send_modify(|target| {
+                    let refused = target.desired.delta(revision, upsert, &remove);
+                    target.complain(&refused);
+                });
             }
             WatchMessage::Bundle(bundle) => {
                 self.access.set_bundle(&bundle, Some(Duration::ZERO));
-                let kids = kids(&bundle);
-                self.desired.bundle = bundle;
-                // Only what also a restart knows: the controller lets a key sign by this.
-                if self.save().await.is_none() {
-                    self.status.send_modify(|status| status.signing_keys = kids);
-                }
-                return Ok(());
+                self.bundle.send_replace(bundle);
             }
             WatchMessage::Bookmark {
                 revision,
@@ -143,36 +177,16 @@ impl WatchLoop {
                 self.access.confirm(Duration::from_secs(bundle_age));
                 return self.compare(revision);
             }
-        };
-        // On disk first: after a crash, too, no older epoch may act.
-        let saved = self.save().await;
-        self.work.fence().applying();
-        self.apply();
-        // Nobody may hear that work was taken away while it is still done.
-        self.work.strict_stopped().await;
-        self.work.fence().applied(self.desired.revision);
-        let apply_error = complaints(&refused).or(saved);
-        if let Some(error) = &apply_error {
-            tracing::error!(
-                error,
-                revision = self.desired.revision,
-                "not all of it was applied"
-            );
         }
-        self.status.send_modify(|status| {
-            status.ready = true;
-            status.revision = self.desired.revision;
-            status.apply_error = apply_error;
-        });
         Ok(())
     }
 
     /// A bookmark with another revision than ours means that we missed something.
-    fn compare(&mut self, revision: i64) -> anyhow::Result<()> {
-        let ours = self.desired.revision;
+    fn compare(&self, revision: i64) -> anyhow::Result<()> {
+        let ours = self.revision();
         if revision < ours {
             // The database was set back: only everything anew helps.
-            self.desired.revision = 0;
+            self.forget_revision();
         }
         anyhow::ensure!(
             revision == ours,
@@ -181,72 +195,24 @@ impl WatchLoop {
         Ok(())
     }
 
-    /// Says what went wrong.
-    async fn save(&self) -> Option<String> {
-        let (desired, path) = (self.desired.clone(), self.path.clone());
-        let saved = tokio::task::spawn_blocking(move || desired.save(&path)).await;
-        let error = match saved {
-            Ok(Ok(())) => return None,
-            Ok(Err(error)) => format!("{error:#}"),
-            Err(error) => error.to_string(),
-        };
-        tracing::error!(error, "the desired state is not saved");
-        Some(format!("not saved: {error}"))
+    /// What was heard last, which may not be applied yet.
+    fn revision(&self) -> i64 {
+        self.target.borrow().desired.revision
     }
 
-    fn apply(&mut self) {
-        let slots = self.desired.slots.values();
-        self.access.set_cameras(access::cameras(slots));
-        let changes = diff(&self.running, &self.desired.slots);
-        if !changes.is_empty() {
-            let count = |wanted: fn(&Change) -> bool| changes.iter().filter(|c| wanted(c)).count();
-            tracing::info!(
-                revision = self.desired.revision,
-                started = count(|change| matches!(change, Change::Start(_))),
-                updated = count(|change| matches!(change, Change::Update(_))),
-                stopped = count(|change| matches!(change, Change::Stop(_))),
-                "applied"
-            );
-        }
-        for change in changes {
-            self.change(change);
-        }
+    /// Changes nothing of what is to be done.
+    fn forget_revision(&self) {
+        self.target.send_if_modified(|target| {
+            target.desired.revision = 0;
+            false
+        });
     }
 
-    fn change(&mut self, change: Change) {
-        match change {
-            Change::Stop(key) => {
-                self.running.remove(&key);
-                self.work.stop(key);
-            }
-            Change::Update(slot) | Change::Start(slot) => {
-                self.running.insert(slot.key, slot.clone());
-                self.work.start(slot);
-            }
-        }
+    /// The node was removed, or another process is it.
+    fn stop_all(&self) {
+        self.target.send_modify(|target| {
+            target.desired.revision = 0;
+            target.stopped = true;
+        });
     }
-
-    /// The node was removed. What is on disk stays; if it was a mistake, all comes back.
-    async fn stop_all(&mut self) {
-        self.work.fence().applying();
-        for change in diff(&self.running, &Slots::new()) {
-            self.change(change);
-        }
-        self.work.strict_stopped().await;
-        self.desired.revision = 0;
-        self.status.send_modify(|status| status.revision = 0);
-    }
-}
-
-fn kids(bundle: &Bundle) -> Vec<String> {
-    let keys = bundle.jwks.keys.iter();
-    keys.map(|key| key.kid.clone()).collect()
-}
-
-fn complaints(refused: &[Refused]) -> Option<String> {
-    let (first, others) = refused.split_first()?;
-    Some(match others.len() {
-        0 => first.to_string(),
-        more => format!("{first}, and {more} more"),
-    })
 }

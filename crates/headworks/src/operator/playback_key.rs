@@ -54,7 +54,8 @@ pub(crate) struct Create {
     /// Its tokens open every camera of the project
     #[arg(long, conflicts_with_all = ["camera", "group"])]
     whole_project: bool,
-    /// What its tokens allow; may be given several times [default: camera.view_live]
+    /// What its tokens allow; may be given several times [default: to watch live, and to hear if you
+    /// may hear all of it]
     #[arg(long, value_name = "ACTION", value_parser = action)]
     action: Vec<Action>,
     /// For how long its tokens open sessions at most, at most 10m
@@ -76,10 +77,6 @@ impl Create {
             true => (None, Some(serde_json::from_str(&text).map_err(unreadable)?)),
             false => (Some(text), None),
         };
-        let actions = match self.action.is_empty() {
-            true => vec![Action::CameraViewLive],
-            false => self.action,
-        };
         let key = PlaybackKeyCreate {
             name: self.name,
             project_id: self.project,
@@ -89,7 +86,7 @@ impl Create {
                 whole_project: self.whole_project,
                 camera_ids: self.camera,
                 camera_group_ids: self.group,
-                actions,
+                actions: Some(self.action).filter(|actions| !actions.is_empty()),
                 max_expires_in_seconds: self.expires,
                 max_watch_seconds: self.watch,
             },
@@ -137,7 +134,7 @@ impl Row for PlaybackKey {
             self.id.to_string(),
             self.name.clone(),
             self.public_key.crv.clone(),
-            names(&self.bounds.actions),
+            names(self.bounds.actions()),
             on(&self.bounds),
             self.revoked_at.map_or_else(|| "-".to_owned(), show_time),
         ]
@@ -165,7 +162,7 @@ fn record(key: &PlaybackKey) -> Vec<(&'static str, String)> {
         ("kid", key.id.to_string()),
         ("name", key.name.clone()),
         ("key", key.public_key.crv.clone()),
-        ("may", names(&bounds.actions)),
+        ("may", names(bounds.actions())),
         ("on", on(bounds)),
         (
             "opens for",
@@ -212,7 +209,7 @@ mod tests {
     fn a_key_comes_with_its_bounds() {
         let key = create(JWK, "--whole-project --expires 1m --watch 2h").expect("parses");
         assert!(key.jwk.is_some() && key.bounds.whole_project);
-        assert_eq!(key.bounds.actions, [Action::CameraViewLive]);
+        assert_eq!(key.bounds.actions, None, "as the controller sees fit");
         assert_eq!(key.bounds.max_expires_in_seconds, 60);
         assert_eq!(key.bounds.max_watch_seconds, 7200);
     }

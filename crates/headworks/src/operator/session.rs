@@ -93,6 +93,7 @@ fn record(session: &Session) -> Vec<(&'static str, String)> {
         ("camera", session.camera_id.to_string()),
         ("node", session.node_id.to_string()),
         ("protocol", session.protocol.as_str().to_owned()),
+        ("sound", if session.sound { "yes" } else { "no" }.to_owned()),
         ("address", session.address.to_string()),
         ("token", session.token_id.clone().unwrap_or_default()),
         ("sent", format!("{} MiB", session.bytes_sent >> 20)),

@@ -39,7 +39,8 @@ pub(crate) struct Issue {
     /// Your own name for who will watch; sessions show it
     #[arg(long, value_name = "NAME")]
     viewer: Option<String>,
-    /// What it allows; may be given several times [default: camera.view_live]
+    /// What it allows; may be given several times [default: to watch live, and to hear if whoever
+    /// watches may hear all of it]
     #[arg(long, value_name = "ACTION", value_parser = action)]
     action: Vec<Action>,
     /// For how long it opens sessions, at most 10m
@@ -77,7 +78,7 @@ impl Issue {
             ..PlaybackTokenCreate::for_cameras(self.camera)
         };
         if !self.action.is_empty() {
-            request.actions = self.action;
+            request.actions = Some(self.action);
         }
         request
     }

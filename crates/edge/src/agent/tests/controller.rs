@@ -45,6 +45,8 @@ pub(super) struct Script {
     pub(super) refuse_join: Mutex<Vec<ProblemCode>>,
     /// The revision that grants name; what was reported if none.
     pub(super) grants: Mutex<Option<i64>>,
+    /// What the next announcement gets.
+    pub(super) refuse_announce: Mutex<Option<ProblemCode>>,
     /// What leases get.
     pub(super) refuse_lease: Mutex<Option<ProblemCode>>,
     /// What each watch starts with.
@@ -66,6 +68,7 @@ impl Controller {
             url: format!("https://{address}/").parse().expect("parses"),
             refuse_join: Mutex::default(),
             grants: Mutex::default(),
+            refuse_announce: Mutex::default(),
             refuse_lease: Mutex::default(),
             first: Mutex::default(),
             open: Mutex::default(),
@@ -186,7 +189,10 @@ async fn announce(
     Json(body): Json<NodeSpec>,
 ) -> Response {
     script.announced.send_modify(|all| all.push(body));
-    StatusCode::NO_CONTENT.into_response()
+    match script.refuse_announce.lock().expect("not poisoned").take() {
+        Some(code) => refused(code),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
 }
 
 async fn renew(

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{seat::Ended, *};
 use crate::{
-    audit::Audit,
+    audit::{Audit, Outlet},
     hub::{self, Hub, testing},
     ingest::{Config, Ingests, Job},
 };
@@ -24,6 +24,7 @@ struct World {
     ingests: Ingests,
     hub: Hub,
     tasks: Tasks,
+    log: Outlet,
 }
 
 impl World {
@@ -34,16 +35,12 @@ impl World {
             publisher_grace: Duration::from_millis(100),
             ..Config::default()
         };
+        let (audit, log) = Audit::new(clock.clone());
         let world = Self {
-            ingests: Ingests::new(
-                config,
-                hub.clone(),
-                Audit::new(clock.clone()).0,
-                clock.clone(),
-                tasks.clone(),
-            ),
+            ingests: Ingests::new(config, hub.clone(), audit, clock.clone(), tasks.clone()),
             hub,
             tasks,
+            log,
         };
         world.desire(keys);
         world
@@ -65,12 +62,16 @@ impl World {
     }
 
     async fn publish(&self, key: &str) -> Result<Publication, Denied> {
+        self.publish_to(camera(), key).await
+    }
+
+    async fn publish_to(&self, camera: CameraId, key: &str) -> Result<Publication, Denied> {
         let candidate = Candidate {
             key,
             protocol: PublishProtocol::Rtmp,
             address: ([192, 0, 2, 1], 4000).into(),
         };
-        self.ingests.publish(Some(camera()), &candidate).await
+        self.ingests.publish(Some(camera), &candidate).await
     }
 
     fn status(&self) -> (SlotState, String) {
@@ -146,6 +147,20 @@ async fn a_good_key_opens_and_others_do_not() {
     publication.leave("the encoder stopped");
     let message = "waits for its publisher; the last one left: the encoder stopped";
     assert_eq!(world.status(), (SlotState::Idle, message.to_owned()));
+    world.tasks.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_audit_log_names_no_camera_that_a_stranger_made_up() {
+    let mut world = World::new(vec![digest(KEY, OnConflict::Reject)]);
+    world.wait_for_seat().await;
+    let unknown = CameraId::from(Uuid::from_u128(99));
+    let refused = world.publish_to(unknown, KEY).await.err();
+    assert_eq!(refused, Some(Denied::UnknownCamera));
+    assert_eq!(world.publish(OTHER).await.err(), Some(Denied::WrongKey));
+    let told = world.log.told();
+    let named: Vec<_> = told.iter().map(|entry| entry.camera_id).collect();
+    assert_eq!(named, [None, Some(camera())]);
     world.tasks.shutdown(Duration::from_secs(5)).await;
 }
 
