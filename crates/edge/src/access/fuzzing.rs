@@ -8,7 +8,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    Action, CameraGroupId, CameraId, Jwk, Jwks, PlaybackBounds, ProjectId,
+    Action, CameraGroupId, CameraId, Jwk, Jwks, PlaybackBounds, ProjectId, ViewProtocol,
     edge::{PlaybackKeyRule, ViewPolicy},
 };
 use serde_json::json;
@@ -18,6 +18,7 @@ use super::{
     CameraView, TicketKey,
     token::{self, Asked, KeySet},
 };
+use crate::session::Client;
 
 /// When it is.
 const NOW: i64 = 1_800_000_000;
@@ -109,10 +110,16 @@ impl Door {
     /// What the token opens, asked for the one camera, live.
     #[must_use]
     pub fn open(&self, token: &str) -> Option<Opened> {
+        let client = Client {
+            protocol: ViewProtocol::Hls,
+            address: [192, 0, 2, 7].into(),
+            origin: Some("https://a.example".to_owned()),
+        };
         let asked = Asked {
             camera: self.camera,
             view: Some(&self.view),
             action: Action::CameraViewLive,
+            client: &client,
         };
         let about = token::verify(token, &self.keys, &asked, now()).ok()?;
         Some(Opened {
