@@ -152,13 +152,8 @@ pub(super) async fn serve(
         PublishProtocol::Rtmps => PublishProtocol::Rtmpts,
         _ => PublishProtocol::Rtmpt,
     };
-    let behind = rtmp.visitors.behind(address.ip());
     let service = service_fn(async |request: Request<hyper::body::Incoming>| {
         let client = client_address(&rtmp.visitors, address.ip(), request.headers());
-        if behind.as_ref().is_some_and(|behind| !behind.is_of(client)) {
-            let close = [(header::CONNECTION, "close")];
-            return Ok((StatusCode::SERVICE_UNAVAILABLE, close).into_response());
-        }
         let caller = Caller {
             rtmp,
             address: (client, address.port()).into(),
