@@ -2,9 +2,10 @@
 
 use headworks_types::{
     CameraId, Page, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyId, StreamKeyRotate,
+    StreamKeyUpdate,
 };
 
-use crate::{Call, Client, Create};
+use crate::{Call, Change, Client, Create};
 
 impl Client {
     /// `GET /v1/cameras/{camera_id}/stream_keys`
@@ -19,6 +20,20 @@ impl Client {
         key: &StreamKeyCreate,
     ) -> Call<StreamKeyCreated, Create> {
         self.post(&["v1", "cameras", &camera.to_string(), "stream_keys"], key)
+    }
+
+    /// `GET /v1/stream_keys/{stream_key_id}`
+    pub fn stream_key_view(&self, id: StreamKeyId) -> Call<StreamKey> {
+        self.get(&["v1", "stream_keys", &id.to_string()])
+    }
+
+    /// `PATCH /v1/stream_keys/{stream_key_id}`
+    pub fn stream_key_update(
+        &self,
+        id: StreamKeyId,
+        change: &StreamKeyUpdate,
+    ) -> Call<StreamKey, Change> {
+        self.patch(&["v1", "stream_keys", &id.to_string()], change)
     }
 
     /// `POST /v1/stream_keys/{stream_key_id}:rotate`

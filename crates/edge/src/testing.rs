@@ -11,7 +11,7 @@ use headworks_bootstrap::{
 use headworks_client::NodeCredentials;
 use headworks_testkit::{Process, Signal};
 use headworks_types::{
-    CameraId, NodeId, OnConflict, Secret, StreamKeyId,
+    CameraId, NodeId, OnConflict, Secret, StreamKeyBounds, StreamKeyId,
     edge::{CONTROLLER_NAME, NodeCertificate, Role, SlotKey, StreamKeyDigest, node_name},
 };
 use rcgen::{
@@ -64,6 +64,7 @@ pub(crate) fn stream_key(key: &str, on_conflict: OnConflict) -> StreamKeyDigest 
         digest: URL_SAFE_NO_PAD.encode(digest(&SHA256, key.as_bytes())),
         expires_at: None,
         on_conflict,
+        bounds: StreamKeyBounds::default(),
     }
 }
 

@@ -142,6 +142,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ("stream_key_list", "stream-key list CAM"),
     ("stream_key_revoke", "stream-key revoke SKEY"),
     ("stream_key_rotate", "stream-key rotate SKEY"),
+    (
+        "stream_key_update",
+        "stream-key update SKEY --network 192.0.2.0/24 --any-protocol",
+    ),
+    ("stream_key_view", "stream-key view SKEY"),
     ("user_create", "user create --name a --max-sessions 2"),
     ("user_delete", "user delete USR"),
     ("user_group_create", "user-group create --name a"),

@@ -19,7 +19,8 @@ use uuid::Uuid;
 use crate::{
     Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLoad,
     OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
-    RestreamVideo, Secret, StartMode, StreamKeyId, Track, Transport, Validate, Violations,
+    RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track, Transport, Validate,
+    Violations,
 };
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
@@ -309,6 +310,9 @@ pub struct StreamKeyDigest {
     pub expires_at: Option<DateTime<Utc>>,
     /// What happens when somebody publishes already.
     pub on_conflict: OnConflict,
+    /// From where, by what and how fast it may publish.
+    #[serde(flatten)]
+    pub bounds: StreamKeyBounds,
 }
 
 /// One line of the answer to `GET /edge/v1/watch` (newline-delimited JSON).
@@ -413,10 +417,17 @@ pub struct SlotReport {
     /// Who was refused as its publisher last, since the edge runs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<RefusedPublisher>,
+    /// Who published with each of its stream keys last, since the edge runs: at most
+    /// [`PUBLISHED`], the latest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub published: Vec<Publisher>,
     /// How the push goes, of [`Role::Restream`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restream: Option<RestreamReport>,
 }
+
+/// How many uses of stream keys a [`SlotReport`] tells of.
+pub const PUBLISHED: usize = 16;
 
 /// How a push goes, since this assignment. Texts in it hold no secret and no signed URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

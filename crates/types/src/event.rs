@@ -99,6 +99,9 @@ pub enum EventKind {
     /// A stream key was created.
     #[serde(rename = "stream_key.created")]
     StreamKeyCreated,
+    /// A stream key was changed.
+    #[serde(rename = "stream_key.updated")]
+    StreamKeyUpdated,
     /// A stream key was exchanged for a new one.
     #[serde(rename = "stream_key.rotated")]
     StreamKeyRotated,

@@ -91,7 +91,10 @@ pub use shown_url::ShownUrl;
 pub use signing_key::{SigningKey, SigningKeyState};
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
-pub use stream_key::{OnConflict, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate};
+pub use stream_key::{
+    OnConflict, StreamKey, StreamKeyBounds, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate,
+    StreamKeyUpdate, StreamKeyUse,
+};
 pub use user::{User, UserCreate, UserUpdate};
 pub use user_group::{
     UserGroup, UserGroupCreate, UserGroupMember, UserGroupMemberAdd, UserGroupUpdate,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{Advertise, CameraId, Secret, StreamKeyId};
+use crate::{Advertise, CameraId, Secret, StreamKeyBounds, StreamKeyId};
 
 /// Where to publish one camera: one address for each protocol that its node offers. Where the
 /// stream key is not in it, it goes behind each URL as `?key=<stream key>`.
@@ -75,11 +75,26 @@ impl PublishUrls {
             rtsp: node.rtsp.as_ref().map(rtsp),
             rtsps: node.rtsps.as_ref().map(rtsp),
         };
-        let some = urls.rtmp.is_some()
-            || urls.rtmps.is_some()
-            || urls.rtsp.is_some()
-            || urls.rtsps.is_some();
-        some.then_some(urls)
+        urls.if_any()
+    }
+
+    /// Those that a key with these bounds may be used with; none if there are none.
+    #[must_use]
+    pub fn within(mut self, bounds: &StreamKeyBounds) -> Option<Self> {
+        let may = |protocol| bounds.allow_protocol(protocol);
+        self.rtmp = self.rtmp.filter(|_| may(PublishProtocol::Rtmp));
+        self.rtmps = self.rtmps.filter(|_| may(PublishProtocol::Rtmps));
+        self.rtsp = self.rtsp.filter(|_| may(PublishProtocol::Rtsp));
+        self.rtsps = self.rtsps.filter(|_| may(PublishProtocol::Rtsps));
+        self.if_any()
+    }
+
+    fn if_any(self) -> Option<Self> {
+        let some = self.rtmp.is_some()
+            || self.rtmps.is_some()
+            || self.rtsp.is_some()
+            || self.rtsps.is_some();
+        some.then_some(self)
     }
 }
 
@@ -141,7 +156,9 @@ pub struct RefusedPublisher {
 }
 
 /// How a publisher speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PublishProtocol {
     /// RTMP.
@@ -159,6 +176,22 @@ pub enum PublishProtocol {
 }
 
 impl PublishProtocol {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Rtmp,
+        Self::Rtmps,
+        Self::Rtmpt,
+        Self::Rtmpts,
+        Self::Rtsp,
+        Self::Rtsps,
+    ];
+
+    /// The protocol of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
     /// As on the wire, which is the scheme of its URLs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -226,6 +259,23 @@ mod tests {
         }
         let http = Advertise::new("http://edge:8081/".parse().expect("is a URL"));
         assert_eq!(PublishUrls::new(&http, camera(), None), None);
+    }
+
+    #[test]
+    fn a_key_is_shown_only_where_it_may_be_used() {
+        let urls = || PublishUrls::new(&node("rtmp://edge", "rtsps://edge"), camera(), None);
+        let only = |protocol| {
+            let bounds = StreamKeyBounds {
+                protocols: Some([protocol].into()),
+                ..StreamKeyBounds::default()
+            };
+            urls().and_then(|urls| urls.within(&bounds))
+        };
+        let secure = only(PublishProtocol::Rtsps).expect("is offered");
+        assert!(secure.rtsps.is_some() && secure.rtmp.is_none());
+        assert_eq!(only(PublishProtocol::Rtmpt), None);
+        let any = urls().and_then(|urls| urls.within(&StreamKeyBounds::default()));
+        assert_eq!(any, urls());
     }
 
     #[test]

@@ -8,12 +8,12 @@ use headworks_types::{
     Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, BuiltInRole, CameraBulkCreate,
     CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource,
     CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId,
-    NodeLoad, OidcBegin, OidcComplete, OidcIdentity, OnConflict, PasswordChange, Placement,
-    PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal,
-    ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
-    RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
-    StreamKeyCreate, StreamKeyId, StreamKeyRotate, UserCreate, UserGroupCreate, UserGroupId,
-    UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
+    NodeLoad, OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
+    PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal, ProjectCreate, ProjectId,
+    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId,
+    RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode, StreamKeyCreate, StreamKeyId,
+    StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate, UserGroupId, UserGroupMemberAdd,
+    UserGroupUpdate, UserId, UserUpdate,
     edge::{AuditDelivery, CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec, SessionReport},
 };
 use serde_json::Value;
@@ -187,11 +187,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         items: vec![],
         dry_run: true,
     };
-    let stream_key = StreamKeyCreate {
-        name: "x".to_owned(),
-        expires_at: None,
-        on_conflict: OnConflict::Takeover,
-    };
+    let stream_key = StreamKeyCreate::named("x");
     let playback = PlaybackTokenCreate::for_cameras(vec![id]);
     let revoke = PlaybackTokenRevoke {
         token_id: "x".to_owned(),
@@ -210,6 +206,11 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         client.stream_key_rotate(key, &StreamKeyRotate::default())
     );
     call!(names, client.stream_key_revoke(key));
+    call!(names, client.stream_key_view(key));
+    call!(
+        names,
+        client.stream_key_update(key, &StreamKeyUpdate::default())
+    );
     call!(names, client.playback_token_issue(&playback));
     call!(names, client.playback_token_revoke(&revoke));
     call!(names, client.jwks_view());

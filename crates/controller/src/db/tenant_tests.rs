@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use headworks_types::{
     Action, ApiKeyCreate, ApiKeyId, CameraId, Event, EventKind, GrantCreate, GrantId, GrantObject,
-    Labels, OnConflict, Principal, ProjectId, RestreamId, Secret, StreamKeyId, UserGroupId, UserId,
+    Labels, OnConflict, Principal, ProjectId, RestreamId, Secret, StreamKeyBounds, StreamKeyId,
+    UserGroupId, UserId,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -24,8 +25,8 @@ use super::{
         restream_get_many, restream_get_stored, restream_list, restream_restart,
     },
     stream_key::{
-        NewStreamKey, stream_key_expire, stream_key_insert, stream_key_list, stream_key_lock,
-        stream_key_revoke,
+        NewStreamKey, stream_key_expire, stream_key_get, stream_key_insert, stream_key_list,
+        stream_key_lock, stream_key_revoke, stream_key_update,
     },
     user::{
         NewUser, UserFilter, user_delete, user_get, user_insert, user_list, user_lock,
@@ -96,9 +97,10 @@ async fn tenant(conn: &mut PgConnection) -> sqlx::Result<Tenant> {
         name: "obs",
         expires_at: None,
         on_conflict: OnConflict::Reject,
+        bounds: &StreamKeyBounds::default(),
         credential: &credential,
     };
-    let stream_key = stream_key_insert(conn, new).await?;
+    let stream_key = stream_key_insert(conn, project, new).await?;
     let (restream, _) = fixture::restream(conn, project, camera, "cloud").await;
     let event = NewEvent {
         project_id: Some(project),
@@ -248,6 +250,11 @@ async fn reads_stay_within_their_projects(pool: PgPool) -> sqlx::Result<()> {
             .await?
             .is_none()
     );
+    assert!(
+        stream_key_get(conn, a.project, b.stream_key)
+            .await?
+            .is_none()
+    );
     Ok(())
 }
 
@@ -283,6 +290,12 @@ async fn writes_stay_within_their_project(pool: PgPool) -> sqlx::Result<()> {
         stream_key_revoke(conn, a.project, b.stream_key)
             .await
             .map(drop)
+    ));
+    let mut key = stream_key_get(conn, b.project, b.stream_key).await?;
+    let key = &mut key.as_mut().expect("is there").thing;
+    key.name = "mine".to_owned();
+    assert!(missing(
+        stream_key_update(conn, a.project, key).await.map(drop)
     ));
     assert!(missing(
         stream_key_expire(conn, a.project, b.stream_key, 0).await

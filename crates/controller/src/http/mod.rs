@@ -137,6 +137,10 @@ fn cameras() -> OpenApiRouter<State> {
             stream_key::stream_key_list,
             stream_key::stream_key_create
         ))
+        .routes(routes!(
+            stream_key::stream_key_view,
+            stream_key::stream_key_update
+        ))
         .routes(routes!(stream_key::stream_key_rotate))
         .routes(routes!(stream_key::stream_key_revoke))
         .routes(routes!(restream::restream_list))

@@ -3,17 +3,17 @@
 use axum::Json;
 use headworks_types::{
     CameraId, Page, PageQuery, StreamKey, StreamKeyCreate, StreamKeyCreated, StreamKeyId,
-    StreamKeyRotate,
+    StreamKeyRotate, StreamKeyUpdate,
 };
 
 use super::{
     answer::Created,
     error::Result,
-    extract::{Nothing, Path, Post, Query},
+    extract::{IfMatch, Json as Body, Nothing, Path, Post, Query},
     page::Cursor,
 };
 use crate::{
-    app::{self, Caller, camera::require_managed},
+    app::{self, Caller, Versioned, camera::require_managed},
     db,
     state::State,
 };
@@ -44,7 +44,7 @@ pub(crate) async fn stream_key_list(
 
 /// Create a stream key
 ///
-/// A camera may have several. The secret is shown this once. Needs `camera.manage` on the camera.
+/// A camera may have several, at most 100 that work. The secret is shown this once. Needs `camera.manage` on the camera.
 #[utoipa::path(
     post, path = "/v1/cameras/{camera_id}/stream_keys", operation_id = "stream_key_create",
     tag = "stream_key",
@@ -63,9 +63,50 @@ pub(crate) async fn stream_key_create(
     Ok(Created(created))
 }
 
+/// View a stream key
+///
+/// Without its secret. Needs `camera.manage` on the camera.
+#[utoipa::path(
+    get, path = "/v1/stream_keys/{stream_key_id}", operation_id = "stream_key_view",
+    tag = "stream_key",
+    params(("stream_key_id" = StreamKeyId, Path)),
+    responses((status = 200, description = "The key.", body = StreamKey,
+        headers(("ETag" = String, description = "Its version, for `If-Match`."))))
+)]
+pub(crate) async fn stream_key_view(
+    state: State,
+    caller: Caller,
+    Path(id): Path<StreamKeyId>,
+) -> Result<Versioned<StreamKey>> {
+    let mut conn = state.pool.acquire().await?;
+    Ok(app::stream_key::stream_key_view(&mut conn, &caller, id).await?)
+}
+
+/// Change a stream key
+///
+/// A JSON merge patch of a key that works. A publisher that does not fit any more, by its network or
+/// its protocol, is thrown out at once. Needs `camera.manage` on the camera.
+#[utoipa::path(
+    patch, path = "/v1/stream_keys/{stream_key_id}", operation_id = "stream_key_update",
+    tag = "stream_key",
+    params(("stream_key_id" = StreamKeyId, Path), IfMatch),
+    request_body = StreamKeyUpdate,
+    responses((status = 200, description = "The key as it is now.", body = StreamKey,
+        headers(("ETag" = String, description = "Its version, for `If-Match`."))))
+)]
+pub(crate) async fn stream_key_update(
+    state: State,
+    caller: Caller,
+    Path(id): Path<StreamKeyId>,
+    IfMatch(expected): IfMatch,
+    Body(change): Body<StreamKeyUpdate>,
+) -> Result<Versioned<StreamKey>> {
+    Ok(app::stream_key::stream_key_update(&state, &caller, id, expected, change).await?)
+}
+
 /// Exchange a stream key for a new one
 ///
-/// The old one goes on working for `grace_seconds`. Needs `camera.manage` on the camera.
+/// The new one has the same name and bounds. The old one goes on working for `grace_seconds`. Needs `camera.manage` on the camera.
 #[utoipa::path(
     post, path = "/v1/stream_keys/{stream_key_id}/~rotate", operation_id = "stream_key_rotate",
     tag = "stream_key",

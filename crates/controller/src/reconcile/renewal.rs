@@ -10,8 +10,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
-    EventKind, NodeId, RefusedPublisher,
-    edge::{LeaseRenewal, RestreamReport, SlotReport},
+    EventKind, NodeId, RefusedPublisher, StreamKeyUse,
+    edge::{LeaseRenewal, PUBLISHED, RestreamReport, SlotReport},
 };
 use sqlx::{Acquire, PgConnection};
 use tokio::{
@@ -28,6 +28,7 @@ use crate::{
         lease::{Renewal, lease_doubled, lease_renew},
         signing_key::signing_key_confirm,
         slot::{Report, slot_report},
+        stream_key::{Used, stream_key_note_used},
     },
     state::State,
 };
@@ -210,8 +211,31 @@ async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<St
         if let Err(error) = written.await {
             tracing::warn!(%error, reports = reports.len(), "slot reports cannot be stored");
         }
+        let used: Vec<_> = reports.iter().flat_map(used).collect();
+        if !used.is_empty()
+            && let Err(error) = stream_key_note_used(&mut conn, &used).await
+        {
+            tracing::warn!(%error, uses = used.len(), "uses of stream keys cannot be stored");
+        }
     }
     Ok(stored)
+}
+
+/// The stream keys that were used, by the word of this report.
+fn used(report: &Report) -> Vec<Used> {
+    let slot = &report.slot;
+    let used = slot.published.iter().take(PUBLISHED).map(|publisher| Used {
+        camera: slot.key.camera_id,
+        epoch: slot.epoch,
+        key: publisher.stream_key_id,
+        by: StreamKeyUse {
+            at: stored_time(publisher.since),
+            address: publisher.address.ip().to_canonical(),
+            protocol: publisher.protocol,
+            node_id: report.node_id,
+        },
+    });
+    used.collect()
 }
 
 /// Finds out which renewals come from older processes, and tells each of these once.
@@ -269,10 +293,7 @@ fn reports(node_id: NodeId, slots: &[SlotReport]) -> Vec<Report> {
                 last_error: report.last_error.as_deref().map(clean),
                 ..report.clone()
             }),
-            since: slot.since.clamp(
-                DateTime::<Utc>::UNIX_EPOCH,
-                DateTime::<Utc>::MAX_UTC - chrono::TimeDelta::days(1),
-            ),
+            since: stored_time(slot.since),
             refused: slot.refused.clone().map(|refused| RefusedPublisher {
                 reason: clean(&refused.reason),
                 ..refused
@@ -287,6 +308,12 @@ fn reports(node_id: NodeId, slots: &[SlotReport]) -> Vec<Report> {
 fn kids(names: &[String]) -> Vec<String> {
     let is_kid = |name: &&String| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic());
     names.iter().filter(is_kid).take(16).cloned().collect()
+}
+
+/// A time that PostgreSQL takes.
+fn stored_time(time: DateTime<Utc>) -> DateTime<Utc> {
+    let last = DateTime::<Utc>::MAX_UTC - chrono::TimeDelta::days(1);
+    time.clamp(DateTime::<Utc>::UNIX_EPOCH, last)
 }
 
 fn clean(text: &str) -> String {

@@ -294,6 +294,7 @@ async fn what_an_edge_observes_is_the_camera_s_status(pool: PgPool) {
         viewers: 2,
         publisher: None,
         refused: None,
+        published: Vec::new(),
         restream: None,
     };
     *edge.reports.lock().expect("not poisoned") = vec![report(SlotState::Live, "1920x1080")];

@@ -153,6 +153,8 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
     ("stream_key_rotate", &[CAMERA]),
+    ("stream_key_update", &[CAMERA]),
+    ("stream_key_view", &[CAMERA]),
     ("user_create", &[USER]),
     ("user_delete", &[USER]),
     ("user_group_create", &[USER]),
@@ -327,6 +329,7 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("stream_key_create", json!({"name": "x"})),
         ("stream_key_revoke", json!({})),
         ("stream_key_rotate", json!({})),
+        ("stream_key_update", json!({"name": "x"})),
         ("user_create", json!({"name": "x"})),
         ("user_update", json!({"name": "x"})),
     ]);

@@ -2,9 +2,11 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::TimeDelta;
 use headworks_types::{
     Camera, CameraState, OnConflict, ProblemCode, PublishProtocol, Publisher, RefusedPublisher,
-    Secret, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate,
+    Secret, StreamKey, StreamKeyBounds, StreamKeyCreate, StreamKeyCreated, StreamKeyRotate,
+    StreamKeyUpdate, StreamKeyUse,
     edge::{DesiredSlot, SlotReport, SlotState, StreamKeyDigest, WatchMessage, Work},
 };
 use serde_json::json;
@@ -41,9 +43,8 @@ impl World {
 
     async fn create(&self, name: &str, on_conflict: OnConflict) -> StreamKeyCreated {
         let key = StreamKeyCreate {
-            name: name.to_owned(),
-            expires_at: None,
             on_conflict,
+            ..StreamKeyCreate::named(name)
         };
         let created = self.cluster.admin.stream_key_create(self.camera.id, &key);
         created.await.expect("creates a key")
@@ -139,11 +140,7 @@ async fn a_pulled_camera_has_no_keys(pool: PgPool) {
     pulled["name"] = json!("pulled");
     let pulled = world.cluster.camera(pulled).await;
     upsert(&mut world.watch).await;
-    let key = StreamKeyCreate {
-        name: "obs".to_owned(),
-        expires_at: None,
-        on_conflict: OnConflict::Reject,
-    };
+    let key = StreamKeyCreate::named("obs");
     let admin = world.cluster.admin.clone();
     let refused = admin.stream_key_create(pulled.id, &key).await;
     let refused = refused.expect_err("is refused");
@@ -197,11 +194,7 @@ async fn without_a_node_there_is_a_reason_instead_of_an_address(pool: PgPool) {
         .await;
     assert_eq!(refused.status.state, CameraState::Unplaced);
     assert_eq!(refused.publish_urls, None);
-    let key = StreamKeyCreate {
-        name: "obs".to_owned(),
-        expires_at: None,
-        on_conflict: OnConflict::Reject,
-    };
+    let key = StreamKeyCreate::named("obs");
     let created = cluster.admin.stream_key_create(camera.id, &key).await;
     assert_eq!(created.expect("creates").publish_urls, None);
     cluster.stop().await;
@@ -232,6 +225,7 @@ async fn who_publishes_and_who_was_refused_is_seen(pool: PgPool) {
         viewers: 0,
         publisher: publisher.cloned(),
         refused: Some(refused.clone()),
+        published: Vec::new(),
         restream: None,
     };
     let reports = |report| *world.edge.reports.lock().expect("not poisoned") = vec![report];
@@ -252,5 +246,107 @@ async fn who_publishes_and_who_was_refused_is_seen(pool: PgPool) {
     let idle = seen("it waits", CameraState::Idle).await.status;
     assert_eq!((idle.message.as_str(), idle.publisher), (waits, None));
     assert!(idle.refused.is_some());
+    world.cluster.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_change_of_bounds_reaches_the_edge(pool: PgPool) {
+    let mut world = World::start(&pool).await;
+    let created = world.create("obs", OnConflict::Reject).await;
+    assert_eq!(world.keys().await[0].bounds, StreamKeyBounds::default());
+    let bounds = json!({
+        "networks": ["10.20.0.0/16"], "protocols": ["rtsps"], "max_bitrate_kbit": 4000,
+    });
+    let change: StreamKeyUpdate = serde_json::from_value(bounds.clone()).expect("parses");
+    let admin = world.cluster.admin.clone();
+    let id = created.stream_key.id;
+    let changed = admin.stream_key_update(id, &change).await.expect("changes");
+    let wanted: StreamKeyBounds = serde_json::from_value(bounds).expect("parses");
+    assert_eq!(changed.bounds, wanted);
+    let told = world.keys().await;
+    assert_eq!((told.len(), &told[0].bounds), (1, &wanted));
+
+    let rotated = admin.stream_key_rotate(id, &StreamKeyRotate::default());
+    let rotated = rotated.await.expect("rotates");
+    assert_eq!(world.keys().await[0].bounds, wanted);
+    assert_eq!(rotated.publish_urls, None, "the edge has no RTSPS");
+    let change = StreamKeyUpdate {
+        protocols: Some(Some([PublishProtocol::Rtsp].into())),
+        ..StreamKeyUpdate::default()
+    };
+    let id = rotated.stream_key.id;
+    admin.stream_key_update(id, &change).await.expect("changes");
+    let rotated = admin.stream_key_rotate(id, &StreamKeyRotate::default());
+    let urls = rotated.await.expect("rotates").publish_urls;
+    let urls = urls.expect("the edge has RTSP");
+    assert!(urls.rtsp.is_some() && urls.rtmp.is_none());
+    world.cluster.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn who_used_a_key_last_and_from_where_is_seen(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let first = world.create("obs", OnConflict::Reject).await.stream_key;
+    let second = world.create("drone", OnConflict::Reject).await.stream_key;
+    assert_eq!(first.last_used, None);
+    let (stranger, _) = world.cluster.living_edge("edge-2").await;
+    let publisher = |key: &StreamKey, address: &str, seconds| Publisher {
+        protocol: PublishProtocol::Rtmps,
+        address: address.parse().expect("parses"),
+        stream_key_id: key.id,
+        since: world.camera.created_at + TimeDelta::seconds(seconds),
+    };
+    let report = async |edge: &Edge, published: Vec<Publisher>| {
+        let report = SlotReport {
+            key: world.slot.key,
+            epoch: world.slot.epoch,
+            state: SlotState::Idle,
+            message: "waits".to_owned(),
+            since: world.camera.created_at,
+            tracks: Vec::new(),
+            viewers: 0,
+            publisher: None,
+            refused: None,
+            published,
+            restream: None,
+        };
+        *edge.reports.lock().expect("not poisoned") = vec![report];
+        edge.renew(false).await;
+    };
+    let used = async |key: &StreamKey| {
+        let key = world.cluster.admin.stream_key_view(key.id).await;
+        key.expect("views").last_used
+    };
+    let seen = |by: &Publisher| StreamKeyUse {
+        at: by.since,
+        address: by.address.ip(),
+        protocol: by.protocol,
+        node_id: world.edge.id,
+    };
+    let (old, new) = (
+        publisher(&first, "192.0.2.7:50312", 0),
+        publisher(&first, "[2001:db8::1]:50313", 5),
+    );
+    let other = publisher(&second, "192.0.2.8:50314", 1);
+    // Whoever changes a key keeps no renewal waiting.
+    let mut tx = pool.begin().await.expect("begins");
+    #[expect(clippy::disallowed_methods, reason = "it only locks")]
+    let locked = sqlx::query("SELECT id FROM stream_key FOR UPDATE").execute(&mut *tx);
+    assert_eq!(locked.await.expect("locks").rows_affected(), 2);
+    report(&world.edge, vec![new.clone()]).await;
+    assert_eq!(used(&first).await, None);
+    tx.rollback().await.expect("ends");
+    report(&world.edge, vec![new.clone(), other.clone()]).await;
+    assert_eq!(used(&first).await, Some(seen(&new)));
+    assert_eq!(used(&second).await, Some(seen(&other)));
+    let listed = world.cluster.admin.stream_key_list(world.camera.id).await;
+    assert_eq!(listed.expect("lists").items[0].last_used, Some(seen(&new)));
+
+    // What is old, what is far ahead, and what others say changes nothing.
+    report(&world.edge, vec![old]).await;
+    let ahead = publisher(&first, "192.0.2.9:1", 3600);
+    report(&world.edge, vec![ahead]).await;
+    report(&stranger, vec![publisher(&first, "192.0.2.9:1", 6)]).await;
+    assert_eq!(used(&first).await, Some(seen(&new)));
     world.cluster.stop().await;
 }

@@ -112,6 +112,7 @@ async fn the_holder_is_told_the_secrets_and_its_report_is_the_status(pool: PgPoo
         viewers: 0,
         publisher: None,
         refused: None,
+        published: Vec::new(),
         restream: Some(report),
     }];
     let live = restream_when(&cluster, &restream, "it is live", |now| {

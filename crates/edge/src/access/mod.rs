@@ -315,6 +315,7 @@ impl Access {
             AuditAction::SessionOpen,
             client.into(),
             Some(camera),
+            None,
             reason,
         );
         self.count(denied)

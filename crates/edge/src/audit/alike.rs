@@ -19,6 +19,7 @@ pub(super) const MOST: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     action: AuditAction,
+    subject: Option<String>,
     reason: Option<String>,
     protocol: Option<String>,
     camera: Option<CameraId>,
@@ -38,6 +39,7 @@ impl Alike {
         }
         let mut key = Key {
             action: entry.action,
+            subject: entry.subject.clone(),
             reason: entry.reason.clone(),
             protocol: entry.protocol.clone(),
             camera: entry.camera_id,
@@ -46,12 +48,14 @@ impl Alike {
         if self.0.len() >= MOST && !self.0.contains_key(&key) {
             key = Key {
                 action: key.action,
+                subject: None,
                 reason: None,
                 protocol: None,
                 camera: None,
                 address: None,
             };
             entry = AuditEntry {
+                subject: None,
                 reason: None,
                 protocol: None,
                 camera_id: None,

@@ -138,16 +138,18 @@ impl Audit {
         });
     }
 
-    /// Somebody was turned away.
+    /// Somebody was turned away; `subject` is who, if that is sure.
     pub(crate) fn refused(
         &self,
         action: AuditAction,
         guest: Guest<'_>,
         camera: Option<CameraId>,
+        subject: Option<&str>,
         reason: &str,
     ) {
         self.push(AuditEntry {
             result: AuditResult::Refused,
+            subject: subject.and_then(|subject| clean(subject, 128)),
             camera_id: camera,
             reason: clean(reason, 256),
             ..self.of(action, guest)

@@ -280,7 +280,7 @@ async fn refusals_displace_nobody_who_was_let_in() {
         audit.lose(Kind::Refused, lost);
     }
     for _ in 0..WAITING {
-        audit.refused(AuditAction::SessionOpen, guest(), None, "missing");
+        audit.refused(AuditAction::SessionOpen, guest(), None, None, "missing");
     }
     audit.left(AuditAction::SessionEnd, &known, None, "gone");
     let stop = tokio_util::sync::CancellationToken::new();
@@ -301,7 +301,7 @@ async fn refusals_displace_nobody_who_was_let_in() {
 fn what_finds_no_room_is_counted() {
     let (audit, _outlet) = audit();
     for _ in 0..WAITING / 2 + 7 {
-        audit.refused(AuditAction::SessionOpen, guest(), None, "missing");
+        audit.refused(AuditAction::SessionOpen, guest(), None, None, "missing");
     }
     let lost = audit.take_lost(Kind::Refused).expect("some were");
     assert_eq!((lost.action, lost.count), (AuditAction::AuditLost, 7));
@@ -332,7 +332,7 @@ async fn what_is_told_is_on_the_disk_when_the_edge_has_stopped() {
     };
     audit.admitted(AuditAction::PublishStart, &known);
     for _ in 0..10 {
-        audit.refused(AuditAction::PublishStart, guest(), None, "no_key");
+        audit.refused(AuditAction::PublishStart, guest(), None, None, "no_key");
     }
     stop.cancel();
     audit.left(AuditAction::PublishEnd, &known, Some(9), "the edge stops");

@@ -183,8 +183,10 @@ impl Ingests {
             ),
             Err(denied) => {
                 if let Some(times) = self.0.refused.count(address.ip()) {
+                    let key = denied.key();
                     tracing::warn!(
                         camera.id = camera, protocol, %address, reason = denied.reason(), times,
+                        key.id = key.as_ref().map(tracing::field::display),
                         "publisher refused"
                     );
                 }
@@ -210,7 +212,9 @@ impl Ingests {
             (Err(denied), camera) => {
                 // Strangers may make up cameras.
                 let camera = camera.filter(|_| *denied != Denied::UnknownCamera);
-                audit.refused(AuditAction::PublishStart, guest, camera, denied.code());
+                let key = denied.key().map(|key| key.to_string());
+                let (action, code) = (AuditAction::PublishStart, denied.code());
+                audit.refused(action, guest, camera, key.as_deref(), code);
             }
             // Nobody publishes what has no name.
             (Ok(_), None) => {}
@@ -246,6 +250,7 @@ impl Ingests {
                 viewers: slot.stream.viewers(),
                 publisher: slot.seat.publisher(),
                 refused: slot.seat.refused(),
+                published: slot.seat.published(),
                 restream: None,
             }
         };

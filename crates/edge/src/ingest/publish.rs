@@ -5,12 +5,15 @@
 //! ends. The stream stays meanwhile, so a publisher that drops and returns costs viewers nothing.
 //!
 //! Keys are checked against digests that came with the desired state: publishing needs no
-//! controller.
+//! controller. So are their bounds: the network, the protocol, and how much comes in ten seconds.
 
 mod denied;
+mod meter;
+mod publication;
 mod seat;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 use std::net::SocketAddr;
 
@@ -18,7 +21,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_types::{PublishProtocol, edge::StreamKeyDigest};
 
 pub(crate) use denied::Denied;
-pub(crate) use seat::Publication;
+pub(crate) use publication::Publication;
 pub(super) use seat::Seat;
 
 /// Who wants to publish.

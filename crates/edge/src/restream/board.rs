@@ -118,6 +118,7 @@ impl Board {
             viewers: 0,
             publisher: None,
             refused: None,
+            published: Vec::new(),
             restream: Some(RestreamReport {
                 bytes_sent: self.sent.load(Ordering::Relaxed),
                 ..shown.report.clone()

@@ -94,7 +94,9 @@ impl Connection {
         loop {
             match self.poll().await {
                 Heard::Event(event) => return event,
-                Heard::Nothing(deadline) => self.wait(deadline).await,
+                Heard::Nothing(deadline) => {
+                    self.wait(deadline).await;
+                }
             }
         }
     }
@@ -112,9 +114,9 @@ impl Connection {
         }
     }
 
-    /// Waits for bytes of the client, or for the engine's deadline. Losing the future loses
-    /// nothing.
-    pub(super) async fn wait(&mut self, deadline: Option<Instant>) {
+    /// Waits for bytes of the client, or for the engine's deadline; gives how many bytes have come.
+    /// Losing the future loses nothing.
+    pub(super) async fn wait(&mut self, deadline: Option<Instant>) -> usize {
         make_room(&mut self.buffer);
         let due = async {
             match deadline {
@@ -130,11 +132,13 @@ impl Connection {
         match read {
             None => self.server.handle_timeout(now),
             Some(Ok(0) | Err(_)) => self.server.handle_close(now),
-            Some(Ok(_)) => {
+            Some(Ok(count)) => {
                 let input = self.buffer.split().freeze();
                 self.server.handle_input(now, input);
+                return count;
             }
         }
+        0
     }
 
     /// The publisher may publish.

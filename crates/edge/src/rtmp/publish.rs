@@ -69,11 +69,15 @@ async fn receive(
             Heard::Nothing(deadline) => {
                 publication.feed().flush();
                 let no_picture = publication.feed().deadline();
+                let mut came = 0;
                 tokio::select! {
-                    () = connection.wait(deadline) => {}
+                    bytes = connection.wait(deadline) => came = bytes,
                     ended = publication.ended() => break denied(ended.to_string()),
                     () = sleep_until(no_picture) => {}
                     () = stop.cancelled() => break End::Told(super::stopping()),
+                }
+                if let Err(ended) = publication.count(came) {
+                    break denied(ended.to_string());
                 }
                 if let Err(failure) = publication.feed().check() {
                     break denied(failure.to_string());

@@ -179,8 +179,8 @@ impl Connection {
         }
     }
 
-    /// Takes what has come, at most so much at once.
-    pub(super) async fn take_in(&mut self) {
+    /// Takes what has come, at most so much at once; gives how many bytes that is.
+    pub(super) async fn take_in(&mut self) -> usize {
         self.buffer.clear();
         self.buffer.reserve(READ);
         let read = self.socket.try_read(&mut self.buffer);
@@ -196,12 +196,14 @@ impl Connection {
                 if count >= READ / 2 {
                     yield_now().await;
                 }
+                return count;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.server.handle_timeout(now);
             }
             Err(error) => self.over = Some(error.to_string()),
         }
+        0
     }
 
     /// The client has shown elsewhere that it is alive.

@@ -350,7 +350,9 @@ impl Watch {
         };
         match heard {
             Ok(true) => connection.note_activity(),
-            Ok(false) => connection.take_in().await,
+            Ok(false) => {
+                connection.take_in().await;
+            }
             Err(leave) => {
                 connection.forget_viewer().await;
                 self.is_cut_off = leave != Leave::Gone;

@@ -132,8 +132,14 @@ fn refusal(denied: Denied) -> Refusal {
     let status = match denied {
         Denied::NoKey => return Refusal::Challenge,
         Denied::NotACamera => 404,
-        Denied::WrongKey | Denied::UnknownCamera | Denied::Expired => 403,
-        Denied::Taken => 409,
+        Denied::WrongKey
+        | Denied::UnknownCamera
+        | Denied::Expired(_)
+        | Denied::Network(_)
+        | Denied::Protocol(_) => 403,
+        Denied::Taken(_) => 409,
+        // "Not Enough Bandwidth".
+        Denied::TooFast(_) => 453,
     };
     Refusal::Status(status, denied.to_string())
 }
@@ -236,8 +242,12 @@ impl Publish {
             () = connection.ready() => true,
             () = sleep_until(due) => false,
         };
+        let mut bytes = self.came.iter().map(|came| came.data.len()).sum();
         if is_ready {
-            connection.take_in().await;
+            bytes += connection.take_in().await;
+        }
+        if let Err(ended) = self.publication.count(bytes) {
+            return ends(ended.to_string());
         }
         let now = clock.monotonic().into_std();
         if !self.came.is_empty() {

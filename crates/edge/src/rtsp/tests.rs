@@ -4,8 +4,9 @@ mod talk;
 mod world;
 
 use headworks_testkit::{Player, Seen, judge, tool};
-use headworks_types::{CameraSource, edge::SlotState};
+use headworks_types::{CameraSource, OnConflict, edge::SlotState};
 
+use crate::testing::stream_key;
 use world::{AAC, H264, H265, KEY, LIMIT, OPUS, TCP, UDP, World, all, gstreamer, publish};
 
 fn clean(seen: &Seen, codecs: &[&str]) {
@@ -190,4 +191,24 @@ fn who_may_not_publish_is_told_why() {
     let said = refused(&[H264, AAC, TCP], &world.publish_url("rtsp"));
     assert!(said.contains("409") || said.contains("4XX"), "{said}");
     world.stop();
+}
+
+#[test]
+fn an_encoder_that_sends_more_than_its_key_allows_has_to_go() {
+    for way in [TCP, UDP] {
+        let world = World::new();
+        let mut key = stream_key(KEY, OnConflict::Reject);
+        key.bounds.max_bitrate_kbit = Some(64);
+        world.desire(vec![key]);
+        let url = world.publish_url("rtsp");
+        let _publisher = publish(tool::FFMPEG, &[H264, AAC, way], &url);
+        let report = world.wait_for("its end", |report| report.refused.is_some());
+        let reason = "it sent more than 64 kbit/s, the most that the stream key allows";
+        assert_eq!(report.refused.expect("was looked for").reason, reason);
+        let report = world.wait_for("its end", |report| report.state == SlotState::Idle);
+        assert!(report.message.ends_with(reason), "{}", report.message);
+        let said = world::last_words(publish(tool::FFMPEG, &[H264, AAC, way], &url));
+        assert!(said.contains("453") || said.contains("4XX"), "{said}");
+        world.stop();
+    }
 }

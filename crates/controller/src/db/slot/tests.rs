@@ -53,6 +53,7 @@ fn report(node_id: NodeId, camera: CameraId, epoch: i64, state: SlotState) -> Re
             viewers: 3,
             publisher: None,
             refused: None,
+            published: Vec::new(),
             restream: None,
         },
     }

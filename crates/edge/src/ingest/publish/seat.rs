@@ -6,22 +6,23 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_types::{
-    CameraId, OnConflict, PublishProtocol, Publisher, RefusedPublisher, StreamKeyId,
-    edge::{AuditAction, SlotState, StreamKeyDigest},
+    OnConflict, PublishProtocol, Publisher, RefusedPublisher,
+    edge::{SlotState, StreamKeyDigest},
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{Candidate, Denied, find};
-use crate::{
-    audit::{Audit, Guest, Known},
-    ingest::{Feed, Job},
+use super::{
+    Candidate, Denied, find,
+    meter::Meter,
+    publication::{Ended, Publication, Standing},
+    uses::Uses,
 };
+use crate::ingest::{Feed, Job};
 
 /// How long a publisher that takes over waits for the one before to leave.
 const HAND_OVER: Duration = Duration::from_secs(5);
@@ -48,38 +49,32 @@ struct State {
     /// Since when it is there; `None` once what is buffered has been forgotten.
     left: Option<Instant>,
     holder: Option<Holder>,
+    /// Who has published.
+    uses: Uses,
     /// Who was turned away last.
     refused: Option<RefusedPublisher>,
     /// The slot is gone: what comes back is dropped.
     retired: bool,
 }
 
+/// Why somebody is not let in.
+enum Refused {
+    /// Waiting would not help.
+    Finally(Denied),
+    /// Something may change within this time.
+    Unless(Denied, Duration),
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        Self::Finally(denied)
+    }
+}
+
 /// Who publishes.
 struct Holder {
     publisher: Publisher,
     standing: watch::Sender<Standing>,
-}
-
-/// How long a publisher may stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standing {
-    /// Its key is good until then.
-    expires_at: Option<DateTime<Utc>>,
-    /// Why it has to go at once.
-    ended: Option<Ended>,
-}
-
-/// Why a publisher has to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Ended {
-    #[error("another publisher took over")]
-    TakenOver,
-    #[error("the stream key was revoked")]
-    Revoked,
-    #[error("the stream key has expired")]
-    Expired,
-    #[error("this edge does not take this camera any more")]
-    Closed,
 }
 
 impl Seat {
@@ -101,14 +96,14 @@ impl Seat {
         });
     }
 
-    /// What is published has changed. A publisher whose key is not good any more has to go, one
-    /// whose key was rotated when the old key expires.
+    /// What is published has changed. A publisher whose key is not good for it any more has to go,
+    /// one whose key was rotated when the old key expires.
     pub(in crate::ingest) fn update(&self, job: Arc<Job>) {
         self.change(|state| {
             if let Some(holder) = &state.holder {
                 let mut keys = job.work.stream_keys.iter();
                 match keys.find(|key| key.id == holder.publisher.stream_key_id) {
-                    Some(key) => holder.expires(key.expires_at),
+                    Some(key) => holder.judge(key),
                     None => holder.end(Ended::Revoked),
                 }
             }
@@ -190,7 +185,17 @@ impl Seat {
         self.lock().refused.clone()
     }
 
-    fn note_refused(&self, address: SocketAddr, reason: &str) {
+    /// Who published with each key last.
+    pub(in crate::ingest) fn published(&self) -> Vec<Publisher> {
+        self.lock().uses.publishers()
+    }
+
+    /// The time of its publishers.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn note_refused(&self, address: SocketAddr, reason: &str) {
         self.lock().refused = Some(RefusedPublisher {
             at: self.clock.now(),
             address,
@@ -220,10 +225,9 @@ impl Seat {
         loop {
             changes.mark_unchanged();
             let (denied, patience) = match self.try_admit(candidate) {
-                Ok(Some(publication)) => return Ok(publication),
-                Ok(None) => (Denied::Taken, HAND_OVER),
-                Err(Denied::WrongKey) => (Denied::WrongKey, KEY_NEWS),
-                Err(denied) => return Err(denied),
+                Ok(publication) => return Ok(publication),
+                Err(Refused::Finally(denied)) => return Err(denied),
+                Err(Refused::Unless(denied, patience)) => (denied, patience),
             };
             let change = timeout_at(start + patience, changes.changed());
             if change.await.is_err() {
@@ -232,34 +236,26 @@ impl Seat {
         }
     }
 
-    /// `None`: the place is taken, but its holder was told to go.
-    fn try_admit(
-        self: &Arc<Self>,
-        candidate: &Candidate<'_>,
-    ) -> Result<Option<Publication>, Denied> {
+    fn try_admit(self: &Arc<Self>, candidate: &Candidate<'_>) -> Result<Publication, Refused> {
         let mut state = self.lock();
         let job = state.job.clone().ok_or(Denied::UnknownCamera)?;
-        let key = self.check(&job, candidate.key)?;
+        let key = self.check(&job, candidate)?;
+        if state.is_too_fast(key, self.clock.monotonic()) {
+            return Err(Denied::TooFast(key.id).into());
+        }
         let Some(mut feed) = state.feed.take() else {
-            return match (key.on_conflict, &state.holder) {
-                (OnConflict::Takeover, Some(holder)) => {
-                    holder.end(Ended::TakenOver);
-                    Ok(None)
-                }
-                _ => Err(Denied::Taken),
-            };
+            return Err(state.contend(key));
         };
-        let (standing, receiver) = watch::channel(Standing {
-            expires_at: key.expires_at,
-            ended: None,
-        });
+        let publisher = Publisher {
+            protocol: candidate.protocol,
+            address: candidate.address,
+            stream_key_id: key.id,
+            since: self.clock.now(),
+        };
+        let (standing, receiver) = watch::channel(Standing::of(key));
+        let meter = state.uses.begin(publisher.clone());
         state.holder = Some(Holder {
-            publisher: Publisher {
-                protocol: candidate.protocol,
-                address: candidate.address,
-                stream_key_id: key.id,
-                since: self.clock.now(),
-            },
+            publisher: publisher.clone(),
             standing,
         });
         state.left = None;
@@ -267,36 +263,44 @@ impl Seat {
         let origin = origin(candidate.protocol, candidate.address);
         feed.set_status(SlotState::Connecting, &origin);
         feed.begin(origin);
-        Ok(Some(Publication {
-            feed: Some(feed),
-            key: key.id,
-            address: candidate.address,
-            standing: receiver,
-            last_words: String::new(),
-            seat: Arc::clone(self),
-            recorded: None,
-        }))
+        let seat = Arc::clone(self);
+        Ok(Publication::new(feed, publisher, receiver, meter, seat))
     }
 
-    fn check<'a>(&self, job: &'a Job, key: &str) -> Result<&'a StreamKeyDigest, Denied> {
-        if key.is_empty() {
-            return Err(Denied::NoKey);
+    fn check<'a>(
+        &self,
+        job: &'a Job,
+        candidate: &Candidate<'_>,
+    ) -> Result<&'a StreamKeyDigest, Refused> {
+        if candidate.key.is_empty() {
+            return Err(Denied::NoKey.into());
         }
-        let known = find(&job.work.stream_keys, key).ok_or(Denied::WrongKey)?;
+        let known = find(&job.work.stream_keys, candidate.key);
+        let known = known.ok_or(Refused::Unless(Denied::WrongKey, KEY_NEWS))?;
+        // Whoever is at the wrong place learns nothing of a true key, not even by the time it takes.
+        if !known.bounds.allow_address(candidate.address.ip()) {
+            return Err(Refused::Unless(Denied::Network(known.id), KEY_NEWS));
+        }
+        if !known.bounds.allow_protocol(candidate.protocol) {
+            return Err(Refused::Unless(Denied::Protocol(known.id), KEY_NEWS));
+        }
         match known.expires_at {
-            Some(end) if end <= self.clock.now() => Err(Denied::Expired),
+            Some(end) if end <= self.clock.now() => Err(Denied::Expired(known.id).into()),
             _ => Ok(known),
         }
     }
 
-    fn give_back(&self, feed: Feed, last_words: &str) {
+    /// The publisher has left.
+    pub(super) fn give_back(&self, feed: Feed, last_words: &str, meter: Meter) {
         let message = match last_words {
             "" => WAITS.to_owned(),
             words => format!("{WAITS}; the last one left: {words}"),
         };
         let now = self.clock.monotonic();
         let surplus = self.change(|state| {
-            state.holder = None;
+            if let Some(holder) = state.holder.take() {
+                state.uses.end(holder.publisher.stream_key_id, meter);
+            }
             if state.retired {
                 return Some(feed);
             }
@@ -318,7 +322,41 @@ impl Seat {
     }
 }
 
+impl State {
+    /// True if the key's last publisher has just sent more than it may.
+    fn is_too_fast(&mut self, key: &StreamKeyDigest, now: Instant) -> bool {
+        let meter = self.uses.meter(key.id);
+        key.bounds
+            .max_bitrate_kbit
+            .zip(meter)
+            .is_some_and(|(most, meter)| meter.is_over(most, now))
+    }
+
+    /// The place is taken: who has it is told to go, if the key takes over.
+    fn contend(&self, key: &StreamKeyDigest) -> Refused {
+        match (key.on_conflict, &self.holder) {
+            (OnConflict::Takeover, Some(holder)) => {
+                holder.end(Ended::TakenOver);
+                Refused::Unless(Denied::Taken(key.id), HAND_OVER)
+            }
+            _ => Denied::Taken(key.id).into(),
+        }
+    }
+}
+
 impl Holder {
+    /// Its key is this one now.
+    fn judge(&self, key: &StreamKeyDigest) {
+        let Publisher {
+            address, protocol, ..
+        } = self.publisher;
+        if key.bounds.allow_address(address.ip()) && key.bounds.allow_protocol(protocol) {
+            self.stand(Standing::of(key));
+        } else {
+            self.end(Ended::Narrowed);
+        }
+    }
+
     /// Tells it to go; the first reason counts.
     fn end(&self, why: Ended) {
         self.standing.send_if_modified(|standing| {
@@ -328,11 +366,12 @@ impl Holder {
         });
     }
 
-    /// From now on its key is good until then.
-    fn expires(&self, at: Option<DateTime<Utc>>) {
+    /// From now on it may stay so.
+    fn stand(&self, mut new: Standing) {
         self.standing.send_if_modified(|standing| {
-            let is_other = standing.expires_at != at;
-            standing.expires_at = at;
+            new.ended = standing.ended;
+            let is_other = *standing != new;
+            *standing = new;
             is_other
         });
     }
@@ -342,121 +381,4 @@ impl Holder {
 fn origin(protocol: PublishProtocol, address: SocketAddr) -> String {
     let protocol = protocol.as_str().to_uppercase();
     format!("{protocol} from {}", address.ip().to_canonical())
-}
-
-/// The right to publish one camera, for as long as it lives.
-pub(crate) struct Publication {
-    feed: Option<Feed>,
-    key: StreamKeyId,
-    address: SocketAddr,
-    standing: watch::Receiver<Standing>,
-    last_words: String,
-    seat: Arc<Seat>,
-    /// Who has to hear of its end.
-    recorded: Option<Recorded>,
-}
-
-/// A publication that the audit log knows.
-struct Recorded {
-    audit: Audit,
-    camera: CameraId,
-    protocol: &'static str,
-}
-
-impl Publication {
-    /// Where its media goes.
-    pub(crate) fn feed(&mut self) -> &mut Feed {
-        self.feed
-            .as_mut()
-            .expect("it is taken out only when the publication is dropped")
-    }
-
-    /// The key that let it in.
-    pub(crate) fn key(&self) -> StreamKeyId {
-        self.key
-    }
-
-    /// Tells the audit log that it has begun, and later that it has ended.
-    pub(in crate::ingest) fn record(
-        &mut self,
-        audit: &Audit,
-        camera: CameraId,
-        guest: Guest<'static>,
-    ) {
-        let recorded = Recorded {
-            audit: audit.clone(),
-            camera,
-            protocol: guest.protocol,
-        };
-        self.tell(&recorded, |audit, known| {
-            audit.admitted(AuditAction::PublishStart, known);
-        });
-        self.recorded = Some(recorded);
-    }
-
-    fn tell(&self, recorded: &Recorded, tell: impl FnOnce(&Audit, &Known<'_>)) {
-        let known = Known {
-            guest: Guest {
-                protocol: recorded.protocol,
-                address: self.address.ip(),
-            },
-            camera: recorded.camera,
-            subject: &self.key.to_string(),
-            viewer_id: None,
-            session_id: None,
-        };
-        tell(&recorded.audit, &known);
-    }
-
-    /// Returns when it has to go, and why.
-    pub(crate) async fn ended(&self) -> Ended {
-        let mut standing = self.standing.clone();
-        loop {
-            let Standing { expires_at, ended } = *standing.borrow_and_update();
-            if let Some(why) = ended {
-                return why;
-            }
-            let expiry = async {
-                match expires_at {
-                    Some(end) => {
-                        let left = end - self.seat.clock.now();
-                        sleep(left.to_std().unwrap_or_default()).await;
-                    }
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                changed = standing.changed() => if changed.is_err() {
-                    // Without its seat it has nothing to publish to.
-                    return Ended::Closed;
-                },
-                () = expiry => return Ended::Expired,
-            }
-        }
-    }
-
-    /// Ends it, and says why in the camera's status.
-    pub(crate) fn leave(mut self, why: &str) {
-        why.clone_into(&mut self.last_words);
-    }
-
-    /// Ends it, since what it sends is of no use.
-    pub(crate) fn refuse(self, reason: &str) {
-        self.seat.note_refused(self.address, reason);
-        self.leave(reason);
-    }
-}
-
-impl Drop for Publication {
-    fn drop(&mut self) {
-        if let Some(mut feed) = self.feed.take() {
-            feed.flush();
-            self.seat.give_back(feed, &self.last_words);
-        }
-        if let Some(recorded) = &self.recorded {
-            self.tell(recorded, |audit, known| {
-                audit.left(AuditAction::PublishEnd, known, None, &self.last_words);
-            });
-        }
-    }
 }

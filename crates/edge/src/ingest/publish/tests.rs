@@ -1,16 +1,20 @@
+//! Who is let in, and for how long.
+
+mod bounds;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::{
-    CameraId, CameraSource, OnConflict, StartMode, StreamKeyId,
+    CameraId, CameraSource, OnConflict, StartMode, StreamKeyBounds, StreamKeyId,
     edge::{IngestWork, Role, SlotKey, SlotState},
 };
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{seat::Ended, *};
+use super::{publication::Ended, *};
 use crate::{
     audit::{Audit, Outlet},
     hub::{self, Hub, testing},
@@ -99,6 +103,10 @@ fn slot_key() -> SlotKey {
     }
 }
 
+fn id(key: &str) -> StreamKeyId {
+    digest(key, OnConflict::Reject).id
+}
+
 fn digest(key: &str, on_conflict: OnConflict) -> StreamKeyDigest {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
     let lookup = key.split('_').nth(1).expect("has three parts");
@@ -108,6 +116,7 @@ fn digest(key: &str, on_conflict: OnConflict) -> StreamKeyDigest {
         digest: URL_SAFE_NO_PAD.encode(digest),
         expires_at: None,
         on_conflict,
+        bounds: StreamKeyBounds::default(),
     }
 }
 
@@ -173,14 +182,14 @@ async fn the_second_one_is_refused_or_takes_over_as_its_key_says() {
     let world = World::new(keys);
     world.wait_for_seat().await;
     let first = world.publish(KEY).await.expect("is let in");
-    assert_eq!(world.publish(KEY).await.err(), Some(Denied::Taken));
+    assert_eq!(world.publish(KEY).await.err(), Some(Denied::Taken(id(KEY))));
     let leaves = async {
         assert_eq!(first.ended().await, Ended::TakenOver);
         drop(first);
     };
     let (second, ()) = tokio::join!(world.publish(OTHER), leaves);
     let second = second.expect("takes over");
-    assert_eq!(world.publish(KEY).await.err(), Some(Denied::Taken));
+    assert_eq!(world.publish(KEY).await.err(), Some(Denied::Taken(id(KEY))));
     drop(second);
     world.publish(KEY).await.expect("the place is free");
     world.tasks.shutdown(Duration::from_secs(5)).await;
@@ -191,7 +200,10 @@ async fn one_who_does_not_leave_is_not_waited_for_for_ever() {
     let world = World::new(vec![digest(OTHER, OnConflict::Takeover)]);
     world.wait_for_seat().await;
     let _deaf = world.publish(OTHER).await.expect("is let in");
-    assert_eq!(world.publish(OTHER).await.err(), Some(Denied::Taken));
+    assert_eq!(
+        world.publish(OTHER).await.err(),
+        Some(Denied::Taken(id(OTHER)))
+    );
     world.tasks.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -237,7 +249,7 @@ async fn a_key_that_expires_ends_its_publisher() {
     drop(publication);
     key.expires_at = Some(DateTime::UNIX_EPOCH);
     world.desire(vec![key]);
-    while world.publish(KEY).await.err() != Some(Denied::Expired) {
+    while world.publish(KEY).await.err() != Some(Denied::Expired(id(KEY))) {
         tokio::task::yield_now().await;
     }
     world.tasks.shutdown(Duration::from_secs(5)).await;

@@ -175,3 +175,21 @@ fn garbage_and_crowds_are_closed() {
     world.wait_for_live(&mut publisher);
     world.stop();
 }
+
+#[test]
+fn an_encoder_that_sends_more_than_its_key_allows_is_told() {
+    let world = World::with(2000);
+    let mut key = stream_key(KEY, OnConflict::Reject);
+    key.bounds.max_bitrate_kbit = Some(64);
+    world.desire(vec![key]);
+    let url = world.publish_url("rtmp");
+    let said = last_words(publish(tool::FFMPEG, &[H264, AAC], &url));
+    let reason = "it sent more than 64 kbit/s, the most that the stream key allows";
+    assert!(said.contains(reason), "{said}");
+    let refused = |report: &SlotReport| report.refused.as_ref().map(|one| one.reason.clone());
+    let report = world.wait_for("the operator sees it", |report| refused(report).is_some());
+    assert_eq!(refused(&report).as_deref(), Some(reason));
+    let again = last_words(publish(tool::FFMPEG, &[H264, AAC], &url));
+    assert!(again.contains("wait ten seconds, and send less"), "{again}");
+    world.stop();
+}
