@@ -29,16 +29,16 @@ impl Client {
 impl Call<Page<Session>> {
     /// Only who watches this camera.
     pub fn of_camera(self, id: CameraId) -> Self {
-        self.with_query("camera_id", id.to_string())
+        self.with_query("camera", id.to_string())
     }
 
     /// Only what this user watches.
     pub fn of_user(self, id: UserId) -> Self {
-        self.with_query("user_id", id.to_string())
+        self.with_query("user", id.to_string())
     }
 
     /// Only who watches on this node.
     pub fn on_node(self, id: NodeId) -> Self {
-        self.with_query("node_id", id.to_string())
+        self.with_query("node", id.to_string())
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use headworks_bootstrap::{Clock, Tasks};
+use headworks_types::SessionId;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -42,7 +43,20 @@ pub(crate) struct State {
 pub(crate) struct Wake {
     planner: Arc<Notify>,
     sessions: Arc<Notify>,
+    to_judge: Arc<Mutex<ToJudge>>,
 }
+
+/// Which sessions may have become wrong.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ToJudge {
+    /// Any of them.
+    pub(crate) all: bool,
+    /// These are new.
+    pub(crate) opened: Vec<SessionId>,
+}
+
+/// So many new sessions wait for their judgement; more are judged with all.
+const OPENED: usize = 2000;
 
 impl Wake {
     /// Cameras, slots or nodes have changed.
@@ -50,14 +64,28 @@ impl Wake {
         self.planner.notify_one();
     }
 
-    /// Somebody watches, or rights have changed.
+    /// Rights have changed.
     pub(crate) fn sessions(&self) {
+        self.to_judge().all = true;
         self.sessions.notify_one();
     }
 
-    /// Waits for [`Wake::sessions`], in the same way.
-    pub(crate) async fn sessions_called(&self) {
+    /// Somebody watches.
+    pub(crate) fn sessions_opened(&self, opened: impl Iterator<Item = SessionId>) {
+        let mut to_judge = self.to_judge();
+        let free = OPENED.saturating_sub(to_judge.opened.len());
+        to_judge.opened.extend(opened.take(free));
+        self.sessions.notify_one();
+    }
+
+    /// Waits for [`Wake::sessions`] or [`Wake::sessions_opened`], in the same way.
+    pub(crate) async fn sessions_called(&self) -> ToJudge {
         self.sessions.notified().await;
+        std::mem::take(&mut *self.to_judge())
+    }
+
+    fn to_judge(&self) -> MutexGuard<'_, ToJudge> {
+        self.to_judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for [`Wake::planner`]. A call from before is not lost; several count as one.

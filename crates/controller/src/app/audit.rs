@@ -112,7 +112,8 @@ impl Request {
             project_id: caller.and_then(|(_, project)| *project),
             actor: caller.map(|(actor, _)| actor.clone()),
             action: self.action.to_owned(),
-            object: self.object.clone(),
+            // Strangers may make one up each time.
+            object: caller.and_then(|_| self.object.clone()),
             result,
             code: code.map(|code| code.to_string()),
             address: self.origin.address,
@@ -277,6 +278,19 @@ mod tests {
         let failed = failed.expect("is recorded");
         assert_eq!(failed.result, AuditResult::Failed);
         assert_eq!(failed.code.as_deref(), Some("precondition_failed"));
+    }
+
+    #[test]
+    fn what_a_stranger_names_is_not_written_down() {
+        let mut request = request("camera_view");
+        request.object = Some("cam_1".to_owned());
+        let object = |request: &Request| {
+            let record = request.outcome(Some(ProblemCode::Unauthenticated));
+            record.expect("is recorded").object
+        };
+        assert_eq!(object(&request), None);
+        let _ = request.caller.set(("key_1".to_owned(), None));
+        assert_eq!(object(&request).as_deref(), Some("cam_1"));
     }
 
     #[test]

@@ -6,11 +6,12 @@ mod sign_in;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use headworks_types::{
     EventKind, JoinTokenId, NodeId,
     edge::{
         Bundle, CertificateRequest, JoinRequest, JoinResponse, LeaseGrant, LeaseRenewal,
-        NodeCertificate, NodeSpec,
+        NodeCertificate, NodeSpec, WatchMessage,
     },
 };
 use sqlx::PgConnection;
@@ -49,13 +50,21 @@ pub(crate) struct Edges {
     pub(crate) certificates: KnownCertificates,
 }
 
-/// What every edge has to know.
-pub(crate) async fn bundle(conn: &mut PgConnection) -> sqlx::Result<Bundle> {
-    Ok(Bundle {
+/// What every edge has to know, as a watch sends it.
+pub(crate) async fn bundle_line(conn: &mut PgConnection) -> sqlx::Result<Bytes> {
+    let bundle = Bundle {
         jwks: signing_key::jwks(conn).await?,
         playback_keys: playback_key_rules(conn).await?,
         revocations: revocation_list(conn).await?,
-    })
+    };
+    line(&WatchMessage::Bundle(bundle)).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// The message as a watch sends it.
+pub(crate) fn line(message: &WatchMessage) -> serde_json::Result<Bytes> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line.into())
 }
 
 /// Takes a node into the cluster: a new one, or, where an edge has lost its data, the one of its

@@ -22,12 +22,18 @@ use crate::{
         camera::{CameraAccess, camera_list_access, camera_list_access_of_subject},
         camera_group::camera_group_list_access,
         event::{NewEvent, event_insert},
-        revocation::{NewRevocation, revocation_insert, revocation_issue_time},
+        revocation::{
+            NewRevocation, revocation_count_tokens, revocation_insert, revocation_issue_time,
+        },
         slot::playback_list,
         user::user_get,
     },
     state::State,
 };
+
+/// The most tokens of a project that are revoked at once: every edge has all of them, and no token
+/// need exist to be revoked.
+const MOST_REVOKED: i64 = 2000;
 
 /// Issues a token for a user, for the caller itself, or for somebody whom only the caller knows. It
 /// allows no more than whom it is for and the caller may do.
@@ -81,6 +87,12 @@ pub(crate) async fn playback_token_revoke(
         Begun::Again(token) => return Ok(token),
     };
     let conn = write.conn();
+    if revocation_count_tokens(conn, project, &revoke.token_id).await? >= MOST_REVOKED {
+        return Err(Error::Conflict(format!(
+            "the project has {MOST_REVOKED} revoked tokens that have not expired; end all sessions \
+             of a user, or revoke the key that the tokens are of"
+        )));
+    }
     let new = NewRevocation {
         kind: RevocationKind::Token,
         value: &revoke.token_id,

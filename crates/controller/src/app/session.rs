@@ -99,7 +99,8 @@ pub(crate) async fn session_report(
     let taken = report_insert(&mut tx, node, report).await?;
     tx.commit().await?;
     if taken && !report.opened.is_empty() {
-        state.wake.sessions();
+        let opened = report.opened.iter().map(|opened| opened.id);
+        state.wake.sessions_opened(opened);
     }
     Ok(SessionReceipt { taken })
 }

@@ -96,7 +96,7 @@ pub(crate) async fn audit_insert(
 }
 
 /// Adds what a node has kept for us; what is there already stays as it is. To which project a
-/// record belongs is the camera's word, not the node's. Returns how many were new.
+/// record belongs is the camera's word, not the node's, also after the camera was deleted. Returns how many were new.
 pub(crate) async fn audit_deliver(
     conn: &mut PgConnection,
     node: NodeId,
@@ -120,7 +120,15 @@ pub(crate) async fn audit_deliver(
     let added = sqlx::query!(
         r#"INSERT INTO audit (node_id, queue, sequence, at, project_id, actor, action, object, result,
                               code, address, detail)
-           SELECT $1, $2, r.sequence, r.at, c.project_id, r.actor, r.action, r.object, r.result,
+           SELECT $1, $2, r.sequence, r.at,
+                  COALESCE(c.project_id, (
+                      -- The camera is deleted. The refusals of others may name it too.
+                      SELECT a.project_id FROM audit a
+                      WHERE a.object = r.object AND a.result = 'ok' AND a.project_id IS NOT NULL
+                      ORDER BY a.at DESC, a.id DESC
+                      LIMIT 1
+                  )),
+                  r.actor, r.action, r.object, r.result,
                   r.code, r.address::inet, r.detail
            FROM unnest($3::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::uuid[],
                        $8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[])

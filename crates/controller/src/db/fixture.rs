@@ -222,3 +222,10 @@ pub(crate) async fn somebody_waits_for_a_lock(pool: &PgPool) {
         .await
         .expect("somebody waits");
 }
+
+/// How long the thread or process has had a processor, by its `schedstat`.
+pub(crate) fn processor_time(file: &str) -> Duration {
+    let text = std::fs::read_to_string(file).expect("is a process of this machine");
+    let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanos.expect("is a number"))
+}

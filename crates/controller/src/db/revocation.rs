@@ -3,6 +3,8 @@
 //! There is one row for each thing that is revoked, however often that happens, and it goes when
 //! nothing is left that it could refuse: so the list that every edge has stays short.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use headworks_types::{
     ProjectId, SessionId, UserGroupId, UserId,
@@ -17,6 +19,8 @@ use super::node::DOORBELL;
 const WATCHES: i64 = 43_200 + 60;
 /// For how long a token opens sessions, in seconds, in the same way.
 const OPENS: i64 = 600 + 60;
+/// For how long the revocation of a session stays that is over: until every edge has it.
+const OVER: Duration = Duration::from_secs(60);
 
 /// What is revoked.
 pub(crate) struct NewRevocation<'a> {
@@ -67,6 +71,30 @@ pub(crate) async fn revocation_insert(
     ring(conn).await
 }
 
+/// How many other tokens of the project were taken back and may still matter. Until the transaction
+/// ends nobody takes more back.
+pub(crate) async fn revocation_count_tokens(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    token: &str,
+) -> sqlx::Result<i64> {
+    sqlx::query!(
+        "SELECT id FROM project WHERE id = $1 FOR NO KEY UPDATE",
+        project.uuid()
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM revocation
+           WHERE kind = 'token' AND project_id = $1 AND value <> $2 AND ends_sessions
+             AND expires_at > clock_timestamp()"#,
+        project.uuid(),
+        token
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Who is in the group.
 pub(crate) async fn user_group_members(
     conn: &mut PgConnection,
@@ -113,8 +141,9 @@ pub(crate) async fn revocation_list(conn: &mut PgConnection) -> sqlx::Result<Vec
     Ok(known.collect())
 }
 
-/// These sessions are over, and their edge remembers it: nobody else need.
-pub(crate) async fn revocation_forget(
+/// These sessions are over. Their revocation goes a little later: one may have ended by itself while
+/// its edge did not know yet that it was to, and its viewer may come back with its ticket.
+pub(crate) async fn revocation_let_go(
     conn: &mut PgConnection,
     sessions: &[SessionId],
 ) -> sqlx::Result<()> {
@@ -122,9 +151,17 @@ pub(crate) async fn revocation_forget(
         return Ok(());
     }
     let values: Vec<_> = sessions.iter().map(ToString::to_string).collect();
+    // In the order in which they are inserted, so that nobody waits for each other.
     sqlx::query!(
-        "DELETE FROM revocation WHERE kind = 'session' AND value = ANY($1)",
-        &values
+        r#"UPDATE revocation r
+           SET expires_at = LEAST(r.expires_at, clock_timestamp() + make_interval(secs => $2))
+           FROM (SELECT value FROM revocation
+                 WHERE kind = 'session' AND value = ANY($1)
+                 ORDER BY value
+                 FOR UPDATE) AS over
+           WHERE r.kind = 'session' AND r.value = over.value"#,
+        &values,
+        OVER.as_secs_f64()
     )
     .execute(conn)
     .await?;

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(crate) use judge::{
-    Live, Period, Refused, session_list_live, session_list_over_limit, session_review,
+    Judged, Live, Period, Refused, session_list_live, session_list_over_limit, session_review,
 };
 pub(crate) use report::session_report;
 

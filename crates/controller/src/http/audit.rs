@@ -32,6 +32,7 @@ const EXPORT_PAGE: i64 = 1000;
 
 /// What to look for.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
     /// Only what was done by this id: `usr_…`, `key_…`, `skey_…`, `node_…`.
@@ -53,6 +54,7 @@ pub(crate) struct AuditQuery {
 
 /// As [`AuditQuery`], in pages.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditListQuery {
     /// How many items a page has, 1 to 1000. Default 50.

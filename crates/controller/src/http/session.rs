@@ -30,11 +30,11 @@ pub(crate) struct SessionListQuery {
     /// `next_page_token` of the page before.
     page_token: Option<String>,
     /// Only who watches this camera.
-    camera_id: Option<CameraId>,
+    camera: Option<CameraId>,
     /// Only what this user watches.
-    user_id: Option<UserId>,
+    user: Option<UserId>,
     /// Only who watches on this node.
-    node_id: Option<NodeId>,
+    node: Option<NodeId>,
 }
 
 /// List sessions
@@ -56,9 +56,9 @@ pub(crate) async fn session_list(
     let cursor = Cursor::<SessionId>::new(&PageQuery { limit, page_token })?;
     let filter = SessionFilter {
         id: None,
-        camera: query.camera_id,
-        user: query.user_id,
-        node: query.node_id,
+        camera: query.camera,
+        user: query.user,
+        node: query.node,
     };
     let sight = session_sight(&caller)?;
     let mut conn = state.pool.acquire().await?;

@@ -5,13 +5,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use headworks_types::{NodeId, edge::Bundle};
+use bytes::Bytes;
+use headworks_types::NodeId;
 use sqlx::postgres::PgListener;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::edge::bundle,
+    app::edge::bundle_line,
     db::node::{DOORBELL, revision_list},
     state::State,
 };
@@ -25,7 +26,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What is to be announced.
 pub(crate) struct Listed {
     pub(crate) revisions: HashMap<NodeId, i64>,
-    pub(crate) bundle: Bundle,
+    /// The bundle's line.
+    pub(crate) bundle: Bytes,
     /// When reading began.
     pub(crate) read_at: Instant,
 }
@@ -95,7 +97,7 @@ pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
     let revisions = revision_list(&mut conn, &watched).await?;
     Ok(Listed {
         revisions: revisions.into_iter().collect(),
-        bundle: bundle(&mut conn).await?,
+        bundle: bundle_line(&mut conn).await?,
         read_at,
     })
 }

@@ -28,7 +28,7 @@ use crate::{
     state::{Ids, State, Wake},
 };
 
-fn state(pool: &PgPool) -> State {
+pub(super) fn state(pool: &PgPool) -> State {
     state_with(pool, ["2s", "6s", "10s"])
 }
 

@@ -216,9 +216,39 @@ async fn what_an_edge_tells_twice_is_stored_once(pool: PgPool) {
     let anew = json!([entry(1, "expired")]);
     deliver(Uuid::new_v4(), anew).await.expect("is stored");
     assert_eq!(list(api, &query).await.len(), 4);
+    // What comes after its camera was deleted is that project's too, not that of who guessed its id.
+    let path = format!("/v1/cameras/{gate}");
+    api.delete(&path).await.expect(204);
+    sqlx::query!(
+        "INSERT INTO audit (project_id, action, object, result)
+         VALUES (gen_random_uuid(), 'camera_view', $1, 'refused')",
+        gate.to_string()
+    )
+    .execute(&pool)
+    .await
+    .expect("inserts");
+    let late = json!([entry(4, "late")]);
+    deliver(queue, late).await.expect("is stored");
+    let records_then = list(api, &query).await;
+    let late = records_then.iter().find(|record| record["code"] == "late");
+    assert_eq!(
+        late.expect("is stored")["project_id"],
+        records[0]["project_id"]
+    );
     let refused = deliver(queue, json!([entry(9, "a\u{7}b")])).await;
     let refused = refused.expect_err("is no text");
     assert_eq!(refused.code(), Some(ProblemCode::Invalid));
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_filter_that_there_is_not_is_refused(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    for path in ["/v1/audit", "/v1/audit:export", "/v1/sessions"] {
+        let misspelt = format!("{path}?acter=key_1");
+        api.get(&misspelt).await.problem(ProblemCode::Malformed);
+    }
     controller.stop().await;
 }
 

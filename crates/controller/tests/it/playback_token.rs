@@ -511,3 +511,34 @@ async fn who_may_watch_here_only_gets_a_token_for_here_only(pool: PgPool) {
     refused.problem(ProblemCode::Forbidden);
     controller.stop().await;
 }
+
+/// No token need exist to be revoked, and every edge has all that are.
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_project_revokes_only_so_many_tokens(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let revoke = async |token: &str| {
+        let body = json!({"token_id": token});
+        api.post("/v1/playback_tokens:revoke", body).await
+    };
+    let project = revoke("token-1").await.expect(200)["project_id"].clone();
+    let project: headworks_types::ProjectId = text(&project).parse().expect("is a project");
+    sqlx::query!(
+        "INSERT INTO revocation (kind, value, project_id, ends_sessions, issued_before, expires_at)
+         SELECT 'token', 'token-' || n, $1, true, clock_timestamp(),
+                clock_timestamp() + interval '1 hour'
+         FROM generate_series(2, 2000) AS n",
+        project.uuid()
+    )
+    .execute(&pool)
+    .await
+    .expect("inserts");
+    revoke("one-more").await.problem(ProblemCode::Conflict);
+    revoke("token-1").await.expect(200);
+    sqlx::query!("UPDATE revocation SET expires_at = clock_timestamp() WHERE value = 'token-2'")
+        .execute(&pool)
+        .await
+        .expect("expires");
+    revoke("one-more").await.expect(200);
+    controller.stop().await;
+}

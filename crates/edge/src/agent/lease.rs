@@ -40,7 +40,7 @@ const REFUSED_SLOWER: u32 = 15;
 
 /// Of two the one that was started later has the higher. A clock that was set back makes a restarted
 /// edge wait until the lease of the process before it has run out.
-fn instance(now: DateTime<Utc>) -> Uuid {
+pub(super) fn instance(now: DateTime<Utc>) -> Uuid {
     let seconds = now.timestamp().try_into().unwrap_or_default();
     let time = Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos());
     Uuid::new_v7(time)
@@ -81,8 +81,8 @@ impl LeaseLoop {
         status: Arc<Sender<Status>>,
         work: Work,
         clock: Clock,
+        instance: Uuid,
     ) -> Self {
-        let instance = instance(clock.now());
         Self {
             client,
             status,

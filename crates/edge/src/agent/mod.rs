@@ -168,11 +168,13 @@ impl Agent {
             status: Arc::clone(&self.status),
             clock: self.clock.clone(),
         };
+        let instance = lease::instance(self.clock.now());
         let sessions = SessionLoop::new(
             client.subscribe(),
             self.sessions,
             Arc::clone(&self.status),
             self.clock.clone(),
+            instance,
         );
         let audit = self.audit;
         let deliver = async {
@@ -180,7 +182,14 @@ impl Agent {
                 deliver(audit, store, client.subscribe(), &token).await;
             }
         };
-        let lease = LeaseLoop::new(client.subscribe(), self.status, self.work, self.clock);
+        let client_of_lease = client.subscribe();
+        let lease = LeaseLoop::new(
+            client_of_lease,
+            self.status,
+            self.work,
+            self.clock,
+            instance,
+        );
         tokio::join!(
             renewal.run(&token),
             lease.run(&token),

@@ -63,6 +63,7 @@ impl SessionLoop {
         sessions: Sessions,
         status: Arc<Sender<Status>>,
         clock: Clock,
+        instance: Uuid,
     ) -> Self {
         Self {
             client,
@@ -70,7 +71,7 @@ impl SessionLoop {
             status,
             sent_at: clock.monotonic(),
             clock,
-            instance: Uuid::new_v4(),
+            instance,
             sequence: 0,
             told: HashMap::new(),
             is_lost: true,

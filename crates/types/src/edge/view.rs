@@ -119,7 +119,8 @@ impl RevocationKind {
 /// Tells who watches on an edge: what has changed since the report before, or everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionReport {
-    /// Drawn at random when the edge process starts.
+    /// That of the process's lease renewals: of two the higher one is newer, and a report of the
+    /// older one does not count.
     pub instance: Uuid,
     /// Rises by one with each report of the instance.
     pub sequence: i64,

@@ -7,7 +7,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use headworks_types::{NodeId, edge::Bundle};
+use bytes::Bytes;
+use headworks_types::NodeId;
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ pub(crate) struct Feeds(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     revisions: Mutex<HashMap<NodeId, watch::Sender<i64>>>,
-    bundle: watch::Sender<Arc<Bundle>>,
+    bundle: watch::Sender<Bytes>,
     bundle_read_at: Mutex<Option<Instant>>,
 }
 
@@ -29,8 +30,9 @@ impl Feeds {
         revisions.entry(node).or_default().subscribe()
     }
 
-    /// The bundle as it is announced; empty until it was.
-    pub(crate) fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {
+    /// The bundle's line as it is announced; empty until it was. However many watches there are, it
+    /// is written and kept once.
+    pub(crate) fn bundle(&self) -> watch::Receiver<Bytes> {
         self.0.bundle.subscribe()
     }
 
@@ -53,12 +55,12 @@ impl Feeds {
         *self.read_at()
     }
 
-    /// Announces the bundle, and that it was so at this time.
-    pub(crate) fn announce_bundle(&self, bundle: Bundle, read_at: Instant) {
+    /// Announces the bundle's line, and that it was so at this time.
+    pub(crate) fn announce_bundle(&self, line: Bytes, read_at: Instant) {
         self.0.bundle.send_if_modified(|old| {
-            let changed = **old != bundle;
+            let changed = *old != line;
             if changed {
-                *old = Arc::new(bundle);
+                *old = line;
             }
             changed
         });
@@ -78,5 +80,23 @@ impl Feeds {
             .revisions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headworks_bootstrap::Clock;
+
+    use super::*;
+
+    #[test]
+    fn the_bundle_is_kept_once_however_many_watch() {
+        let (feeds, now) = (Feeds::default(), Clock::system().monotonic());
+        let (mut one, mut two) = (feeds.bundle(), feeds.bundle());
+        feeds.announce_bundle(Bytes::from(vec![1; 9]), now);
+        let lines = [&mut one, &mut two].map(|watch| watch.borrow_and_update().clone());
+        assert_eq!(lines[0].as_ptr(), lines[1].as_ptr());
+        feeds.announce_bundle(Bytes::from(vec![1; 9]), now);
+        assert!(!one.has_changed().expect("lives"), "the same again");
     }
 }

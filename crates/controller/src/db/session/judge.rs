@@ -1,9 +1,9 @@
-//! Which sessions may not go on: judged for all at once.
+//! Which sessions may not go on: judged page by page.
 
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use headworks_types::{PlaybackKeyId, SessionId};
+use headworks_types::{PlaybackKeyId, ProjectId, SessionId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,11 +13,16 @@ pub(crate) struct Refused {
     pub(crate) id: SessionId,
     /// Who watches.
     pub(crate) subject: String,
+    /// The camera's.
+    pub(crate) project: ProjectId,
+    pub(crate) token: Option<String>,
 }
 
 struct Row {
     id: Uuid,
     subject: String,
+    project_id: Uuid,
+    token_id: Option<String>,
 }
 
 impl From<Row> for Refused {
@@ -25,6 +30,8 @@ impl From<Row> for Refused {
         Self {
             id: row.id.into(),
             subject: row.subject,
+            project: row.project_id.into(),
+            token: row.token_id,
         }
     }
 }
@@ -65,6 +72,7 @@ pub(crate) struct Live {
     /// A user's or an API key's; `None` of a customer's key.
     pub(crate) principal: Option<Uuid>,
     pub(crate) camera: Uuid,
+    /// The viewer's.
     pub(crate) address: Option<IpAddr>,
     /// True if the camera is heard, too.
     pub(crate) sound: bool,
@@ -72,11 +80,28 @@ pub(crate) struct Live {
     pub(crate) within_bounds: bool,
 }
 
-/// All sessions that nobody has ended yet.
-pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<Vec<Live>> {
+/// Which sessions to judge.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Judged<'a> {
+    /// The next page: those after this one, at most so many.
+    Page(Option<SessionId>, i64),
+    /// Just these.
+    These(&'a [SessionId]),
+}
+
+/// The sessions to judge that nobody has ended yet, in the order of their ids.
+pub(crate) async fn session_list_live(
+    conn: &mut PgConnection,
+    judged: Judged<'_>,
+) -> sqlx::Result<Vec<Live>> {
+    let (these, after, limit) = match judged {
+        Judged::Page(after, limit) => (None, after, Some(limit)),
+        Judged::These(ids) => (Some(ids), None, None),
+    };
+    let these = these.map(|ids| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>());
     let rows = sqlx::query!(
-        r#"SELECT s.id, s.subject, s.principal_id, s.camera_id, s.sound, host(s.address) AS "address!",
-                  k.id IS NOT NULL AS "within_bounds!"
+        r#"SELECT s.id, s.subject, s.principal_id, s.project_id, s.token_id, s.camera_id, s.sound,
+                  host(s.address) AS "address!", k.id IS NOT NULL AS "within_bounds!"
            FROM viewer_session s
            JOIN camera c ON c.id = s.camera_id
            LEFT JOIN camera_group g ON g.id = c.group_id
@@ -90,7 +115,14 @@ pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<V
            WHERE NOT EXISTS (
                    SELECT FROM revocation r
                    WHERE r.kind = 'session' AND r.value = 'sess_' || replace(s.id::text, '-', '')
-               )"#
+               )
+             AND ($1::uuid[] IS NULL OR s.id = ANY($1))
+             AND ($2::uuid IS NULL OR s.id > $2)
+           ORDER BY s.id
+           LIMIT $3"#,
+        these.as_deref(),
+        after.map(SessionId::uuid),
+        limit
     )
     .fetch_all(conn)
     .await?;
@@ -99,6 +131,8 @@ pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<V
         refused: Refused {
             id: row.id.into(),
             subject: row.subject,
+            project: row.project_id.into(),
+            token: row.token_id,
         },
         camera: row.camera_id,
         address: row.address.parse().ok(),
@@ -112,9 +146,9 @@ pub(crate) async fn session_list_live(conn: &mut PgConnection) -> sqlx::Result<V
 pub(crate) async fn session_list_over_limit(conn: &mut PgConnection) -> sqlx::Result<Vec<Refused>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT s.id AS "id!", s.subject AS "subject!"
+        r#"SELECT s.id AS "id!", s.subject AS "subject!", s.project_id AS "project_id!", s.token_id
            FROM (
-               SELECT s.id, s.subject, s.max_sessions,
+               SELECT s.id, s.subject, s.project_id, s.token_id, s.max_sessions,
                       row_number() OVER (
                           PARTITION BY s.project_id, s.key_id, s.token_id
                           ORDER BY s.started_at, s.id
@@ -122,7 +156,7 @@ pub(crate) async fn session_list_over_limit(conn: &mut PgConnection) -> sqlx::Re
                FROM viewer_session s
                WHERE s.max_sessions IS NOT NULL
                UNION ALL
-               SELECT s.id, s.subject, u.max_sessions,
+               SELECT s.id, s.subject, s.project_id, s.token_id, u.max_sessions,
                       row_number() OVER (
                           PARTITION BY s.principal_id ORDER BY s.started_at, s.id
                       )

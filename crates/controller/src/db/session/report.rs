@@ -8,7 +8,7 @@ use headworks_types::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::revocation::revocation_forget;
+use crate::db::revocation::revocation_let_go;
 
 /// The longest text of a session that is stored, in characters.
 const TEXT: usize = 128;
@@ -27,21 +27,25 @@ pub(crate) async fn session_report(
     } else {
         close(conn, node, &report.closed).await?
     };
-    revocation_forget(conn, &closed).await?;
+    revocation_let_go(conn, &closed).await?;
     open(conn, node, &report.opened).await?;
     sent(conn, node, &report.sent).await?;
     Ok(true)
 }
 
-/// Goes on to this report, if it is the next one.
+/// Goes on to this report, if it is the next one: of the same process, of a newer one, or of the one
+/// that has the lease, which is newer whatever its clock says.
 async fn step(conn: &mut PgConnection, node: NodeId, report: &SessionReport) -> sqlx::Result<bool> {
     let result = if report.complete {
         sqlx::query!(
             r#"INSERT INTO session_feed (node_id, instance, sequence) VALUES ($1, $2, $3)
                ON CONFLICT (node_id) DO UPDATE
                SET instance = EXCLUDED.instance, sequence = EXCLUDED.sequence
-               WHERE session_feed.instance <> EXCLUDED.instance
-                  OR session_feed.sequence < EXCLUDED.sequence"#,
+               WHERE (session_feed.instance, session_feed.sequence)
+                     < (EXCLUDED.instance, EXCLUDED.sequence)
+                  OR session_feed.instance <> EXCLUDED.instance AND EXCLUDED.instance = (
+                         SELECT l.instance FROM node_lease l WHERE l.node_id = EXCLUDED.node_id
+                     )"#,
             node.uuid(),
             report.instance,
             report.sequence

@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    sync::Arc,
     time::Duration,
 };
 
@@ -18,9 +17,7 @@ use axum::{
 use futures::stream;
 use headworks_types::{
     Credentials, NodeId,
-    edge::{
-        Bundle, DesiredSlot, IngestWork, SlotKey, StreamKeyDigest, ViewPolicy, WatchMessage, Work,
-    },
+    edge::{DesiredSlot, IngestWork, SlotKey, StreamKeyDigest, ViewPolicy, WatchMessage, Work},
 };
 use serde::Deserialize;
 use tokio::{
@@ -110,15 +107,15 @@ struct Watch {
     heard: i64,
     /// True if another revision than the sent one was announced.
     changed: bool,
-    bundle: Receiver<Arc<Bundle>>,
-    /// The bundle that was sent.
-    sent_bundle: Option<Bundle>,
+    bundle: Receiver<Bytes>,
+    /// The bundle's line that was sent.
+    sent_bundle: Bytes,
     /// The revision that was sent.
     revision: i64,
     /// What was sent of each slot.
     sent: BTreeMap<SlotKey, Mark>,
-    /// What was read at the beginning and is to be sent first.
-    first: Vec<WatchMessage>,
+    /// What was read at the beginning and is to be sent first, the last of it before.
+    first: Vec<Bytes>,
     bookmark_at: Instant,
     begun_at: Instant,
 }
@@ -136,7 +133,7 @@ impl Watch {
             .await?;
         let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
         let desired = desired_list(&mut tx, node).await?;
-        let first_bundle = app::edge::bundle(&mut tx).await?;
+        let first_bundle = app::edge::bundle_line(&mut tx).await?;
         tx.commit().await?;
         let mut watch = Self {
             stop: state.tasks.token(),
@@ -149,7 +146,7 @@ impl Watch {
             announced,
             changed: false,
             bundle,
-            sent_bundle: Some(first_bundle.clone()),
+            sent_bundle: first_bundle.clone(),
             revision,
             sent: BTreeMap::new(),
             first: Vec::new(),
@@ -163,33 +160,33 @@ impl Watch {
         } else {
             WatchMessage::Snapshot { revision, slots }
         };
-        watch.first = vec![second, WatchMessage::Bundle(first_bundle)];
+        let second =
+            app::edge::line(&second).map_err(|error| app::Error::Internal(error.into()))?;
+        watch.first = vec![second, first_bundle];
         Ok(watch)
     }
 
     /// The next line; `None` when the controller stops.
     async fn next_line(&mut self) -> Option<Bytes> {
-        let message = self.next().await?;
+        let line = self.next().await?;
         self.bookmark_at = self.state.clock.monotonic() + BOOKMARK;
-        match serde_json::to_vec(&message) {
-            Ok(mut line) => {
-                line.push(b'\n');
-                Some(line.into())
-            }
-            Err(error) => {
-                tracing::error!(%error, node.id = %self.node, "watch message cannot be written");
-                None
-            }
-        }
+        Some(line)
     }
 
-    async fn next(&mut self) -> Option<WatchMessage> {
-        if let Some(message) = self.first.pop() {
-            return Some(message);
+    fn write(&self, message: &WatchMessage) -> Option<Bytes> {
+        let line = app::edge::line(message).inspect_err(|error| {
+            tracing::error!(%error, node.id = %self.node, "watch message cannot be written");
+        });
+        line.ok()
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(line) = self.first.pop() {
+            return Some(line);
         }
         loop {
             if let Some(bundle) = self.new_bundle() {
-                return Some(WatchMessage::Bundle(bundle));
+                return Some(bundle);
             }
             if self.has_changed() {
                 if !self.may_go_on().await {
@@ -197,7 +194,7 @@ impl Watch {
                 }
                 let delta = timeout(DEADLINE, self.delta()).await;
                 match delta.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-                    Ok(delta) => return Some(delta),
+                    Ok(delta) => return self.write(&delta),
                     Err(error) => {
                         tracing::warn!(%error, node.id = %self.node, "desired state cannot be read");
                         tokio::select! {
@@ -215,7 +212,7 @@ impl Watch {
                     if !self.may_go_on().await {
                         return None;
                     }
-                    return Some(self.bookmark());
+                    return self.write(&self.bookmark());
                 }
             }
         }
@@ -252,14 +249,15 @@ impl Watch {
         self.changed
     }
 
-    fn new_bundle(&mut self) -> Option<Bundle> {
-        let announced = Arc::clone(&self.bundle.borrow_and_update());
+    fn new_bundle(&mut self) -> Option<Bytes> {
+        let announced = self.bundle.borrow_and_update().clone();
         // Before the first announcement there is nothing to compare with.
-        if announced.jwks.keys.is_empty() || self.sent_bundle.as_ref() == Some(&announced) {
-            return None;
+        let is_new = !announced.is_empty() && self.sent_bundle != announced;
+        // What is the same is kept once.
+        if !announced.is_empty() {
+            self.sent_bundle = announced.clone();
         }
-        self.sent_bundle = Some((*announced).clone());
-        self.sent_bundle.clone()
+        is_new.then_some(announced)
     }
 
     async fn delta(&mut self) -> sqlx::Result<WatchMessage> {

@@ -5,7 +5,7 @@
 //! as long as both have the processor. That is what counts here: it hardly depends on what else the
 //! machine does, as the time by the clock would.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{
     db::{
         access::rule_list,
         camera::{CameraFilter, camera_list},
-        fixture::{self, SUSPECT},
+        fixture::{self, SUSPECT, processor_time},
     },
 };
 
@@ -158,13 +158,6 @@ async fn page(conn: &mut PgConnection, user: Uuid) -> sqlx::Result<Cost> {
         database: processor_time(&backend) - before.1,
         cameras: cameras.len(),
     })
-}
-
-/// How long the thread or process has had a processor.
-fn processor_time(file: &str) -> Duration {
-    let text = fs::read_to_string(file).expect("is a process of this machine");
-    let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
-    Duration::from_nanos(nanos.expect("is a number"))
 }
 
 /// 500 sites of 3 buildings, 5,000 floors in these, and 100,000 cameras on the floors, in turn.
