@@ -82,21 +82,82 @@ CREATE INDEX grant_principal ON "grant" (principal_id, object_id);
 CREATE INDEX grant_camera_group ON "grant" (camera_group_id) WHERE camera_group_id IS NOT NULL;
 CREATE INDEX grant_role ON "grant" (role_id) WHERE role_id IS NOT NULL;
 
+-- What begins and ends by itself: somebody looks each second.
+CREATE INDEX grant_of_a_time ON "grant" (id)
+    WHERE num_nonnulls(minutes, not_before, not_after) > 0;
+CREATE INDEX api_key_expiry ON api_key (expires_at)
+    WHERE expires_at IS NOT NULL AND revoked_at IS NULL;
+
+-- The minute of the week, since Monday 00:00, by the clock of the zone; null if the zone is not
+-- known (any more: zones are renamed). One such grant is no reason to answer nobody.
+CREATE FUNCTION minute_of_week(at timestamptz, zone text) RETURNS integer
+LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    here timestamp;
+BEGIN
+    here := at AT TIME ZONE zone;
+    RETURN (EXTRACT(isodow FROM here)::integer - 1) * 1440
+        + EXTRACT(hour FROM here)::integer * 60
+        + EXTRACT(minute FROM here)::integer;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;
+END
+$$;
+
 -- Why a grant does not hold at this time and from this address; null if it does. An address that
--- nobody knows is in no network that is allowed, and in every one that is denied.
+-- nobody knows is in no network that is allowed, and in every one that is denied. It may be a
+-- network: then the grant has to allow all of it, and to deny some of it is to deny it. In a zone
+-- that is not known it is never time for what is allowed, and always for what is denied.
 CREATE FUNCTION grant_idle(g "grant", at timestamptz, address inet) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT CASE
         WHEN g.not_before > at THEN 'not_before'
         WHEN g.not_after <= at THEN 'not_after'
-        WHEN NOT g.minutes @> (
-            (EXTRACT(isodow FROM at AT TIME ZONE g.zone)::integer - 1) * 1440
-            + EXTRACT(hour FROM at AT TIME ZONE g.zone)::integer * 60
-            + EXTRACT(minute FROM at AT TIME ZONE g.zone)::integer
-        ) THEN 'schedule'
+        WHEN g.minutes IS NOT NULL
+            AND NOT COALESCE(g.minutes @> minute_of_week(at, g.zone), g.effect = 'deny')
+            THEN 'schedule'
         WHEN g.networks IS NOT NULL
-            AND NOT COALESCE(address <<= ANY (g.networks), g.effect = 'deny') THEN 'networks'
+            AND NOT COALESCE(
+                CASE g.effect
+                    WHEN 'deny' THEN address && ANY (g.networks)
+                    ELSE address <<= ANY (g.networks)
+                END,
+                g.effect = 'deny'
+            ) THEN 'networks'
     END
+$$;
+
+-- When the grant may next begin or cease to hold by the clock; null if never. By the clock of its
+-- zone: two weeks side by side, so that a window that goes over Sunday's midnight is one.
+CREATE FUNCTION grant_turn(g "grant", after timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT LEAST(
+        CASE WHEN g.not_before > after THEN g.not_before END,
+        CASE WHEN g.not_after > after THEN g.not_after END,
+        CASE WHEN minute_of_week(after, g.zone) IS NOT NULL THEN (
+            SELECT (date_trunc('minute', after AT TIME ZONE g.zone)
+                    + make_interval(mins => min(edge) - minute_of_week(after, g.zone)))
+                       AT TIME ZONE g.zone
+            FROM (
+                SELECT range_agg(int4range(lower(r) + w.start, upper(r) + w.start)) AS minutes
+                FROM unnest(g.minutes) AS r CROSS JOIN (VALUES (0), (10080)) AS w (start)
+            ) AS weeks
+            CROSS JOIN LATERAL unnest(weeks.minutes) AS r
+            CROSS JOIN LATERAL (VALUES (lower(r)), (upper(r))) AS e (edge)
+            WHERE e.edge > minute_of_week(after, g.zone) AND e.edge < 20160
+        ) END
+    )
+$$;
+
+-- Whoever tokens are issued for by a grant: the user, everybody in the group, the key.
+CREATE FUNCTION grant_subjects(g "grant") RETURNS SETOF text
+LANGUAGE sql STABLE AS $$
+    SELECT 'usr_' || replace(g.user_id::text, '-', '') WHERE g.user_id IS NOT NULL
+    UNION ALL
+    SELECT 'usr_' || replace(m.user_id::text, '-', '')
+    FROM user_group_member m WHERE m.user_group_id = g.user_group_id
+    UNION ALL
+    SELECT 'key_' || replace(g.api_key_id::text, '-', '') WHERE g.api_key_id IS NOT NULL
 $$;
 
 -- What somebody with these rights may do with the cameras: actions as bits, of which no object has

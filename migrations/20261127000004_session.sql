@@ -11,8 +11,12 @@ CREATE TABLE viewer_session (
     viewer_id text,
     token_id text,
     key_id text NOT NULL,
+    -- Who issued the token, where that is not who watches.
+    issuer_id uuid,
     max_sessions integer,
     protocol text NOT NULL,
+    -- Whether the viewer hears the camera, too.
+    sound boolean NOT NULL,
     address inet NOT NULL,
     bytes_sent bigint NOT NULL,
     issued_at timestamptz NOT NULL,

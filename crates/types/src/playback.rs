@@ -37,6 +37,10 @@ pub struct PlaybackClaims {
     /// The user or API key that watches: `usr_…` or `key_…`. In what customers sign, their own
     /// name for who watches.
     pub sub: String,
+    /// The user or API key that issued it, where that is not `sub`. In what customers sign it means
+    /// nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
     /// The issuer's own name for who watches, where `sub` is the issuer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub vid: Option<String>,
@@ -81,6 +85,28 @@ impl PlaybackClaims {
     pub const MAX_WATCH: i64 = 43_200;
     /// How long a session may watch if the token does not say, seconds after `iat`.
     pub const WATCH: i64 = 14_400;
+
+    /// Says who issued it, if that has to be said.
+    #[must_use]
+    pub fn issued_by(mut self, issuer: String) -> Self {
+        self.by = Some(issuer).filter(|issuer| *issuer != self.sub);
+        self
+    }
+
+    /// Until when a session may watch.
+    #[must_use]
+    pub fn watch_until(&self) -> i64 {
+        let usual = self.iat.saturating_add(Self::WATCH);
+        self.sxp.unwrap_or(usual)
+    }
+
+    /// Opens nothing, and lets nobody watch, after this time.
+    #[must_use]
+    pub fn ending(mut self, end: i64) -> Self {
+        self.exp = self.exp.min(end);
+        let until = self.watch_until().min(end);
+        self.with_watch_until(until)
+    }
 
     /// Says to watch until this time, if that has to be said.
     #[must_use]
@@ -405,6 +431,7 @@ mod tests {
             iss: None,
             aud: PLAYBACK_AUDIENCE.to_owned(),
             sub: "usr_00000000000000000000000000000001".to_owned(),
+            by: None,
             vid: None,
             jti: None,
             iat: 0,

@@ -6,7 +6,11 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Identity, Once, Reach, Result, grant::require_own, revocation};
+use super::{
+    Begun, Caller, Error, Identity, Once, Reach, Result,
+    access::{Rule, require_own},
+    revocation,
+};
 use crate::{
     credential::{Kind, generate},
     db::{
@@ -83,9 +87,8 @@ pub(crate) async fn api_key_revoke(
         .ok_or_else(|| Error::not_found(id))?;
     let grants = grant_list_to(conn, found.project_id, Principal::ApiKey { id }).await?;
     if !own {
-        for grant in grants.iter().filter(|grant| grant.effect == Effect::Allow) {
-            require_own(caller, grant)?;
-        }
+        let rules: Vec<_> = grants.iter().map(Rule::from).collect();
+        require_own(caller, &rules)?;
     }
     if grants.iter().any(administers) {
         keep_an_administrator(conn, |key, _| key != id).await?;

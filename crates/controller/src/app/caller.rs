@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Result,
-    access::{self, Actions, Holding, Rights, Sight},
+    access::{self, Actions, Holder, Holding, Rights, Sight},
     auth,
 };
 use crate::{
@@ -209,6 +209,23 @@ impl Caller {
     pub(crate) async fn gifts(&self, conn: &mut PgConnection) -> Result<Rights> {
         let rules = access::rules(conn, self.identity, Holding::Always).await?;
         Ok(Rights::new(&rules, self.scopes))
+    }
+
+    /// Of these actions those that an API key has a scope for.
+    pub(crate) fn within_scopes(&self, actions: Actions) -> Actions {
+        actions.and(self.scopes)
+    }
+
+    /// The caller as one who has to go on being allowed something.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder {
+            id: self.identity.uuid(),
+            scopes: self.scopes,
+            network: self
+                .origin
+                .address
+                .map(|address| address.to_canonical().into()),
+        }
     }
 
     /// True if the right holds on the scope itself. Something in it may be denied nevertheless.

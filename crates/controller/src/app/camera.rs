@@ -2,12 +2,14 @@
 
 use headworks_types::{
     Action, Camera, CameraCreate, CameraId, CameraSource, CameraUpdate, Credentials, EventKind,
-    ProjectId,
+    GrantObject, ProjectId,
 };
 use sqlx::PgConnection;
 
 use super::{
-    Begun, Caller, Error, Expected, Once, Result, Sight, Versioned, camera_group::require_place,
+    Begun, Caller, Error, Expected, Once, Result, Sight, Versioned,
+    access::require_move,
+    camera_group::{path, require_place},
     revocation,
 };
 use crate::{
@@ -79,9 +81,13 @@ pub(crate) async fn camera_update(
         && group != camera.group_id
     {
         // What is granted on a group reaches what is put into it, and leaves what is taken out.
+        let project = camera.project_id;
         for place in [camera.group_id, group] {
-            require_place(&mut tx, caller, camera.project_id, place).await?;
+            require_place(&mut tx, caller, project, place).await?;
         }
+        let before = path(&mut tx, project, camera.group_id).await?;
+        let after = path(&mut tx, project, group).await?;
+        require_move(&mut tx, caller, GrantObject::Camera { id }, &before, &after).await?;
     }
     let credentials = apply(&mut camera, change)?
         .map(|change| change.map(|new| seal(&state.keys, id, &new)).transpose())

@@ -1,13 +1,17 @@
 //! Camera groups: the tree that cameras hang in. To put something somewhere in it, or to take it
 //! away from there, needs `camera.manage` there: what is granted on a group reaches what is put
-//! into it.
+//! into it. Whoever moves something comes to no more by that.
 
 use headworks_types::{
-    Action, CameraGroup, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, EventKind, ProjectId,
+    Action, CameraGroup, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, EventKind,
+    GrantObject, ProjectId,
 };
 use sqlx::PgConnection;
 
-use super::{Begun, Caller, Error, Expected, Once, Result, Scope, Versioned, revocation};
+use super::{
+    Begun, Caller, Error, Expected, Once, Result, Scope, Versioned, access::require_move,
+    revocation,
+};
 use crate::{
     db::{
         self, OnConstraint,
@@ -160,6 +164,9 @@ async fn move_to(
     require_place(conn, caller, project, group.parent_id).await?;
     require_place(conn, caller, project, parent).await?;
     let above = path(conn, project, parent).await?;
+    let before = path(conn, project, group.parent_id).await?;
+    let thing = GrantObject::CameraGroup { id: group.id };
+    require_move(conn, caller, thing, &before, &above).await?;
     if above.contains(&group.id) {
         return Err(Error::invalid(
             "/parent_id",
@@ -181,7 +188,7 @@ async fn move_to(
 }
 
 /// The groups from the top down to this one.
-async fn path(
+pub(crate) async fn path(
     conn: &mut PgConnection,
     project: ProjectId,
     id: Option<CameraGroupId>,

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::{
     Caller, Error, Reach, Result,
-    access::{Actions, Decision, Object, Place, Question, Rule, allowed, decide, name},
+    access::{Actions, Decision, Place, Question, Rule, allowed, decide, name},
 };
 use crate::{
     db::{
@@ -101,7 +101,7 @@ fn answer(
     let held: Vec<_> = grants
         .iter()
         .filter(|(_, idle)| idle.is_none())
-        .map(|(grant, _)| rule(grant))
+        .map(|(grant, _)| Rule::from(grant))
         .collect();
     let decision = decide(&held, ask.action, place);
     let obstacle = obstacle(ask, standing);
@@ -197,24 +197,6 @@ fn words(grant: &Grant, idle: Option<&str>) -> String {
         other => who(other),
     };
     format!("{does} {to} {what} on {}{holds}", name(grant.object))
-}
-
-fn rule(grant: &Grant) -> Rule {
-    Rule {
-        id: grant.id,
-        allows: grant.effect == Effect::Allow,
-        object: object_of(grant),
-        actions: grant.actions.iter().copied().collect(),
-    }
-}
-
-fn object_of(grant: &Grant) -> Object {
-    match grant.object {
-        GrantObject::Camera { id } => Object::Camera(id.uuid()),
-        GrantObject::CameraGroup { id } => Object::Group(id.uuid()),
-        GrantObject::Project { id } => Object::Project(id.uuid()),
-        GrantObject::Cluster => Object::Cluster,
-    }
 }
 
 fn who(principal: Principal) -> String {

@@ -1,15 +1,15 @@
 //! Grants: who may do what with what. Nobody can allow what they may not do themselves, nor lift
-//! what is denied to them.
+//! what is denied to them, nor deny something to who may do more.
 
 use headworks_types::{
-    Action, ApiKeyId, Effect, EventKind, Grant, GrantCreate, GrantId, GrantObject, Principal,
-    ProjectId, RoleRef, User, UserGroup,
+    Action, Effect, EventKind, Grant, GrantCreate, GrantId, GrantObject, Principal, ProjectId,
+    RoleRef, UserId,
 };
 use sqlx::PgConnection;
 
 use super::{
     Begun, Caller, Error, Once, Reach, Result, Scope,
-    access::{Actions, name, require_all},
+    access::{Actions, Rule, everything_of, name, require_all, require_gifts, require_own},
     api_key::{administers, keep_an_administrator},
     camera_group, revocation,
 };
@@ -19,8 +19,8 @@ use crate::{
         access::object_project,
         camera::camera_list_access,
         event::{NewEvent, event_insert},
-        grant::{grant_get, grant_insert, grant_list_to, zone_exists},
-        user_group::user_group_list_of,
+        grant::{grant_get, grant_insert, principal_uuid, zone_exists},
+        revocation::user_group_members,
     },
     state::State,
 };
@@ -50,7 +50,10 @@ pub(crate) async fn grant_create(
     }
     match new.effect {
         Effect::Allow => require_all(conn, caller, new.object, actions).await?,
-        Effect::Deny => keep_from_locking_out(conn, &new, actions).await?,
+        Effect::Deny => {
+            require_no_mightier(conn, caller, project, new.principal).await?;
+            keep_from_locking_out(conn, new.principal).await?;
+        }
     }
     let grant = grant_insert(conn, state.ids.next(), project, &new)
         .await
@@ -72,12 +75,8 @@ pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) ->
         .await?
         .ok_or_else(|| Error::not_found(id))?;
     match grant.effect {
-        Effect::Allow => require_own(caller, &grant)?,
-        Effect::Deny => {
-            let actions = grant.actions.iter().copied();
-            let actions = actions.filter(|action| action.is_on(&grant.object));
-            require_all(&mut tx, caller, grant.object, actions.collect()).await?;
-        }
+        Effect::Allow => require_own(caller, [&Rule::from(&grant)])?,
+        Effect::Deny => require_gifts(&mut tx, caller, [&Rule::from(&grant)]).await?,
     }
     if administers(&grant) {
         keep_an_administrator(&mut tx, |_, other| other != id).await?;
@@ -92,19 +91,6 @@ pub(crate) async fn grant_delete(state: &State, caller: &Caller, id: GrantId) ->
     tx.commit().await?;
     state.wake.sessions();
     Ok(())
-}
-
-/// Refuses unless the caller, too, may do what the grant allows on a project or the cluster.
-/// With cameras and their groups it is enough to manage the principal.
-pub(crate) fn require_own(caller: &Caller, grant: &Grant) -> Result<()> {
-    let scope = match grant.object {
-        GrantObject::Camera { .. } | GrantObject::CameraGroup { .. } => return Ok(()),
-        GrantObject::Project { id } => Scope::Project(id),
-        GrantObject::Cluster => Scope::Cluster,
-    };
-    let on = |action: &&Action| action.is_on(&grant.object);
-    let mut actions = grant.actions.iter().filter(on);
-    actions.try_for_each(|&action| caller.require(action, scope))
 }
 
 /// Refuses what the database could not judge later, and what would never hold.
@@ -127,53 +113,20 @@ async fn check_conditions(state: &State, conn: &mut PgConnection, new: &GrantCre
     Ok(())
 }
 
-/// Refuses unless the caller, too, may do what the user may do on projects and the cluster, by
-/// itself and by its groups: whoever can become the user would else rise.
-pub(crate) async fn require_rights_of(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    user: &User,
-) -> Result<()> {
-    let project = user.project_id;
-    let groups = user_group_list_of(conn, &Reach::of(project), user.id, None, i64::MAX).await?;
-    let groups = groups
-        .iter()
-        .map(|group| Principal::UserGroup { id: group.id });
-    for principal in [Principal::User { id: user.id }].into_iter().chain(groups) {
-        require_own_to(conn, caller, project, principal).await?;
-    }
-    Ok(())
-}
-
-/// As [`require_own`], for everything that is allowed to a principal.
-pub(crate) async fn require_own_to(
+/// Refuses to deny something to somebody who may do more than the caller: of a group, to anybody in
+/// it.
+async fn require_no_mightier(
     conn: &mut PgConnection,
     caller: &Caller,
     project: ProjectId,
     principal: Principal,
 ) -> Result<()> {
-    let grants = grant_list_to(conn, project, principal).await?;
-    let mut allowed = grants.iter().filter(|grant| grant.effect == Effect::Allow);
-    allowed.try_for_each(|grant| require_own(caller, grant))
-}
-
-/// Refuses unless the caller could make each grant of this effect to the group, or lift it: who
-/// joins a group is allowed what it is allowed, who leaves it is denied no more what it is denied.
-pub(crate) async fn require_gifts_of(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    group: &UserGroup,
-    effect: Effect,
-) -> Result<()> {
-    let principal = Principal::UserGroup { id: group.id };
-    for grant in grant_list_to(conn, group.project_id, principal).await? {
-        if grant.effect == effect {
-            let actions = grant.actions.iter().copied();
-            let actions = actions.filter(|action| action.is_on(&grant.object));
-            require_all(conn, caller, grant.object, actions.collect()).await?;
-        }
+    let mut principals = vec![principal_uuid(principal)];
+    if let Principal::UserGroup { id } = principal {
+        let members = user_group_members(conn, id).await?;
+        principals.extend(members.into_iter().map(UserId::uuid));
     }
-    Ok(())
+    require_own(caller, &everything_of(conn, project, &principals).await?)
 }
 
 /// The project of the principal, if the caller may manage users there.
@@ -285,21 +238,12 @@ async fn require_in(
     ))
 }
 
-/// Refuses to deny the last key that manages keys in the whole cluster just that.
-async fn keep_from_locking_out(
-    conn: &mut PgConnection,
-    new: &GrantCreate,
-    actions: Actions,
-) -> Result<()> {
-    let denied: Option<ApiKeyId> = match new.principal {
-        Principal::ApiKey { id } => Some(id),
-        Principal::User { .. } | Principal::UserGroup { .. } => None,
-    };
-    match denied {
-        Some(id) if new.object == GrantObject::Cluster && actions.include(Action::UserManage) => {
-            keep_an_administrator(conn, |key, _| key != id).await
-        }
-        _ => Ok(()),
+/// Refuses to deny anything to the last key that manages keys in the whole cluster: it could make
+/// no other one that may do all, nor lift the deny.
+async fn keep_from_locking_out(conn: &mut PgConnection, principal: Principal) -> Result<()> {
+    match principal {
+        Principal::ApiKey { id } => keep_an_administrator(conn, |key, _| key != id).await,
+        Principal::User { .. } | Principal::UserGroup { .. } => Ok(()),
     }
 }
 

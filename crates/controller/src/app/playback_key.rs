@@ -1,5 +1,7 @@
 //! Playback keys: customers sign tokens themselves, within bounds.
 
+use std::collections::HashSet;
+
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use headworks_types::{
     Action, EventKind, GrantObject, PlaybackBounds, PlaybackKey, PlaybackKeyCreate, PlaybackKeyId,
@@ -9,13 +11,13 @@ use sqlx::PgConnection;
 
 use super::{
     Begun, Caller, Error, Once, Result,
-    access::{Actions, may_all, require_all},
+    access::{Actions, require_each},
     revocation,
 };
 use crate::{
     db::{
         camera::camera_find,
-        camera_group::camera_group_get,
+        camera_group::camera_group_find,
         event::{NewEvent, event_insert},
         playback_key::{
             playback_key_count, playback_key_get, playback_key_insert,
@@ -108,8 +110,6 @@ async fn bounded_actions(
     project: ProjectId,
     bounds: &PlaybackBounds,
 ) -> Result<Vec<Action>> {
-    let sound = Action::CameraViewAudio;
-    let mut hears = bounds.actions.is_none();
     let whole = bounds.whole_project;
     let whole = whole.then_some(GrantObject::Project { id: project });
     let groups = bounds.camera_group_ids.iter();
@@ -117,11 +117,11 @@ async fn bounded_actions(
     let cameras = bounds.camera_ids.iter();
     let cameras = cameras.map(|&id| GrantObject::Camera { id });
     let actions: Actions = bounds.actions().iter().copied().collect();
-    for object in whole.into_iter().chain(groups).chain(cameras) {
-        require_all(conn, caller, object, actions).await?;
-        hears = hears && may_all(conn, caller, object, sound.into()).await?;
-    }
-    let sound = hears.then_some(sound);
+    let objects = whole.into_iter().chain(groups).chain(cameras);
+    let wanted: Vec<_> = objects.map(|object| (object, actions)).collect();
+    let common = require_each(conn, caller, &wanted).await?;
+    let sound = Some(Action::CameraViewAudio);
+    let sound = sound.filter(|sound| bounds.actions.is_none() && common.include(*sound));
     Ok(bounds.actions().iter().copied().chain(sound).collect())
 }
 
@@ -147,20 +147,22 @@ async fn check_places(
     bounds: &PlaybackBounds,
 ) -> Result<()> {
     let found = camera_find(conn, project, &bounds.camera_ids, &[]).await?;
-    let missing = |id| found.iter().all(|camera| camera.id != id);
-    if let Some(index) = bounds.camera_ids.iter().position(|&id| missing(id)) {
+    let found: HashSet<_> = found.into_iter().map(|camera| camera.id).collect();
+    let missing = |id| !found.contains(id);
+    if let Some(index) = bounds.camera_ids.iter().position(missing) {
         return Err(Error::invalid(
             format!("/bounds/camera_ids/{index}"),
             "is no camera of the project",
         ));
     }
-    for (index, &id) in bounds.camera_group_ids.iter().enumerate() {
-        if camera_group_get(conn, project, id).await?.is_none() {
-            return Err(Error::invalid(
-                format!("/bounds/camera_group_ids/{index}"),
-                "is no camera group of the project",
-            ));
-        }
+    let found = camera_group_find(conn, project, &bounds.camera_group_ids).await?;
+    let found: HashSet<_> = found.into_iter().collect();
+    let missing = |id| !found.contains(id);
+    if let Some(index) = bounds.camera_group_ids.iter().position(missing) {
+        return Err(Error::invalid(
+            format!("/bounds/camera_group_ids/{index}"),
+            "is no camera group of the project",
+        ));
     }
     Ok(())
 }

@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use super::{
     Begun, Caller, Error, Identity, Once, Result,
-    access::{self, Actions, Holding, Rights, Sight},
+    access::{self, Actions, Holder, Holding, Rights, Sight, Wanted, first_loss},
     signing_key::sign,
 };
 use crate::{
     db::{
         access::denied_below,
+        api_key::api_key_expiry,
         camera::{CameraAccess, camera_list_access, camera_list_access_of_subject},
         camera_group::camera_group_list_access,
         event::{NewEvent, event_insert},
@@ -54,9 +55,11 @@ pub(crate) async fn playback_token_issue(
     if let Some(network) = granted.network {
         ask.ip = Some(network.to_string());
     }
-    let subject = subject.to_string();
-    let issued = revocation_issue_time(conn, &subject).await?;
-    let claims = claims(subject, issued, granted.actions, ask);
+    let names = [subject.to_string(), caller.identity.to_string()];
+    let issued = revocation_issue_time(conn, &names).await?;
+    let [name, issuer] = names;
+    let claims = claims(name, issued, granted.actions, ask).issued_by(issuer);
+    let claims = within_rights(conn, caller, subject, issued, claims).await?;
     let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
     let at = |seconds: i64| issued + TimeDelta::seconds(seconds - claims.iat);
     let answer = PlaybackToken {
@@ -64,7 +67,7 @@ pub(crate) async fn playback_token_issue(
         cameras: places(conn, &claims.cams, &token).await?,
         token,
         expires_at: at(claims.exp),
-        watch_until: at(claims.sxp.unwrap_or(claims.iat + PlaybackClaims::WATCH)),
+        watch_until: at(claims.watch_until()),
     };
     announce(conn, caller, granted.project, &claims).await?;
     write.commit(&answer).await?;
@@ -301,6 +304,7 @@ fn claims(
         iss: None,
         aud: PLAYBACK_AUDIENCE.to_owned(),
         sub: subject,
+        by: None,
         vid: ask.viewer_id.clone(),
         jti: Some(URL_SAFE_NO_PAD.encode(&name.as_bytes()[8..])),
         iat,
@@ -315,6 +319,39 @@ fn claims(
         act,
     };
     claims.with_watch_until(iat + i64::from(ask.watch_seconds))
+}
+
+/// The token ends when whom it is for or the caller may no more do what it says, as far as that is
+/// known already: so an edge that nobody can tell of it holds to it, too.
+async fn within_rights(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    subject: Identity,
+    issued: DateTime<Utc>,
+    claims: PlaybackClaims,
+) -> Result<PlaybackClaims> {
+    let watcher = Holder {
+        id: subject.uuid(),
+        scopes: Actions::ALL,
+        network: claims.ip,
+    };
+    let wanted = Wanted {
+        cameras: &claims.cams,
+        groups: &claims.grps,
+        actions: claims.act.iter().copied().collect(),
+    };
+    let until = issued + TimeDelta::seconds(claims.watch_until() - claims.iat);
+    let holders = [watcher, caller.holder()];
+    let loss = first_loss(conn, &holders, &wanted, issued, until).await?;
+    let expiry = match caller.identity {
+        Identity::ApiKey(id) => api_key_expiry(conn, caller.project_id, id).await?,
+        Identity::User(_) => None,
+    };
+    let end = loss.into_iter().chain(expiry).min();
+    Ok(match end {
+        Some(end) => claims.ending(end.timestamp()),
+        None => claims,
+    })
 }
 
 /// The project of a user who is enabled.

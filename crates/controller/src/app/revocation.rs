@@ -10,12 +10,20 @@ use uuid::Uuid;
 
 use crate::db::{
     revocation::{NewRevocation, revocation_insert, user_group_members},
+    sign_in::sign_in_end_all,
     subject::{subject_list_of_camera_groups, subject_list_of_role},
 };
 
 /// Nobody watches any more with a token for this user or of this key.
 pub(crate) async fn end_subject(conn: &mut PgConnection, subject: Subject) -> sqlx::Result<()> {
     revoke(conn, RevocationKind::Subject, &subject.0, true).await
+}
+
+/// All that the user is signed in to ends, and all that it watches: somebody may have come to know
+/// its password, or sits at a device that it left.
+pub(crate) async fn end_person(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sign_in_end_all(conn, user, 0).await?;
+    end_subject(conn, user.into()).await
 }
 
 /// Tokens for this user or of this key, issued until now, open nothing any more. What watches goes

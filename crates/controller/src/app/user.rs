@@ -4,15 +4,16 @@ use headworks_types::{Action, EventKind, OidcIdentity, User, UserCreate, UserId,
 use sqlx::PgConnection;
 
 use super::{
-    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned, auth::oidc::issuer_for,
-    grant::require_rights_of, revocation,
+    Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned,
+    access::{Rule, everything_of, require_gifts, require_own},
+    auth::oidc::issuer_for,
+    revocation::{self, end_person},
 };
 use crate::{
     db::{
         self,
         event::{NewEvent, event_insert},
         oidc::{oidc_identity_delete, oidc_identity_insert},
-        sign_in::sign_in_end_all,
         user::NewUser,
     },
     state::State,
@@ -80,14 +81,11 @@ pub(crate) async fn user_update(
     let mut tx = state.pool.begin().await?;
     let Versioned { mut thing, .. } = get_locked(&mut tx, &reach, id, &expected).await?;
     let was_enabled = thing.enabled;
-    if change.email.is_some() || change.password.is_some() || change.enabled.is_some() {
-        // Who chooses the password of somebody can do all that they can.
-        require_rights_of(&mut tx, caller, &thing).await?;
-    }
+    require_might(&mut tx, caller, &thing, &change).await?;
     check_password(&thing, &change)?;
     apply(&mut thing, change);
-    if password.is_some() || !thing.enabled {
-        sign_in_end_all(&mut tx, id, 0).await?;
+    if password.is_some() || was_enabled && !thing.enabled {
+        end_person(&mut tx, id).await?;
     }
     if let Some(hash) = password {
         db::user::user_set_password(&mut tx, thing.project_id, id, hash.as_deref()).await?;
@@ -95,9 +93,6 @@ pub(crate) async fn user_update(
     let changed = db::user::user_update(&mut tx, &thing)
         .await
         .map_err(taken)?;
-    if was_enabled && !thing.enabled {
-        revocation::end_subject(&mut tx, id.into()).await?;
-    }
     let what = if thing.enabled {
         "was changed"
     } else {
@@ -119,7 +114,7 @@ pub(crate) async fn user_delete(
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let user = get_locked(&mut tx, &reach, id, &expected).await?.thing;
-    require_rights_of(&mut tx, caller, &user).await?;
+    require_own(caller, &rights_of(&mut tx, &user).await?)?;
     db::user::user_delete(&mut tx, user.project_id, id).await?;
     revocation::end_subject(&mut tx, id.into()).await?;
     announce(
@@ -177,7 +172,7 @@ pub(crate) async fn user_unlink(
     if !oidc_identity_delete(write.conn(), &issuer, &identity.subject, id).await? {
         return Err(Error::Conflict(format!("{id} has no such identity")));
     }
-    sign_in_end_all(write.conn(), id, 0).await?;
+    end_person(write.conn(), id).await?;
     let what = format!(
         "cannot sign in as that with `{}` any more",
         identity.provider
@@ -200,9 +195,33 @@ async fn of_identity(
     let user = get_locked(conn, &reach, id, &Expected::default())
         .await?
         .thing;
-    require_rights_of(conn, caller, &user).await?;
+    let rights = rights_of(conn, &user).await?;
+    require_gifts(conn, caller, rights.iter().filter(|rule| rule.allows)).await?;
     let issuer = issuer_for(state, &identity.provider, user.project_id)?;
     Ok((user, issuer))
+}
+
+/// Whoever chooses somebody's password or email becomes them if they like, and who lets them in again
+/// gives them all they had. To shut them out takes it away.
+async fn require_might(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &User,
+    change: &UserUpdate,
+) -> Result<()> {
+    let lets_in = change.enabled == Some(true) && !user.enabled;
+    if change.email.is_some() || change.password.is_some() || lets_in {
+        let rights = rights_of(conn, user).await?;
+        require_gifts(conn, caller, rights.iter().filter(|rule| rule.allows)).await
+    } else if change.enabled == Some(false) {
+        require_own(caller, &rights_of(conn, user).await?)
+    } else {
+        Ok(())
+    }
+}
+
+async fn rights_of(conn: &mut PgConnection, user: &User) -> Result<Vec<Rule>> {
+    everything_of(conn, user.project_id, &[user.id.uuid()]).await
 }
 
 async fn get_locked(

@@ -1,24 +1,23 @@
 //! User groups: people who may do the same.
 //!
-//! Who joins a group is allowed what it is allowed, and who leaves it is denied no more what it is
-//! denied. So whoever decides on that must be able to grant it.
+//! Who joins a group is allowed what it is allowed and denied what it is denied, and who leaves it
+//! loses both. So whoever decides on that must be able to do the same with grants.
 
 use headworks_types::{
-    Action, Effect, EventKind, Principal, UserGroup, UserGroupCreate, UserGroupId, UserGroupMember,
+    Action, EventKind, Principal, UserGroup, UserGroupCreate, UserGroupId, UserGroupMember,
     UserGroupUpdate, UserId,
 };
 use sqlx::PgConnection;
 
 use super::{
     Begun, Caller, Error, Expected, Once, Reach, Result, Scope, Versioned,
-    grant::{require_gifts_of, require_own_to},
+    access::{Rule, everything_of, require_gifts, require_own},
     revocation,
 };
 use crate::{
     db::{
         self, OnConstraint,
         event::{NewEvent, event_insert},
-        grant::grant_list_to,
         user_group::{user_group_member_delete, user_group_member_put},
     },
     state::State,
@@ -72,8 +71,8 @@ pub(crate) async fn user_group_update(
     let mut group = found.thing;
     if let Some(external_id) = change.external_id {
         // By this name OpenID providers let users join and leave.
-        require_gifts_of(&mut tx, caller, &group, Effect::Allow).await?;
-        require_gifts_of(&mut tx, caller, &group, Effect::Deny).await?;
+        let rules = rules_of(&mut tx, &group).await?;
+        require_gifts(&mut tx, caller, &rules).await?;
         group.external_id = external_id;
     }
     if let Some(name) = change.name {
@@ -109,10 +108,8 @@ pub(crate) async fn user_group_delete(
     let found = get_locked(&mut tx, &reach, id).await?;
     expected.check(found.version)?;
     let group = found.thing;
-    let principal = Principal::UserGroup { id };
-    require_own_to(&mut tx, caller, group.project_id, principal).await?;
-    require_gifts_of(&mut tx, caller, &group, Effect::Deny).await?;
-    revocation::narrow_principal(&mut tx, principal).await?;
+    require_to_let_out(&mut tx, caller, &group).await?;
+    revocation::narrow_principal(&mut tx, Principal::UserGroup { id }).await?;
     db::user_group::user_group_delete(&mut tx, group.project_id, id).await?;
     announce(
         &mut tx,
@@ -142,7 +139,7 @@ pub(crate) async fn user_group_member_add(
     };
     let conn = write.conn();
     let group = get_locked(conn, &reach, id).await?.thing;
-    require_gifts_of(conn, caller, &group, Effect::Allow).await?;
+    require_to_let_in(conn, caller, &group, user).await?;
     let put = user_group_member_put(conn, group.project_id, id, user).await?;
     let (member, is_new) = put.ok_or_else(|| Error::not_found(user))?;
     if is_new {
@@ -165,7 +162,7 @@ pub(crate) async fn user_group_member_remove(
     let reach = caller.reach(Action::UserManage)?;
     let mut tx = state.pool.begin().await?;
     let group = get_locked(&mut tx, &reach, id).await?.thing;
-    require_gifts_of(&mut tx, caller, &group, Effect::Deny).await?;
+    require_to_let_out(&mut tx, caller, &group).await?;
     match user_group_member_delete(&mut tx, group.project_id, id, user).await {
         Err(sqlx::Error::RowNotFound) => {
             return Err(Error::NotFound(format!("{user} is not in {id}")));
@@ -189,12 +186,41 @@ pub(crate) async fn user_group_member_remove(
 
 /// Who joins a group that is denied something may no more do that.
 async fn narrow_by_denies(conn: &mut PgConnection, group: &UserGroup, user: UserId) -> Result<()> {
-    let principal = Principal::UserGroup { id: group.id };
-    let grants = grant_list_to(conn, group.project_id, principal).await?;
-    if grants.iter().any(|grant| grant.effect == Effect::Deny) {
+    if rules_of(conn, group).await?.iter().any(|rule| !rule.allows) {
         revocation::narrow_subject(conn, user.into()).await?;
     }
     Ok(())
+}
+
+/// Who joins is allowed what the group is allowed, and denied what it is denied.
+async fn require_to_let_in(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    group: &UserGroup,
+    user: UserId,
+) -> Result<()> {
+    let rules = rules_of(conn, group).await?;
+    require_gifts(conn, caller, rules.iter().filter(|rule| rule.allows)).await?;
+    if rules.iter().any(|rule| !rule.allows) {
+        let of_user = everything_of(conn, group.project_id, &[user.uuid()]).await?;
+        require_own(caller, &of_user)?;
+    }
+    Ok(())
+}
+
+/// Who leaves loses what the group is allowed, and what it is denied is lifted.
+async fn require_to_let_out(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    group: &UserGroup,
+) -> Result<()> {
+    let rules = rules_of(conn, group).await?;
+    require_own(caller, &rules)?;
+    require_gifts(conn, caller, rules.iter().filter(|rule| !rule.allows)).await
+}
+
+async fn rules_of(conn: &mut PgConnection, group: &UserGroup) -> Result<Vec<Rule>> {
+    everything_of(conn, group.project_id, &[group.id.uuid()]).await
 }
 
 async fn get_locked(

@@ -1,6 +1,6 @@
 //! What grants come to: the rules of one, and answers about many.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use headworks_types::{Action, BuiltInRole, GrantId, GrantObject, Principal, ProjectId};
@@ -59,6 +59,56 @@ pub(crate) async fn rule_list(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(Rule::from).collect())
+}
+
+/// All grants to these users, groups or keys of the project, and to the groups of the users,
+/// whether they count now or not.
+pub(crate) async fn rule_list_of(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    principals: &[Uuid],
+) -> sqlx::Result<Vec<Rule>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT g.id, g.effect = 'allow' AS "allows!", g.camera_id, g.camera_group_id,
+                  g.object_project_id, COALESCE(g.actions, r.actions) AS actions, g.role
+           FROM "grant" g
+           LEFT JOIN role r ON r.id = g.role_id
+           WHERE g.project_id = $1
+             AND g.principal_id IN (
+                   SELECT unnest($2::uuid[])
+                   UNION
+                   SELECT user_group_id FROM user_group_member WHERE user_id = ANY($2)
+               )"#,
+        project.uuid(),
+        principals
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Rule::from).collect())
+}
+
+/// When a grant to one of these, or to a group that they are in, next begins or ceases to hold by the
+/// clock.
+pub(crate) async fn next_turn(
+    conn: &mut PgConnection,
+    principals: &[Uuid],
+    after: DateTime<Utc>,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        r#"SELECT min(grant_turn(g, $2))
+           FROM "grant" g
+           WHERE num_nonnulls(g.minutes, g.not_before, g.not_after) > 0
+             AND g.principal_id IN (
+                   SELECT unnest($1::uuid[])
+                   UNION
+                   SELECT user_group_id FROM user_group_member WHERE user_id = ANY($1)
+               )"#,
+        principals,
+        after
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Whether what is asked is allowed, in the order of the questions.
@@ -198,26 +248,35 @@ pub(crate) async fn denied_below(
     sight: &Sight,
     object: GrantObject,
 ) -> sqlx::Result<Actions> {
-    let (project, group) = match object {
-        GrantObject::Project { id } => (Some(id.uuid()), None),
-        GrantObject::CameraGroup { id } => (None, Some(id.uuid())),
-        GrantObject::Camera { .. } | GrantObject::Cluster => return Ok(Actions::default()),
-    };
-    let bits = sqlx::query_scalar!(
-        r#"SELECT bit_or(r.deny)
+    let id = Object::from(object).uuid();
+    let denied = denied_below_each(conn, sight, &[id]).await?;
+    Ok(denied.get(&id).copied().unwrap_or_default())
+}
+
+/// The same of many projects and camera groups: of those in which anything is denied.
+pub(crate) async fn denied_below_each(
+    conn: &mut PgConnection,
+    sight: &Sight,
+    objects: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, Actions>> {
+    let rows = sqlx::query!(
+        r#"SELECT place.id AS "id!", bit_or(r.deny) AS "deny!"
            FROM unnest($1::uuid[], $2::integer[]) AS r (id, deny)
            LEFT JOIN camera c ON c.id = r.id
            LEFT JOIN camera_group g ON g.id = COALESCE(c.group_id, r.id)
-           WHERE r.deny <> 0
-             AND (c.project_id = $3 OR g.project_id = $3 OR g.path @> ARRAY[$4::uuid])"#,
+           CROSS JOIN LATERAL unnest(ARRAY[c.project_id, g.project_id] || g.path) AS place (id)
+           WHERE r.deny <> 0 AND place.id = ANY($3)
+           GROUP BY place.id"#,
         sight.objects(),
         sight.deny(),
-        project,
-        group
+        objects
     )
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(bits.map_or_else(Actions::default, Actions::from_bits))
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| (row.id, Actions::from_bits(row.deny)))
+        .collect())
 }
 
 /// The project of who is to be granted something, if it is within reach.

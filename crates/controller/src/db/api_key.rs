@@ -89,6 +89,20 @@ pub(crate) async fn api_key_get(
     Ok(row.map(Row::into_api_key))
 }
 
+/// When the key expires.
+pub(crate) async fn api_key_expiry(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    id: ApiKeyId,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let expires_at = sqlx::query_scalar!(
+        "SELECT expires_at FROM api_key WHERE id = $1 AND project_id = $2",
+        id.uuid(),
+        project.uuid()
+    );
+    Ok(expires_at.fetch_optional(conn).await?.flatten())
+}
+
 /// A new key.
 pub(crate) async fn api_key_insert(
     conn: &mut PgConnection,
@@ -137,7 +151,8 @@ pub(crate) async fn api_key_revoke(
 
 /// The keys that work for ever and may manage keys in the whole cluster, each with the grant that
 /// lets it. A key that expires and a grant with conditions do not count: nobody would be left then.
-/// Both are locked, so that two administrators cannot remove each other at once.
+/// Nor does a key that is denied anything: it could not make another one that may do all. Both are
+/// locked, so that two administrators cannot remove each other at once.
 pub(crate) async fn api_key_lock_administrators(
     conn: &mut PgConnection,
 ) -> sqlx::Result<Vec<(ApiKeyId, GrantId)>> {
@@ -149,19 +164,24 @@ pub(crate) async fn api_key_lock_administrators(
              AND num_nonnulls(g.schedule, g.networks, g.not_before, g.not_after) = 0
              AND k.revoked_at IS NULL AND k.expires_at IS NULL
              AND (k.scopes IS NULL OR 'user.manage' = ANY(k.scopes))
-             AND NOT EXISTS (
-                 SELECT FROM "grant" d
-                 WHERE d.api_key_id = k.id AND d.on_cluster AND d.effect = 'deny'
-                   AND ('user.manage' = ANY(d.actions) OR d.role = ANY($1))
-             )
            ORDER BY k.id, g.id
            FOR NO KEY UPDATE"#,
         &roles_with(Action::UserManage)
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let keys: Vec<_> = rows.iter().map(|row| row.api_key_id).collect();
+    // Only behind the lock is it sure who has been denied something.
+    let denied = sqlx::query_scalar!(
+        r#"SELECT DISTINCT api_key_id AS "api_key_id!" FROM "grant"
+           WHERE effect = 'deny' AND api_key_id = ANY($1)"#,
+        &keys
     )
     .fetch_all(conn)
     .await?;
     let rows = rows.into_iter();
     Ok(rows
+        .filter(|row| !denied.contains(&row.api_key_id))
         .map(|row| (row.api_key_id.into(), row.grant_id.into()))
         .collect())
 }

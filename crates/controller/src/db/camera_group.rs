@@ -30,6 +30,7 @@ struct Row {
 
 /// What the caller may do with everything in a group by what is granted from the group upwards.
 pub(crate) struct GroupAccess {
+    pub(crate) id: CameraGroupId,
     pub(crate) project_id: ProjectId,
     pub(crate) actions: Actions,
 }
@@ -105,7 +106,7 @@ pub(crate) async fn camera_group_list_access(
 ) -> sqlx::Result<Vec<GroupAccess>> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"SELECT g.project_id, bit_or(r.allow) & ~bit_or(r.deny) AS "actions!"
+        r#"SELECT g.id, g.project_id, bit_or(r.allow) & ~bit_or(r.deny) AS "actions!"
            FROM camera_group g
            CROSS JOIN LATERAL unnest(
                ARRAY['00000000-0000-0000-0000-000000000000', g.project_id] || g.path
@@ -124,6 +125,7 @@ pub(crate) async fn camera_group_list_access(
     .fetch_all(conn)
     .await?;
     let access = rows.into_iter().map(|row| GroupAccess {
+        id: row.id.into(),
         project_id: row.project_id.into(),
         actions: Actions::from_bits(row.actions),
     });
@@ -148,6 +150,22 @@ pub(crate) async fn camera_group_get(
     .fetch_optional(conn)
     .await?;
     row.map(Row::into_group).transpose()
+}
+
+/// Those of the groups that the project has.
+pub(crate) async fn camera_group_find(
+    conn: &mut PgConnection,
+    project: ProjectId,
+    ids: &[CameraGroupId],
+) -> sqlx::Result<Vec<CameraGroupId>> {
+    let found = sqlx::query_scalar!(
+        "SELECT id FROM camera_group WHERE project_id = $1 AND id = ANY($2)",
+        project.uuid(),
+        &uuids(ids)
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(Into::into).collect())
 }
 
 /// Keeps others from changing the project's tree until the transaction ends.

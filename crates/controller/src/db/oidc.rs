@@ -95,16 +95,6 @@ pub(crate) async fn oidc_identity_delete(
     Ok(result.rows_affected() == 1)
 }
 
-/// True if a user of the installation has this email, in lower case.
-pub(crate) async fn email_is_taken(conn: &mut PgConnection, email: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM "user" WHERE email = $1) AS "taken!""#,
-        email
-    )
-    .fetch_one(conn)
-    .await
-}
-
 /// Takes the user out of those groups that this provider put them into and does not name any more.
 pub(crate) async fn oidc_groups_remove(
     conn: &mut PgConnection,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{from_json, to_json};
+use super::{camera_group::tree_lock, from_json, to_json};
 use crate::app::Reach;
 
 struct Row {
@@ -61,11 +61,12 @@ pub(crate) async fn playback_key_get(
     row.map(PlaybackKey::try_from).transpose()
 }
 
-/// How many keys of the project work.
+/// How many keys of the project work. Nobody adds another one until the transaction ends.
 pub(crate) async fn playback_key_count(
     conn: &mut PgConnection,
     project: headworks_types::ProjectId,
 ) -> sqlx::Result<i64> {
+    tree_lock(conn, project).await?;
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM playback_key
            WHERE project_id = $1 AND revoked_at IS NULL"#,

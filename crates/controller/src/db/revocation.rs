@@ -168,19 +168,19 @@ pub(crate) async fn revocation_let_go(
     Ok(())
 }
 
-/// When a new token for the subject is issued: now, or, where something of it was just revoked,
-/// with the next second, since tokens know whole seconds only and that one's are refused.
+/// When a new token that these subjects stand for is issued: now, or, where something of them was
+/// just revoked, with the next second, since tokens know whole seconds only and that one's are refused.
 pub(crate) async fn revocation_issue_time(
     conn: &mut PgConnection,
-    subject: &str,
+    subjects: &[String],
 ) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(
         r#"SELECT GREATEST(
                       date_trunc('second', clock_timestamp()),
                       date_trunc('second', max(issued_before)) + interval '1 second'
                   ) AS "at!"
-           FROM revocation WHERE kind = 'subject' AND value = $1"#,
-        subject
+           FROM revocation WHERE kind = 'subject' AND value = ANY($1)"#,
+        subjects
     )
     .fetch_one(conn)
     .await

@@ -151,6 +151,12 @@ pub(crate) async fn user_insert(
     Ok(row.into_user()?.thing)
 }
 
+/// True if what was to be written has an email that somebody else has.
+pub(crate) fn is_email_taken(error: &sqlx::Error) -> bool {
+    let violation = error.as_database_error();
+    violation.and_then(|violation| violation.constraint()) == Some("user_email_key")
+}
+
 /// Writes everything that may change; the version rises.
 pub(crate) async fn user_update(
     conn: &mut PgConnection,

@@ -103,9 +103,11 @@ pub(crate) async fn user_view(
 
 /// Change a user
 ///
-/// A JSON merge patch. A disabled user is signed out everywhere and gets no tokens; so is who gets
-/// another first password. Needs `user.manage` on its project; for email, password and `enabled` also
-/// every right on projects and the cluster that the user has.
+/// A JSON merge patch. A disabled user is signed out everywhere, watches nothing and gets no tokens;
+/// so is who gets another first password. Needs `user.manage` on its project. Email, password and to
+/// enable a user again also need every right that the user has by itself and its groups, without
+/// conditions: whoever chooses a password can use it. To disable one needs the user's rights on
+/// projects and the cluster.
 #[utoipa::path(
     patch, path = "/v1/users/{user_id}", operation_id = "user_update", tag = "user",
     params(("user_id" = UserId, Path), IfMatch),
@@ -145,7 +147,7 @@ pub(crate) async fn user_delete(
 /// Let a user sign in with an OpenID provider
 ///
 /// As whom the provider calls `subject`. Needs `user.manage` on the user's project, and every right
-/// on projects and the cluster that the user has.
+/// that the user has by itself and its groups, without conditions.
 #[utoipa::path(
     post, path = "/v1/users/{user_id}/~link", operation_id = "user_link", tag = "user",
     params(("user_id" = UserId, Path)),

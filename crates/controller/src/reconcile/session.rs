@@ -164,10 +164,11 @@ async fn list_over_limit(state: &State) -> sqlx::Result<Vec<Refused>> {
 pub(crate) async fn decide(state: &State, live: Vec<Live>) -> sqlx::Result<Vec<Refused>> {
     let mut conn = state.pool.acquire().await?;
     let allowed = allowed(&mut conn, &live).await?;
-    let may_go_on = |live: &Live| match live.principal {
+    let is_allowed = |live: &Live| match live.principal {
         Some(_) => questions_of(live).all(|question| allowed.contains(&question)),
         None => live.within_bounds,
     };
+    let may_go_on = |live: &Live| live.issuer_works && is_allowed(live);
     let refused = live.into_iter().filter(|live| !may_go_on(live));
     Ok(refused.map(|live| live.refused).collect())
 }

@@ -197,6 +197,34 @@ async fn people_come_from_a_real_provider(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn who_loses_a_race_for_an_email_signs_in_without_it(pool: PgPool) {
+    let provider = OidcProvider::start(BACK).expect("starts");
+    let issuer = provider.issuer();
+    let controller = start(&pool, |corp| with(corp, json!({"issuer": issuer}))).await;
+    let api = controller.anonymous();
+    let claims = json!({"name": "Ann", "email": "ann@example.com", "email_verified": true});
+    provider.describe("ann", &claims).expect("says so");
+    let (state, code) = come_back(&provider, &api, "ann").await;
+    let other = json!({"name": "Other"});
+    let other = controller.admin.post("/v1/users", other).await.expect(201);
+    let id: headworks_types::UserId = text(&other["id"]).parse().expect("is an id");
+    let mut held = pool.begin().await.expect("begins");
+    let take = sqlx::query!(
+        r#"UPDATE "user" SET email = 'ann@example.com' WHERE id = $1"#,
+        id.uuid()
+    );
+    take.execute(&mut *held).await.expect("takes it");
+    let taken = async {
+        controller.waiting(1).await;
+        held.commit().await.expect("has it");
+    };
+    let (answer, ()) = tokio::join!(complete(&api, &state, &code), taken);
+    let ann = me(&api, &answer.parse(200)).await;
+    assert_eq!((ann.name.as_str(), ann.email), ("Ann", None));
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn codes_and_states_work_once_and_together(pool: PgPool) {
     let provider = OidcProvider::start(BACK).expect("starts");
     let issuer = provider.issuer();

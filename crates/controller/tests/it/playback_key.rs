@@ -134,6 +134,33 @@ async fn nobody_registers_a_key_that_may_do_more_than_they(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn of_two_who_register_the_last_key_one_is_refused(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let made: PlaybackKey = api.post(KEYS, key()).await.parse(201);
+    let copies = sqlx::query!(
+        "INSERT INTO playback_key (id, project_id, name, public_key, bounds)
+         SELECT gen_random_uuid(), project_id, name, public_key, bounds
+         FROM playback_key, generate_series(1, 98) WHERE id = $1",
+        made.id.uuid()
+    );
+    copies.execute(&pool).await.expect("copies");
+    // Both want to write before one of them has.
+    let mut held = pool.begin().await.expect("begins");
+    let lock = sqlx::query_scalar!("SELECT id FROM project FOR UPDATE");
+    lock.fetch_all(&mut *held).await.expect("locks");
+    let free = async {
+        controller.waiting(2).await;
+        held.rollback().await.expect("ends");
+    };
+    let (one, two, ()) = tokio::join!(api.post(KEYS, key()), api.post(KEYS, key()), free);
+    let mut statuses = [one.status.as_u16(), two.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409], "{} {}", one.text, two.text);
+    controller.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn edges_learn_of_keys_and_of_their_end(pool: PgPool) {
     let cluster = Cluster::start(&pool).await;
     let edge = cluster.join("edge-1").await;

@@ -10,9 +10,10 @@ use crate::{
     harness::{Api, Controller, camera, on_camera, on_cluster, on_project, text},
 };
 
-const TOKENS: &str = "/v1/playback_tokens";
+pub(crate) const TOKENS: &str = "/v1/playback_tokens";
 
-async fn verified(api: &Api, token: &PlaybackToken) -> PlaybackClaims {
+/// What a token says, if it is signed by the controller.
+pub(crate) async fn verified(api: &Api, token: &PlaybackToken) -> PlaybackClaims {
     let jwks: Jwks = api
         .with_key(None)
         .get("/.well-known/jwks.json")
@@ -36,7 +37,7 @@ async fn verified(api: &Api, token: &PlaybackToken) -> PlaybackClaims {
         .claims
 }
 
-async fn new_camera(api: &Api, name: &str) -> String {
+pub(crate) async fn new_camera(api: &Api, name: &str) -> String {
     text(&api.post("/v1/cameras", camera(name)).await.expect(201)["id"])
 }
 

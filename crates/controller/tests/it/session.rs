@@ -24,6 +24,7 @@ pub(crate) fn opened(number: u128, camera: CameraId, subject: &str) -> SessionOp
         id: Uuid::from_u128(number).into(),
         camera_id: camera,
         subject: subject.to_owned(),
+        issuer: None,
         viewer_id: None,
         sound: false,
         token_id: Some("t".to_owned()),
@@ -397,6 +398,34 @@ async fn a_removed_grant_ends_what_it_allowed_and_nothing_else(pool: PgPool) {
         "its tokens open nothing more"
     );
     assert_eq!(bundle.revocations.len(), 2, "Ann watches on: {bundle:?}");
+    world.cluster.stop().await;
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn whoever_watches_by_somebody_elses_leave_ends_with_them(pool: PgPool) {
+    let mut world = Box::pin(World::new(&pool)).await;
+    let created = world
+        .cluster
+        .admin
+        .api_key_create(&serde_json::from_value(json!({"name": "backend"})).expect("parses"))
+        .await
+        .expect("creates");
+    let of_key = |number| SessionOpened {
+        issuer: Some(created.api_key.id.to_string()),
+        ..opened(number, world.gate.id, &world.ann.to_string())
+    };
+    let own = opened(2, world.gate.id, &world.ann.to_string());
+    let told = report(&world.edge, 1, vec![of_key(1), own]);
+    assert!(tell(&world.edge, &told).await);
+    sqlx::query!("UPDATE api_key SET expires_at = now() WHERE name = 'backend'")
+        .execute(&pool)
+        .await
+        .expect("expires");
+    let bundle = world
+        .revoked(is(RevocationKind::Session, &id(1), true))
+        .await;
+    let other = is(RevocationKind::Session, &id(2), true);
+    assert!(!bundle.revocations.iter().any(other));
     world.cluster.stop().await;
 }
 

@@ -102,9 +102,12 @@ impl Revoked {
 
     fn befores(&self, about: &About, project: Option<ProjectId>) -> impl Iterator<Item = &Before> {
         let token = about.token.as_ref();
+        let issuer = about.issuer.as_ref();
+        let of_issuer = issuer.and_then(|issuer| self.subjects.get(issuer));
         let of_token = token.and_then(|token| self.tokens.get(&(project, token.clone())));
         [
             self.subjects.get(&about.subject),
+            of_issuer,
             of_token,
             self.keys.get(&about.key),
             self.cameras.get(&about.camera),

@@ -101,6 +101,7 @@ pub(crate) fn claims(camera: CameraId, now: DateTime<Utc>) -> PlaybackClaims {
         iss: Some(PLAYBACK_ISSUER.to_owned()),
         aud: PLAYBACK_AUDIENCE.to_owned(),
         sub: "usr_00000000000000000000000000000001".to_owned(),
+        by: None,
         vid: None,
         jti: Some("1".to_owned()),
         iat: now.timestamp(),

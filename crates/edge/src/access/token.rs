@@ -146,15 +146,16 @@ pub(super) fn verify(
     let within = key.bounds.as_ref();
     let within = within.is_none_or(|bounds| bounds.actions.contains(&sound));
     let sound = within && claims.act.contains(&sound);
-    let (subject, viewer) = match key.bounds {
+    let (subject, issuer, viewer) = match key.bounds {
         // Nobody's viewers are taken for our users.
-        Some(_) => (kid.clone(), Some(claims.vid.unwrap_or(claims.sub))),
-        None => (claims.sub, claims.vid),
+        Some(_) => (kid.clone(), None, Some(claims.vid.unwrap_or(claims.sub))),
+        None => (claims.sub, claims.by, claims.vid),
     };
     Ok(About {
         id: session_id(token, asked),
         camera: asked.camera,
         subject,
+        issuer,
         viewer,
         sound,
         token: claims.jti,

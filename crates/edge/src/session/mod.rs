@@ -49,6 +49,9 @@ pub(crate) struct About {
     pub(crate) camera: CameraId,
     /// Who watches: `usr_…`, `key_…` or `pkey_…`.
     pub(crate) subject: String,
+    /// Who issued the token, where that is not who watches: `usr_…` or `key_…`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) issuer: Option<String>,
     /// The issuer's own name for who watches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) viewer: Option<String>,
@@ -433,6 +436,7 @@ impl Session {
             camera_id: about.camera,
             subject: about.subject.clone(),
             sound: about.sound,
+            issuer: about.issuer.clone(),
             viewer_id: about.viewer.clone(),
             token_id: about.token.clone(),
             key_id: about.key.clone(),

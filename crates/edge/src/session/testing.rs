@@ -22,6 +22,7 @@ pub(crate) fn about(number: u128, camera: CameraId) -> About {
         id: Uuid::from_u128(number).into(),
         camera,
         subject: "usr_1".to_owned(),
+        issuer: None,
         viewer: None,
         sound: true,
         token: Some("t".to_owned()),

@@ -79,7 +79,7 @@ pub struct Revocation {
 pub enum RevocationKind {
     /// One session: `sess_…`.
     Session,
-    /// All tokens of whoever watches: `usr_…`, `key_…`.
+    /// All tokens of whoever watches, and all that they have issued to others: `usr_…`, `key_…`.
     Subject,
     /// One token, by its `jti`.
     Token,
@@ -164,6 +164,9 @@ pub struct SessionOpened {
     pub camera_id: CameraId,
     /// Who watches: `usr_…`, `key_…` or `pkey_…`.
     pub subject: String,
+    /// Who issued the token, where that is not who watches: `usr_…` or `key_…`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuer: Option<String>,
     /// The issuer's own name for who watches.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub viewer_id: Option<String>,

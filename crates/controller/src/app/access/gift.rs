@@ -1,14 +1,17 @@
 //! What somebody may let others do: nothing that they may not do themselves, always and everywhere
 //! in what it is granted on.
 
+use std::collections::HashMap;
+
 use headworks_types::GrantObject;
 use sqlx::PgConnection;
 
-use super::{Actions, Rights};
+use super::Actions;
 use crate::{
     app::{Caller, Result},
     db::{
-        access::denied_below, camera::camera_list_access, camera_group::camera_group_list_access,
+        access::denied_below_each, camera::camera_list_access,
+        camera_group::camera_group_list_access,
     },
 };
 
@@ -20,50 +23,72 @@ pub(crate) async fn require_all(
     object: GrantObject,
     actions: Actions,
 ) -> Result<()> {
-    let gifts = caller.gifts(conn).await?;
-    let missing = actions.without(gifts_on(conn, &gifts, object).await?);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let missing: Vec<_> = missing.iter().collect();
-    Err(caller.lacks(&missing, &format!("all of {}", name(object))))
+    require_each(conn, caller, &[(object, actions)]).await?;
+    Ok(())
 }
 
-/// True if the caller could pass [`require_all`].
-pub(crate) async fn may_all(
+/// As [`require_all`], of many objects at once; returns what else it may do with all of them.
+pub(crate) async fn require_each(
     conn: &mut PgConnection,
     caller: &Caller,
-    object: GrantObject,
-    actions: Actions,
-) -> Result<bool> {
-    let gifts = caller.gifts(conn).await?;
-    let missing = actions.without(gifts_on(conn, &gifts, object).await?);
-    Ok(missing.is_empty())
+    wanted: &[(GrantObject, Actions)],
+) -> Result<Actions> {
+    let objects: Vec<_> = wanted.iter().map(|(object, _)| *object).collect();
+    let gifts = gifts(conn, caller, &objects).await?;
+    let mut common = Actions::ALL;
+    for ((object, actions), gift) in wanted.iter().zip(gifts) {
+        common = common.and(gift);
+        let missing: Vec<_> = actions.without(gift).iter().collect();
+        if !missing.is_empty() {
+            return Err(caller.lacks(&missing, &format!("all of {}", name(*object))));
+        }
+    }
+    Ok(common)
 }
 
-async fn gifts_on(
+/// What the caller may let others do with everything in each of the objects, in their order. It
+/// takes as many statements as there are kinds of objects.
+async fn gifts(
     conn: &mut PgConnection,
-    gifts: &Rights,
-    object: GrantObject,
-) -> sqlx::Result<Actions> {
-    let sight = gifts.sight(Actions::ALL);
-    let on = match object {
-        GrantObject::Cluster => return Ok(gifts.on_cluster().without(gifts.denied())),
-        GrantObject::Project { id } => gifts.on_project(id),
-        GrantObject::CameraGroup { id } => {
-            let found = camera_group_list_access(conn, &sight, &[id]).await?;
-            found
-                .first()
-                .map_or_else(Actions::default, |group| group.actions)
+    caller: &Caller,
+    objects: &[GrantObject],
+) -> Result<Vec<Actions>> {
+    if objects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rights = caller.gifts(conn).await?;
+    let sight = rights.sight(Actions::ALL);
+    let (mut cameras, mut groups, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    for object in objects {
+        match *object {
+            GrantObject::Camera { id } => cameras.push(id),
+            GrantObject::CameraGroup { id } => {
+                groups.push(id);
+                whole.push(id.uuid());
+            }
+            GrantObject::Project { id } => whole.push(id.uuid()),
+            GrantObject::Cluster => {}
         }
-        GrantObject::Camera { id } => {
-            let found = camera_list_access(conn, &sight, &[id]).await?;
-            return Ok(found
-                .first()
-                .map_or_else(Actions::default, |camera| camera.actions));
-        }
+    }
+    let denied = denied_below_each(conn, &sight, &whole).await?;
+    let cameras = camera_list_access(conn, &sight, &cameras)
+        .await?
+        .into_iter();
+    let groups = camera_group_list_access(conn, &sight, &groups)
+        .await?
+        .into_iter();
+    let allowed: HashMap<_, _> = cameras
+        .map(|camera| (camera.id.uuid(), camera.actions))
+        .chain(groups.map(|group| (group.id.uuid(), group.actions)))
+        .collect();
+    let of = |map: &HashMap<_, Actions>, id| map.get(&id).copied().unwrap_or_default();
+    let on = |object: &GrantObject| match *object {
+        GrantObject::Cluster => rights.on_cluster().without(rights.denied()),
+        GrantObject::Project { id } => rights.on_project(id).without(of(&denied, id.uuid())),
+        GrantObject::CameraGroup { id } => of(&allowed, id.uuid()).without(of(&denied, id.uuid())),
+        GrantObject::Camera { id } => of(&allowed, id.uuid()),
     };
-    Ok(on.without(denied_below(conn, &sight, object).await?))
+    Ok(objects.iter().map(on).collect())
 }
 
 /// As in words.

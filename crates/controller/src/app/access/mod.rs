@@ -11,21 +11,25 @@ mod actions;
 mod decision;
 mod gift;
 mod rights;
+mod rise;
 #[cfg(test)]
 mod tests;
+mod until;
 
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use headworks_types::{Action, CameraId, GrantId, ProjectId};
+use headworks_types::{Action, CameraId, Effect, Grant, GrantId, GrantObject, ProjectId};
 use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(crate) use actions::Actions;
 pub(crate) use decision::{Decision, decide};
-pub(crate) use gift::{may_all, name, require_all};
+pub(crate) use gift::{name, require_all, require_each};
 pub(crate) use rights::{Rights, Sight};
+pub(crate) use rise::{everything_of, require_gifts, require_move, require_own};
+pub(crate) use until::{Holder, Wanted, first_loss};
 
 use super::Identity;
 use crate::db::access::{access_list, rule_list};
@@ -49,6 +53,28 @@ impl Object {
     }
 }
 
+impl From<GrantObject> for Object {
+    fn from(object: GrantObject) -> Self {
+        match object {
+            GrantObject::Camera { id } => Self::Camera(id.uuid()),
+            GrantObject::CameraGroup { id } => Self::Group(id.uuid()),
+            GrantObject::Project { id } => Self::Project(id.uuid()),
+            GrantObject::Cluster => Self::Cluster,
+        }
+    }
+}
+
+impl From<Object> for GrantObject {
+    fn from(object: Object) -> Self {
+        match object {
+            Object::Camera(id) => Self::Camera { id: id.into() },
+            Object::Group(id) => Self::CameraGroup { id: id.into() },
+            Object::Project(id) => Self::Project { id: id.into() },
+            Object::Cluster => Self::Cluster,
+        }
+    }
+}
+
 /// A grant that holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
@@ -57,6 +83,17 @@ pub(crate) struct Rule {
     pub(crate) allows: bool,
     pub(crate) object: Object,
     pub(crate) actions: Actions,
+}
+
+impl From<&Grant> for Rule {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            id: grant.id,
+            allows: grant.effect == Effect::Allow,
+            object: grant.object.into(),
+            actions: grant.actions.iter().copied().collect(),
+        }
+    }
 }
 
 /// Where a camera is: what a grant on any of it reaches.

@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 
 pub(crate) use access_token::{AccessClaims, verify};
 
-use super::{Caller, Error, Identity, Origin, Reach, Result, audit};
+use super::{Caller, Error, Identity, Origin, Reach, Result, audit, revocation::end_person};
 use crate::{
     Config,
     credential::lookup,
@@ -155,12 +155,13 @@ pub(crate) async fn auth_refresh(state: &State, ask: &AuthRefresh) -> Result<Sig
     })
 }
 
-/// Ends the sign-in that the caller's token comes from, or all of the caller's.
+/// Ends the sign-in that the caller's token comes from, or all of the caller's with all that they
+/// watch.
 pub(crate) async fn auth_sign_out(state: &State, caller: &Caller, everywhere: bool) -> Result<()> {
     let (user, sign_in) = caller.person()?;
     let mut tx = state.pool.begin().await?;
     let message = if everywhere {
-        sign_in_end_all(&mut tx, user, 0).await?;
+        end_person(&mut tx, user).await?;
         "signed out everywhere"
     } else {
         sign_in_end(&mut tx, sign_in).await?;
@@ -178,7 +179,8 @@ pub(crate) async fn auth_sign_out(state: &State, caller: &Caller, everywhere: bo
     Ok(())
 }
 
-/// Changes the caller's password. Everything else that the user is signed in to ends.
+/// Changes the caller's password. Everything else that the user is signed in to ends, and all that
+/// they watch.
 pub(crate) async fn auth_change_password(
     state: &State,
     caller: &Caller,
@@ -276,7 +278,7 @@ async fn begin(
     })
 }
 
-/// Sets a password that the user has chosen, and ends all that they are signed in to.
+/// Sets a password that the user has chosen, and ends all that they are signed in to and watch.
 async fn change(
     conn: &mut PgConnection,
     project: ProjectId,
@@ -285,7 +287,7 @@ async fn change(
     hash: &str,
 ) -> Result<()> {
     account_set_password(conn, user, hash).await?;
-    sign_in_end_all(conn, user, 0).await?;
+    end_person(conn, user).await?;
     let message = format!("user `{name}` has chosen a new password");
     announce(
         conn,

@@ -76,6 +76,8 @@ pub(crate) struct Live {
     pub(crate) address: Option<IpAddr>,
     /// True if the camera is heard, too.
     pub(crate) sound: bool,
+    /// True unless another one has issued its token who may do nothing any more.
+    pub(crate) issuer_works: bool,
     /// Of a customer's key: true if the camera is within its bounds.
     pub(crate) within_bounds: bool,
 }
@@ -101,7 +103,14 @@ pub(crate) async fn session_list_live(
     let these = these.map(|ids| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>());
     let rows = sqlx::query!(
         r#"SELECT s.id, s.subject, s.principal_id, s.project_id, s.token_id, s.camera_id, s.sound,
-                  host(s.address) AS "address!", k.id IS NOT NULL AS "within_bounds!"
+                  host(s.address) AS "address!", k.id IS NOT NULL AS "within_bounds!",
+                  s.issuer_id IS NULL
+                      OR EXISTS (SELECT FROM "user" u WHERE u.id = s.issuer_id AND u.enabled)
+                      OR EXISTS (
+                          SELECT FROM api_key a
+                          WHERE a.id = s.issuer_id AND a.revoked_at IS NULL
+                            AND (a.expires_at IS NULL OR a.expires_at > statement_timestamp())
+                      ) AS "issuer_works!"
            FROM viewer_session s
            JOIN camera c ON c.id = s.camera_id
            LEFT JOIN camera_group g ON g.id = c.group_id
@@ -137,6 +146,7 @@ pub(crate) async fn session_list_live(
         camera: row.camera_id,
         address: row.address.parse().ok(),
         sound: row.sound,
+        issuer_works: row.issuer_works,
         within_bounds: row.within_bounds,
     });
     Ok(live.collect())

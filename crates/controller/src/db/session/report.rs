@@ -132,23 +132,28 @@ async fn open(conn: &mut PgConnection, node: NodeId, opened: &[SessionOpened]) -
         })
         .collect();
     let bytes: Vec<_> = opened.iter().map(|o| number(o.bytes_sent)).collect();
+    let issuers: Vec<_> = opened
+        .iter()
+        .map(|o| o.issuer.as_deref().map(principal))
+        .collect();
     let sounds: Vec<_> = opened.iter().map(|o| o.sound).collect();
     sqlx::query!(
         r#"INSERT INTO viewer_session
                (id, node_id, project_id, camera_id, subject, principal_id, viewer_id, token_id,
                 key_id, max_sessions, protocol, address, bytes_sent, issued_at, started_at,
-                watch_until, sound)
+                watch_until, sound, issuer_id)
            SELECT DISTINCT ON (n.id)
                   n.id, $1, c.project_id, c.id, n.subject, n.principal_id, n.viewer_id, n.token_id,
                   n.key_id, n.max_sessions, n.protocol, n.address::inet, n.bytes_sent,
-                  n.issued_at, n.started_at, n.watch_until, n.sound
+                  n.issued_at, n.started_at, n.watch_until, n.sound,
+                  n.issuer_id
            FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[],
                        $8::text[], $9::integer[], $10::text[], $11::text[], $12::bigint[],
                        $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
-                       $16::boolean[])
+                       $16::boolean[], $17::uuid[])
                 AS n (id, camera_id, subject, principal_id, viewer_id, token_id, key_id,
                       max_sessions, protocol, address, bytes_sent, issued_at, started_at,
-                      watch_until, sound)
+                      watch_until, sound, issuer_id)
            JOIN camera c ON c.id = n.camera_id
            ORDER BY n.id
            ON CONFLICT (id) DO UPDATE
@@ -169,7 +174,8 @@ async fn open(conn: &mut PgConnection, node: NodeId, opened: &[SessionOpened]) -
         &times(|o| o.issued_at),
         &times(|o| o.started_at),
         &times(|o| o.watch_until),
-        &sounds
+        &sounds,
+        &issuers as &[Option<Uuid>]
     )
     .execute(conn)
     .await?;

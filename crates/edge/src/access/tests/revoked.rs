@@ -97,6 +97,22 @@ fn a_narrowed_right_closes_the_door_and_throws_nobody_out() {
 }
 
 #[test]
+fn who_is_revoked_leaves_nothing_of_what_they_issued() {
+    let world = World::new();
+    let issuer = "key_00000000000000000000000000000002";
+    let now = world.clock.now();
+    let said = claims(world.camera, now).issued_by(issuer.to_owned());
+    let token = world.issuer.sign(&world.issuer.header(), &said);
+    let own = world.issuer.token(world.camera, now);
+    let session = world.open(&token).expect("opens");
+    assert_eq!(session.opened().issuer.as_deref(), Some(issuer));
+    world.revoke(RevocationKind::Subject, issuer, true);
+    assert_eq!(session.why_over(), Some(Over::Revoked));
+    assert_eq!(world.open(&token), Err(Denied::Revoked));
+    assert!(world.open(&own).is_ok(), "the same user's, from elsewhere");
+}
+
+#[test]
 fn the_token_of_another_project_is_another_token() {
     let world = World::new();
     let view = CameraView {

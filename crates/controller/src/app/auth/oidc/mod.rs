@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use headworks_types::{
-    EventKind, OidcBegin, OidcBegun, OidcComplete, OidcProvider, ProjectId, SignedIn, UserGroupId,
-    UserId,
+    EventKind, OidcBegin, OidcBegun, OidcComplete, OidcProvider, ProjectId, SignedIn, User,
+    UserGroupId, UserId,
 };
 use sqlx::PgConnection;
 
@@ -27,11 +27,11 @@ use crate::{
     db::{
         event::{NewEvent, event_insert_many},
         oidc::{
-            email_is_taken, oidc_groups_add, oidc_groups_remove, oidc_identity_find,
-            oidc_identity_insert, oidc_state_insert,
+            oidc_groups_add, oidc_groups_remove, oidc_identity_find, oidc_identity_insert,
+            oidc_state_insert,
         },
         sign_in::account_sign_in,
-        user::{NewUser, user_insert},
+        user::{NewUser, is_email_taken, user_insert},
     },
     state::State,
 };
@@ -220,18 +220,7 @@ async fn user_of(
             "nobody here is known by this identity".to_owned(),
         ));
     }
-    let mut email = claims.verified_email();
-    if let Some(wanted) = &email
-        && email_is_taken(conn, wanted).await?
-    {
-        email = None;
-    }
-    let new = NewUser {
-        name: &claims.name(),
-        email: email.as_deref(),
-        ..NewUser::default()
-    };
-    let user = user_insert(conn, project, state.ids.next(), &new).await?;
+    let user = new_user(conn, state, project, claims).await?;
     if !oidc_identity_insert(conn, issuer, &claims.sub, user.id).await? {
         return Err(Error::Forbidden(
             "this identity belongs to a user already".to_owned(),
@@ -246,6 +235,34 @@ async fn user_of(
     };
     event_insert_many(conn, vec![event]).await?;
     Ok(user.id)
+}
+
+/// The user of the first sign-in; without the email that the provider says, if it is somebody's.
+async fn new_user(
+    conn: &mut PgConnection,
+    state: &State,
+    project: ProjectId,
+    claims: &Claims,
+) -> Result<User> {
+    let (name, email) = (claims.name(), claims.verified_email());
+    let mut new = NewUser {
+        name: &name,
+        email: email.as_deref(),
+        ..NewUser::default()
+    };
+    let id = state.ids.next();
+    // Somebody may take the email at any moment: only the insert itself finds out.
+    let mut attempt = sqlx::Connection::begin(&mut *conn).await?;
+    match user_insert(&mut attempt, project, id, &new).await {
+        Ok(user) => {
+            attempt.commit().await?;
+            return Ok(user);
+        }
+        Err(error) if !is_email_taken(&error) => return Err(error.into()),
+        Err(_) => attempt.rollback().await?,
+    }
+    new.email = None;
+    Ok(user_insert(conn, project, id, &new).await?)
 }
 
 /// Makes the memberships that come from this provider what it says now.
