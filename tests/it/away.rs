@@ -165,5 +165,8 @@ fn publishers_and_viewers_go_on_alone_and_each_record_of_them_arrives_once() {
     .unwrap_or_else(|error| panic!("{error}: {:?}", publishers(&cluster, door.id)));
     // The one who was cut off with the edge has no end.
     assert_eq!(publishers(&cluster, door.id), (6, 5));
-    assert_eq!(status(vault.page.as_str()), 200);
+    wait_until("the edge knows again who may not", SOON, || {
+        (status(vault.page.as_str()) == 200).then_some(())
+    })
+    .expect("it does");
 }

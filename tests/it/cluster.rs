@@ -29,10 +29,17 @@ fn a_killed_edge_comes_back_with_its_camera() {
     let node = cluster.api.view(id).status.node_id;
 
     edge.kill();
-    let _edge = cluster.edge("edge-1");
+    let edge = cluster.edge("edge-1");
     let record = cluster.api.wait_for(id, "live again", |record| {
         record.status.state == CameraState::Live && camera.playing() == 1
     });
+    // It serves before it has told anybody where.
+    let here = edge.http();
+    wait_until("the cluster knows where it is now", SOON, || {
+        let urls = cluster.api.urls(id);
+        urls.flv.as_str().starts_with(here).then_some(())
+    })
+    .expect("it does");
     assert_eq!(record.status.node_id, node, "it is the same node");
     let nodes = cluster.api.call(cluster.api.client.node_list()).items;
     assert_eq!(nodes.len(), 1, "{nodes:?}");

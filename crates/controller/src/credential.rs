@@ -127,11 +127,9 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        Keys::new(
-            &Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-            None,
-        )
-        .expect("is a key")
+        let master = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        let keys = Keys::new(&master, None).expect("is a key");
+        keys.with_digest(&[7; 32])
     }
 
     #[test]

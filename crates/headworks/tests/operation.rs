@@ -232,7 +232,7 @@ impl Server {
         let remember = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let line = refuse(stream.expect("connects"));
+                let line = refuse(&stream.expect("connects"));
                 remember.lock().expect("not poisoned").push(line);
             }
         });
@@ -245,8 +245,8 @@ impl Server {
 }
 
 /// Reads a request, refuses it, and returns `GET /path`.
-fn refuse(stream: TcpStream) -> String {
-    let mut reader = BufReader::new(&stream);
+fn refuse(stream: &TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
     let mut line = || {
         let mut line = String::new();
         reader.read_line(&mut line).expect("is text");
@@ -268,8 +268,9 @@ fn refuse(stream: TcpStream) -> String {
     let problem = r#"{"type":"about:blank","title":"Conflict","status":409,"code":"conflict","detail":"it is so"}"#;
     let head =
         "HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-type: application/problem+json";
+    let mut out = stream;
     write!(
-        &stream,
+        out,
         "{head}\r\ncontent-length: {}\r\n\r\n{problem}",
         problem.len()
     )

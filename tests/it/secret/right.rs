@@ -176,6 +176,8 @@ pub(super) fn viewers(run: &mut Run) -> Vec<Player> {
 pub(super) fn publishers(run: &mut Run, camera: &str) {
     let keys = format!("/v1/cameras/{camera}/stream_keys");
     let created = run.shown_once(&keys, &json!({"name": "encoder"}));
+    let id = text(&created["stream_key"]["id"]).to_owned();
+    run.ids.insert("stream_key_id", id);
     let key = text(&created["secret"]);
     run.know_key("a stream key", key);
     let urls = &created["publish_urls"];

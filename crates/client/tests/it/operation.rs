@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
-    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, BuiltInRole, CameraBulkCreate,
-    CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource,
-    CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId,
-    NodeLoad, OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
+    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
+    CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource, CameraUpdate,
+    GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLoad,
+    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
     PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal, ProjectCreate, ProjectId,
     ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId,
     RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode, StreamKeyCreate, StreamKeyId,
@@ -304,10 +304,9 @@ async fn people(client: &Client, names: &mut Vec<&'static str>) {
         name: "x".to_owned(),
         actions: vec![Action::CameraPtz],
     };
-    let viewer = RoleRef::BuiltIn(BuiltInRole::Viewer);
     call!(names, client.role_list());
     call!(names, client.role_create(&role));
-    call!(names, client.role_view(viewer));
+    call!(names, client.role_view(RoleRef::Custom(RoleId::from(ID))));
     call!(
         names,
         client.role_update(RoleId::from(ID), &RoleUpdate::default())

@@ -147,7 +147,7 @@ pub(crate) async fn stream_key_digests(
             digest: URL_SAFE_NO_PAD.encode(row.edge_digest),
             expires_at: row.expires_at,
             on_conflict: from_json(row.on_conflict.into())?,
-            bounds: bounds(row.networks, row.protocols, row.max_bitrate_kbit)?,
+            bounds: bounds(row.networks.as_deref(), row.protocols, row.max_bitrate_kbit)?,
         });
     }
     Ok(found)
@@ -363,7 +363,7 @@ fn columns(bounds: &StreamKeyBounds) -> (Option<Vec<String>>, Option<Vec<String>
 }
 
 fn bounds(
-    texts: Option<Vec<String>>,
+    texts: Option<&[String]>,
     protocols: Option<Vec<String>>,
     max_bitrate_kbit: Option<i32>,
 ) -> sqlx::Result<StreamKeyBounds> {
@@ -372,7 +372,7 @@ fn bounds(
         all.collect::<sqlx::Result<BTreeSet<_>>>()
     });
     Ok(StreamKeyBounds {
-        networks: texts.as_deref().map(networks).transpose()?,
+        networks: texts.map(networks).transpose()?,
         protocols: protocols.transpose()?,
         max_bitrate_kbit: max_bitrate_kbit.map(i32::unsigned_abs),
     })
@@ -394,7 +394,11 @@ impl Row {
                 name: self.name,
                 lookup: self.lookup,
                 on_conflict: from_json(self.on_conflict.into())?,
-                bounds: bounds(self.networks, self.protocols, self.max_bitrate_kbit)?,
+                bounds: bounds(
+                    self.networks.as_deref(),
+                    self.protocols,
+                    self.max_bitrate_kbit,
+                )?,
                 expires_at: self.expires_at,
                 revoked_at: self.revoked_at,
                 last_used,

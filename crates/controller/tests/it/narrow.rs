@@ -68,7 +68,7 @@ impl Stage {
     }
 
     /// A grant to watch, of the user on the camera unless it is changed.
-    fn grant(&self, change: Value) -> Value {
+    fn grant(&self, change: &Value) -> Value {
         let mut grant = json!({
             "principal": {"type": "user", "id": self.user},
             "object": on_camera(&self.camera),
@@ -101,7 +101,7 @@ fn group(id: &str) -> Value {
 }
 
 fn plain(stage: &Stage) -> Vec<Value> {
-    vec![stage.grant(json!({}))]
+    vec![stage.grant(&json!({}))]
 }
 
 const CASES: &[Case] = &[
@@ -109,12 +109,12 @@ const CASES: &[Case] = &[
         (Method::DELETE, format!("/v1/grants/{grant}"), None)
     }),
     ("a deny comes", plain, |stage, _| {
-        let deny = stage.grant(json!({"effect": "deny"}));
+        let deny = stage.grant(&json!({"effect": "deny"}));
         (Method::POST, "/v1/grants".to_owned(), Some(deny))
     }),
     (
         "a role is narrowed",
-        |stage| vec![stage.grant(json!({"role": stage.role}))],
+        |stage| vec![stage.grant(&json!({"role": stage.role}))],
         |stage, _| {
             let change = json!({"actions": ["camera.ptz"]});
             (
@@ -126,7 +126,7 @@ const CASES: &[Case] = &[
     ),
     (
         "a member leaves",
-        |stage| vec![stage.grant(json!({"principal": group(&stage.team)}))],
+        |stage| vec![stage.grant(&json!({"principal": group(&stage.team)}))],
         |stage, _| {
             let member = format!("/v1/user_groups/{}/members/{}", stage.team, stage.user);
             (Method::DELETE, member, None)
@@ -134,7 +134,7 @@ const CASES: &[Case] = &[
     ),
     (
         "a group is deleted",
-        |stage| vec![stage.grant(json!({"principal": group(&stage.team)}))],
+        |stage| vec![stage.grant(&json!({"principal": group(&stage.team)}))],
         |stage, _| {
             (
                 Method::DELETE,
@@ -147,7 +147,7 @@ const CASES: &[Case] = &[
         "a member joins what is denied",
         |stage| {
             let deny = json!({"principal": group(&stage.club), "effect": "deny"});
-            vec![stage.grant(json!({})), stage.grant(deny)]
+            vec![stage.grant(&json!({})), stage.grant(&deny)]
         },
         |stage, _| {
             let member = json!({"user_id": stage.user});
@@ -157,7 +157,7 @@ const CASES: &[Case] = &[
     ),
     (
         "a camera leaves its group",
-        |stage| vec![stage.grant(json!({"object": on_group(&stage.floor)}))],
+        |stage| vec![stage.grant(&json!({"object": on_group(&stage.floor)}))],
         |stage, _| {
             let change = json!({"group_id": null});
             (
@@ -171,7 +171,7 @@ const CASES: &[Case] = &[
         "a camera goes where it is denied",
         |stage| {
             let deny = json!({"object": on_group(&stage.yard), "effect": "deny"});
-            vec![stage.grant(json!({})), stage.grant(deny)]
+            vec![stage.grant(&json!({})), stage.grant(&deny)]
         },
         |stage, _| {
             let change = json!({"group_id": stage.yard});
@@ -184,7 +184,7 @@ const CASES: &[Case] = &[
     ),
     (
         "a camera group is moved",
-        |stage| vec![stage.grant(json!({"object": on_group(&stage.building)}))],
+        |stage| vec![stage.grant(&json!({"object": on_group(&stage.building)}))],
         |stage, _| {
             let change = json!({"parent_id": stage.yard});
             (
@@ -284,9 +284,9 @@ async fn nobody_else_is_bothered(pool: PgPool) {
     let controller = Controller::start(&pool).await;
     let admin = &controller.admin;
     let (stage, other) = (Stage::make(admin).await, Stage::make(admin).await);
-    let by_role = stage.grant(json!({"role": stage.role}));
+    let by_role = stage.grant(&json!({"role": stage.role}));
     admin.post("/v1/grants", by_role).await.expect(201);
-    let grant = other.grant(json!({"object": on_group(&other.building)}));
+    let grant = other.grant(&json!({"object": on_group(&other.building)}));
     admin.post("/v1/grants", grant).await.expect(201);
     // A new name, more members of what is denied nothing, and places that nothing is granted on.
     let role = format!("/v1/roles/{}", stage.role);
@@ -321,7 +321,7 @@ async fn what_ends_by_itself_ends_tokens_and_sessions(pool: PgPool) {
     let soon = Clock::system().now() + TimeDelta::seconds(3);
     let until = json!({"conditions": {"not_after": soon}});
     admin
-        .post("/v1/grants", stage.grant(until))
+        .post("/v1/grants", stage.grant(&until))
         .await
         .expect(201);
     let key = json!({"name": "x", "expires_at": soon});
@@ -330,7 +330,7 @@ async fn what_ends_by_itself_ends_tokens_and_sessions(pool: PgPool) {
     let key = text(&key["api_key"]["id"]);
     let principal = json!({"principal": {"type": "api_key", "id": key}});
     admin
-        .post("/v1/grants", stage.grant(principal))
+        .post("/v1/grants", stage.grant(&principal))
         .await
         .expect(201);
     let ask = json!({"camera_ids": [stage.camera]});
@@ -376,7 +376,7 @@ async fn time_takes_tokens_also_from_those_who_do_not_watch(pool: PgPool) {
         "principal": group(&stage.club), "effect": "deny", "conditions": {"not_before": soon},
     });
     for grant in [ends, begins] {
-        let grant = stage.grant(grant);
+        let grant = stage.grant(&grant);
         admin.post("/v1/grants", grant).await.expect(201);
     }
     for who in [&stage.user, &bob] {

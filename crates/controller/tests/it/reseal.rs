@@ -105,20 +105,22 @@ async fn what_is_stopped_in_the_middle_goes_on(pool: PgPool) {
         stored.fetch_one(&pool).await.expect("reads")
     };
     let before = credentials().await;
-    let running = tokio::spawn(async move { reseal(&both).await.map(drop) });
     let half = async {
         while credentials().await == before {
             tokio::task::yield_now().await;
         }
     };
     let limit = std::time::Duration::from_secs(20);
-    tokio::time::timeout(limit, half)
-        .await
-        .expect("half is done");
-    running.abort();
+    let stopped = async {
+        tokio::select! {
+            done = reseal(&both) => panic!("it is held up: {done:?}"),
+            () = half => {}
+        }
+    };
+    let waited = tokio::time::timeout(limit, stopped);
+    waited.await.expect("half is done");
     other.rollback().await.expect("lets go");
 
-    let both = renewed(&pool, Some(MASTER_KEY));
     let controller = Controller::start_with(&pool, both.clone(), &secret).await;
     let token = json!({"camera_ids": [camera]});
     let issued = controller.admin.post("/v1/playback_tokens", token.clone());

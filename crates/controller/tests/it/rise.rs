@@ -46,6 +46,10 @@ fn on(group: &CameraGroup) -> Value {
     on_group(&group.id.to_string())
 }
 
+/// What a manager has beside `user.manage` (on what, and how), what the user has, and whether that is
+/// enough to take the user's place.
+type Case<'a> = (&'a [(&'a Value, &'a Value)], &'a Value, bool);
+
 #[sqlx::test(migrations = "../../migrations")]
 async fn nobody_becomes_who_may_watch_more(pool: PgPool) {
     let controller = Controller::start(&pool).await;
@@ -57,8 +61,7 @@ async fn nobody_becomes_who_may_watch_more(pool: PgPool) {
     let until = json!({"conditions": {"not_after": "2100-01-01T00:00:00Z"}});
     let (allow, deny) = (json!({}), json!({"effect": "deny"}));
     let at_times = json!({"effect": "deny", "conditions": {"not_before": "2100-01-01T00:00:00Z"}});
-    // What the manager has beside `user.manage`, what the user has, and whether that is enough.
-    let cases: [(&[(&Value, &Value)], &Value, bool); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&[], &gate, false),
         (&[], &on(&site), false),
         (&[(&project, &allow)], &gate, true),

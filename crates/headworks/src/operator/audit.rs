@@ -155,7 +155,7 @@ fn message(record: &AuditRecord) -> String {
 mod tests {
     use super::*;
 
-    fn record(detail: serde_json::Value) -> AuditRecord {
+    fn record(detail: &serde_json::Value) -> AuditRecord {
         let json = serde_json::json!({
             "id": 1, "at": "2026-11-27T10:00:00Z", "action": "session_open", "result": "refused",
             "code": "expired", "address": "192.0.2.7", "detail": detail,
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_record_of_a_stranger_says_from_where_and_how_often() {
-        let record = record(serde_json::json!({"protocol": "rtsp", "count": 3}));
+        let record = record(&serde_json::json!({"protocol": "rtsp", "count": 3}));
         assert_eq!(record.cells().len(), AuditRecord::COLUMNS.len());
         assert_eq!(
             record.cells()[1..],

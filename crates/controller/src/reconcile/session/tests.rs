@@ -64,8 +64,8 @@ impl World {
         sqlx::query!(
             r#"INSERT INTO viewer_session
                    (id, node_id, project_id, camera_id, subject, principal_id, token_id, key_id,
-                    protocol, address, bytes_sent, issued_at, started_at, watch_until)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, 'k', 'hls', '192.0.2.7', 0,
+                    protocol, sound, address, bytes_sent, issued_at, started_at, watch_until)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 'k', 'hls', false, '192.0.2.7', 0,
                        clock_timestamp(), clock_timestamp(), clock_timestamp() + interval '1 hour')"#,
             Uuid::from_u128(number),
             self.node.uuid(),

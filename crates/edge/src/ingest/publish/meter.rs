@@ -59,6 +59,8 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
+    use headworks_bootstrap::Clock;
+
     use super::*;
 
     /// For how many tenths of a second so many bytes a tenth pass, at most a minute.
@@ -73,7 +75,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_stays_below_passes_for_ever_and_who_does_not_only_for_a_while() {
-        let start = Instant::now();
+        let start = Clock::system().monotonic();
         // 80 kbit/s are 1000 bytes in a tenth of a second.
         assert_eq!(passes(&mut Meter::default(), start, 1000, 80), 600);
         let slightly = passes(&mut Meter::default(), start, 1100, 80);
@@ -84,7 +86,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_passes_and_is_forgotten_when_the_window_has_moved_on() {
-        let start = Instant::now();
+        let start = Clock::system().monotonic();
         let mut meter = Meter::default();
         meter.add(100_000, start);
         assert!(!meter.is_over(80, start));

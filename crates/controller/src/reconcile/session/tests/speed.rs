@@ -110,10 +110,10 @@ async fn fill(conn: &mut PgConnection, project: Uuid, node: Uuid) -> sqlx::Resul
     sqlx::query!(
         r#"INSERT INTO viewer_session
                (id, node_id, project_id, camera_id, subject, principal_id, token_id, key_id,
-                max_sessions, protocol, address, bytes_sent, issued_at, started_at, watch_until)
+                max_sessions, protocol, sound, address, bytes_sent, issued_at, started_at, watch_until)
            SELECT gen_random_uuid(), $2, $1, md5('camera' || n * 13 % 5000)::uuid,
                   'usr_' || md5('user' || n % 2000), md5('user' || n % 2000)::uuid, n::text, 'k',
-                  9, 'hls', '10.0.0.0'::inet + n, 0, clock_timestamp(), clock_timestamp(),
+                  9, 'hls', true, '10.0.0.0'::inet + n, 0, clock_timestamp(), clock_timestamp(),
                   clock_timestamp() + interval '1 hour'
            FROM generate_series(0, 19999) AS n"#,
         project,

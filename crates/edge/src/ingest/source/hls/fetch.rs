@@ -254,14 +254,15 @@ impl Place {
         }
     }
 
-    /// Passes a failure on only if it is one of many.
+    /// Passes a failure on only if it is one of many, or one that does not pass.
     fn tolerate<T>(&mut self, outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(failure) => {
                 self.failures += 1;
                 self.is_lost = true;
-                if self.failures == MAX_FAILURES {
+                let is_final = matches!(failure, Failure::ClosedAddress(_));
+                if is_final || self.failures == MAX_FAILURES {
                     return Err(failure);
                 }
                 tracing::debug!(reason = %failure, "a part of HLS is missing");
