@@ -91,7 +91,7 @@ impl Keys {
         }
     }
 
-    /// Names the master key that seals, as [`Keys::sealed_by`] names the one that has.
+    /// Names the master key that seals, as [`Keys::ID_PLACE`] has it in what is sealed.
     pub(crate) fn id(&self) -> &[u8] {
         &self.seal.id
     }

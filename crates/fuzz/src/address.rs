@@ -134,9 +134,9 @@ pub(crate) fn outbound_seeds() -> Vec<Vec<u8>> {
 
 /// The first line is who is connected; each other is one `X-Forwarded-For`.
 pub(crate) fn forwarded(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let mut lines = text.lines();
-    let peer = lines.next().and_then(|line| line.parse().ok());
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let peer = lines.next().and_then(|line| str::from_utf8(line).ok());
+    let peer = peer.and_then(|line| line.parse().ok());
     let peer: IpAddr = peer.unwrap_or([10, 0, 0, 1].into());
     let proxies: TrustedProxies =
         serde_json::from_value("10.0.0.0/8, 2001:db8::/32".into()).expect("parses");

@@ -78,6 +78,9 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        if is_out_of_range(&error) {
+            return Self::invalid("", "a time is before 4713 BC or after AD 294276");
+        }
         if let Some(what) = shortage(&error) {
             Self::Full {
                 what,
@@ -89,6 +92,12 @@ impl From<sqlx::Error> for Error {
             Self::Internal(error.into())
         }
     }
+}
+
+/// True of a time that RFC 3339 and we can say, and PostgreSQL cannot (`datetime_field_overflow`).
+fn is_out_of_range(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some("22008"))
 }
 
 /// What the database has too little of (class 53 of PostgreSQL's error codes), if that is the error.

@@ -280,3 +280,25 @@ async fn scopes_cap_what_a_key_may_do(pool: PgPool) {
     refused.problem(ProblemCode::Conflict);
     controller.stop().await;
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_time_that_the_database_does_not_know_is_refused(pool: PgPool) {
+    let controller = Controller::start(&pool).await;
+    let api = &controller.admin;
+    let user = text(
+        &api.post("/v1/users", json!({"name": "x"}))
+            .await
+            .expect(201)["id"],
+    );
+    let grant = json!({
+        "principal": {"type": "user", "id": user},
+        "object": on_project(&controller.default_project().await),
+        "actions": VIEW,
+        "conditions": {"not_before": "-4800-01-01T00:00:00Z"},
+    });
+    let refused = api.post("/v1/grants", grant).await;
+    refused.problem(ProblemCode::Invalid);
+    let refused = api.get("/v1/audit?since=-4800-01-01T00:00:00Z").await;
+    refused.problem(ProblemCode::Invalid);
+    controller.stop().await;
+}

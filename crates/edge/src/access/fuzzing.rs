@@ -193,7 +193,7 @@ fn rule(project_id: ProjectId) -> PlaybackKeyRule {
             whole_project: true,
             camera_ids: Vec::new(),
             camera_group_ids: Vec::new(),
-            actions: vec![Action::CameraViewLive],
+            actions: Some(vec![Action::CameraViewLive]),
             max_expires_in_seconds: 60,
             max_watch_seconds: 600,
         },

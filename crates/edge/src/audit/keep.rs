@@ -1,4 +1,4 @@
-//! Writes what [`Audit`](super::Audit) is told to the queue on the disk.
+//! Writes what [`Audit`] is told to the queue on the disk.
 
 use std::{
     path::Path,

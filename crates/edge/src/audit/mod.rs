@@ -1,7 +1,7 @@
 //! What the audit log is told: who watches and publishes here, and who was refused.
 //!
-//! Whoever decides calls [`Audit`], which never waits. [`keep`] writes what it is told to a queue on
-//! the disk, which outlives this process however it ends; [`deliver`] gives it to a controller when
+//! Whoever decides calls [`Audit`], which never waits. [`keep()`] writes what it is told to a queue on
+//! the disk, which outlives this process however it ends; [`deliver()`] gives it to a controller when
 //! there is one, each record once. Refusals that are alike become one record a second with a count,
 //! and refusals have room of their own ([`Kind`]): a stranger can knock as fast as he likes, and
 //! displaces nobody who was let in. What finds no room is counted, and the count is told.

@@ -52,7 +52,7 @@ pub(crate) struct Issue {
     /// The address or network that viewers have to come from
     #[arg(long, value_name = "NETWORK")]
     ip: Option<String>,
-    /// The web origin that viewers have to come from: https://example.com
+    /// The web origin that viewers have to come from: scheme, host and port
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
     /// How many sessions it may have at once
