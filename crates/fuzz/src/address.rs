@@ -45,10 +45,12 @@ pub(crate) fn playback(bytes: &[u8]) {
     let authorization = lines.next().unwrap_or_default();
     let token = fuzzing::http_token(&url, authorization);
     if let Some(token) = token {
-        assert!(token.len() <= bytes.len(), "{token}");
+        assert!(token.len() <= url.len() + authorization.len(), "{token}");
     }
     if let Some((Some(camera), _)) = fuzzing::rtsp_asked(&url) {
-        assert!(url.contains(&camera.to_string()), "{url} is not {camera}");
+        // As URLs are read: tabs and newlines are nothing (WHATWG URL §4.4).
+        let read = url.replace(['\t', '\r', '\n'], "");
+        assert!(read.contains(&camera.to_string()), "{url} is not {camera}");
     }
 }
 
@@ -70,13 +72,13 @@ pub(crate) fn camera(bytes: &[u8]) {
             Some(CameraSource::pull(url))
         });
     let Some(source) = source else { return };
-    let text = serde_json::to_vec(&source).expect("serializes");
-    assert_eq!(serde_json::from_slice(&text).ok().as_ref(), Some(&source));
     let mut found = Violations::default();
     source.validate(&mut found);
     if !found.into_fields().is_empty() {
         return;
     }
+    let text = serde_json::to_vec(&source).expect("serializes");
+    assert_eq!(serde_json::from_slice(&text).ok().as_ref(), Some(&source));
     match source {
         CameraSource::Pull { url, format, .. } => {
             assert!(PullProtocol::new(&url, format).is_some(), "{url}");
