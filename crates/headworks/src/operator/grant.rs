@@ -114,7 +114,7 @@ pub(crate) struct Create {
     /// As what: viewer, operator, installer, admin, or the id of a role
     #[arg(long, conflicts_with = "action")]
     role: Option<RoleRef>,
-    /// May do what; may be given several times [default: camera.view_live]
+    /// May do what; may be given several times [default: camera.view_live and camera.view_audio]
     #[arg(long, value_name = "ACTION", value_parser = action)]
     action: Vec<Action>,
     /// Only in these hours: mon-fri@08:00-18:00; may be given several times
@@ -145,7 +145,9 @@ impl Create {
         let cluster = self.cluster.then_some(GrantObject::Cluster);
         let actions = match (self.role, self.action) {
             (Some(_), _) => None,
-            (None, named) if named.is_empty() => Some(vec![Action::CameraViewLive]),
+            (None, named) if named.is_empty() => {
+                Some(vec![Action::CameraViewLive, Action::CameraViewAudio])
+            }
             (None, named) => Some(named),
         };
         let windows = self.hours;
@@ -324,7 +326,8 @@ mod tests {
     #[test]
     fn a_grant_is_made_of_what_was_typed() {
         let plain = create("").expect("parses");
-        assert_eq!(plain.actions, Some(vec![Action::CameraViewLive]));
+        let heard = vec![Action::CameraViewLive, Action::CameraViewAudio];
+        assert_eq!(plain.actions, Some(heard));
         assert_eq!(
             (plain.effect, plain.conditions.is_empty()),
             (Effect::Allow, true)
