@@ -18,18 +18,31 @@ pub(crate) fn sessions(api: &Api) -> Vec<Session> {
     api.call(api.client.session_list().all())
 }
 
+/// The user `alice`, who may watch the camera.
 pub(crate) fn alice(api: &Api, camera: CameraId) -> (User, Grant) {
-    let user = serde_json::from_value(serde_json::json!({"name": "alice"}));
-    let user = api.call(api.client.user_create(&user.expect("parses")));
-    let grant = api.call(api.client.grant_create(&GrantCreate::allow(
-        Principal::User { id: user.id },
-        GrantObject::Camera { id: camera },
-        vec![Action::CameraViewLive],
-    )));
+    let (user, [grant]) = alice_who_may(api, camera, [Action::CameraViewLive]);
     (user, grant)
 }
 
-fn urls_for(api: &Api, user: &User, camera: CameraId) -> PlaybackUrls {
+/// The user `alice`, with a grant for each of these actions on the camera.
+pub(crate) fn alice_who_may<const COUNT: usize>(
+    api: &Api,
+    camera: CameraId,
+    actions: [Action; COUNT],
+) -> (User, [Grant; COUNT]) {
+    let user = serde_json::from_value(serde_json::json!({"name": "alice"}));
+    let user = api.call(api.client.user_create(&user.expect("parses")));
+    let principal = Principal::User { id: user.id };
+    let grants = actions.map(|action| {
+        let object = GrantObject::Camera { id: camera };
+        let grant = GrantCreate::allow(principal, object, vec![action]);
+        api.call(api.client.grant_create(&grant))
+    });
+    (user, grants)
+}
+
+/// The addresses of the camera with a token for the user.
+pub(crate) fn urls_for(api: &Api, user: &User, camera: CameraId) -> PlaybackUrls {
     let token = api.call(api.client.playback_token_issue(&PlaybackTokenCreate {
         user_id: Some(user.id),
         ..PlaybackTokenCreate::for_cameras(vec![camera])

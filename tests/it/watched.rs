@@ -3,52 +3,26 @@
 use std::time::Duration;
 
 use headworks_testkit::{Audio, CameraOptions, Player, http, judge, wait_until};
-use headworks_types::{
-    Action, AuditRecord, AuditResult, CameraId, Grant, GrantCreate, GrantObject,
-    PlaybackTokenCreate, PlaybackUrls, Principal, User,
+use headworks_types::{Action, AuditRecord, AuditResult, CameraId, PlaybackUrls};
+
+use crate::{
+    scene::{Api, SOON, Scene, camera, camera_with},
+    session::{alice, alice_who_may, urls_for},
 };
 
-use crate::scene::{Api, SOON, Scene, camera, camera_with};
-
-/// The name `alice`, who may do this with the camera.
-fn alice(api: &Api, camera: CameraId, actions: &[Action]) -> (User, Vec<Grant>) {
-    let user = serde_json::from_value(serde_json::json!({"name": "alice"}));
-    let user = api.call(api.client.user_create(&user.expect("parses")));
-    let principal = Principal::User { id: user.id };
-    let grant = |action: &Action| {
-        let object = GrantObject::Camera { id: camera };
-        let grant = GrantCreate::allow(principal, object, vec![*action]);
-        api.call(api.client.grant_create(&grant))
-    };
-    (user, actions.iter().map(grant).collect())
-}
-
-fn urls_for(api: &Api, user: &User, camera: CameraId) -> PlaybackUrls {
-    let token = api.call(api.client.playback_token_issue(&PlaybackTokenCreate {
-        user_id: Some(user.id),
-        ..PlaybackTokenCreate::for_cameras(vec![camera])
-    }));
-    let urls = token.cameras.into_iter().find_map(|camera| camera.urls);
-    urls.expect("the camera is on a node")
-}
-
 /// What the log has of the camera, by this action.
-fn log(up: &Scene, camera: CameraId, action: &str) -> Vec<AuditRecord> {
-    let api = up.headworks.api();
-    let url = format!("{api}/v1/audit?camera_id={camera}&action={action}");
-    let key = up.headworks.admin_key().expect("has one");
-    let answer = http::call("GET", &url, key, None).and_then(http::Answer::ok);
-    let page = answer.and_then(|answer| answer.json()).expect("is a list");
-    serde_json::from_value(page["items"].clone()).expect("are records")
+fn log(api: &Api, camera: CameraId, action: &str) -> Vec<AuditRecord> {
+    let list = api.client.audit_list().to_camera(camera);
+    api.call(list.of_action(action)).items
 }
 
 /// Waits for so many records.
-fn wait_for_log(up: &Scene, camera: CameraId, action: &str, count: usize) -> Vec<AuditRecord> {
+fn wait_for_log(api: &Api, camera: CameraId, action: &str, count: usize) -> Vec<AuditRecord> {
     let found = wait_until("the audit log has it", SOON, || {
-        let records = log(up, camera, action);
+        let records = log(api, camera, action);
         (records.len() >= count).then_some(records)
     });
-    let records = found.unwrap_or_else(|error| panic!("{error}: {:#?}", log(up, camera, action)));
+    let records = found.unwrap_or_else(|error| panic!("{error}: {:#?}", log(api, camera, action)));
     assert_eq!(records.len(), count, "{records:#?}");
     records
 }
@@ -59,7 +33,7 @@ fn the_audit_log_says_who_watched_and_who_was_refused() {
     let up = Scene::up();
     let api = &up.api;
     let id = api.add_live(&gate);
-    let (alice, _) = alice(api, id, &[Action::CameraViewLive]);
+    let (alice, _) = alice(api, id);
     let urls = urls_for(api, &alice, id);
     let rtsp = format!("{}&tcp", urls.rtsp.as_ref().expect("has RTSP"));
     for url in [rtsp.as_str(), urls.flv.as_str()] {
@@ -71,11 +45,11 @@ fn the_audit_log_says_who_watched_and_who_was_refused() {
     let refused = http::get(stranger.as_str()).expect("answers");
     assert_eq!(refused.status, 401);
 
-    let opened = wait_for_log(&up, id, "session_open", 3);
+    let opened = wait_for_log(api, id, "session_open", 3);
     let (refused, opened): (Vec<_>, Vec<_>) = opened
         .into_iter()
         .partition(|record| record.result == AuditResult::Refused);
-    let ended = wait_for_log(&up, id, "session_end", 2);
+    let ended = wait_for_log(api, id, "session_end", 2);
     for record in opened.iter().chain(&ended) {
         assert_eq!(record.result, AuditResult::Ok, "{record:#?}");
         assert_eq!(record.actor, Some(alice.id.to_string()));
@@ -115,12 +89,12 @@ fn who_may_not_hear_sees_only_and_who_loses_it_is_thrown_out() {
         let rtsp = format!("{}&tcp", urls.rtsp.as_ref().expect("has RTSP"));
         [urls.hls.to_string(), urls.flv.to_string(), rtsp]
     };
-    let (deaf, _) = alice(api, id, &hear[..1]);
+    let (deaf, _) = alice(api, id);
     for url in ways(&urls_for(api, &deaf, id)) {
         let seen = judge::decode(&url, 1).expect("plays");
         assert_eq!(seen.codecs(), ["h264"], "{url}: {seen:?}");
     }
-    let (hearing, grants) = alice(api, id, &hear);
+    let (hearing, grants) = alice_who_may(api, id, hear);
     let urls = urls_for(api, &hearing, id);
     for url in ways(&urls).into_iter().chain(ways(&api.urls(id))) {
         let seen = judge::decode(&url, 1).expect("plays");

@@ -116,8 +116,9 @@ pub(crate) async fn signing_key_rotate(
     Ok(key)
 }
 
-/// Makes what the key has signed worth nothing, at once; who watches by that is thrown out. If it is the one that signs, another one
-/// does from now on: its first tokens may come to an edge before the key does.
+/// Makes what the key has signed worth nothing, at once; who watches by that is thrown out. If it is
+/// the one that signs, another one does from now on: its first tokens may come to an edge before the
+/// key does.
 pub(crate) async fn signing_key_revoke(
     state: &State,
     caller: &Caller,

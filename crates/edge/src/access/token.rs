@@ -6,7 +6,10 @@
 //!
 //! A customer's key opens no more than its bounds, whatever it signs.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
@@ -151,8 +154,9 @@ pub(super) fn verify(
         Some(_) => (kid.clone(), None, Some(claims.vid.unwrap_or(claims.sub))),
         None => (claims.sub, claims.by, claims.vid),
     };
+    let place = subnet(asked.client.address);
     Ok(About {
-        id: session_id(token, asked),
+        id: session_id(token, asked, place),
         camera: asked.camera,
         subject,
         issuer,
@@ -161,7 +165,7 @@ pub(super) fn verify(
         token: claims.jti,
         key: kid,
         max: claims.max,
-        place: subnet(asked.client.address),
+        place,
         network: claims.ip,
         origin: claims.org,
         issued: claims.iat,
@@ -171,13 +175,12 @@ pub(super) fn verify(
 
 /// HLS has no connection that would tell viewers apart: whoever comes with the same token from the
 /// same place for the same camera is the same, and counts once however often he loads the page.
-fn session_id(token: &str, asked: &Asked<'_>) -> SessionId {
+fn session_id(token: &str, asked: &Asked<'_>, place: IpAddr) -> SessionId {
     if asked.client.protocol != ViewProtocol::Hls {
         return Uuid::new_v4().into();
     }
     let mut hash = digest::Context::new(&digest::SHA256);
-    let place = subnet(asked.client.address).to_string();
-    for part in [&asked.camera.to_string(), &place, token] {
+    for part in [&asked.camera.to_string(), &place.to_string(), token] {
         hash.update(part.as_bytes());
         hash.update(b"\0");
     }
