@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use headworks_testkit::{Headworks, Launch, Player, RtmpServer, Signal, wait_until};
+use headworks_testkit::{Headworks, Launch, Player, RtmpServer, Signal, http, wait_until};
 use headworks_types::{CameraState, RestreamState};
 
 use crate::{
@@ -29,21 +29,21 @@ fn a_killed_edge_comes_back_with_its_camera() {
     let node = cluster.api.view(id).status.node_id;
 
     edge.kill();
-    let edge = cluster.edge("edge-1");
+    let _edge = cluster.edge("edge-1");
     let record = cluster.api.wait_for(id, "live again", |record| {
         record.status.state == CameraState::Live && camera.playing() == 1
     });
-    // It serves before it has told anybody where.
-    let here = edge.http();
-    wait_until("the cluster knows where it is now", SOON, || {
-        let urls = cluster.api.urls(id);
-        urls.flv.as_str().starts_with(here).then_some(())
-    })
-    .expect("it does");
+    // It serves, at another port, before it has told anybody where.
+    let url = wait_until("the cluster knows where it is now", SOON, || {
+        let url = cluster.api.urls(id).flv;
+        let answer = http::send("GET", url.as_str(), &[], b"");
+        answer.is_ok_and(|it| it.status == 200).then_some(url)
+    });
+    let url = url.expect("it does");
     assert_eq!(record.status.node_id, node, "it is the same node");
     let nodes = cluster.api.call(cluster.api.client.node_list()).items;
     assert_eq!(nodes.len(), 1, "{nodes:?}");
-    let mut viewer = Player::start(cluster.api.urls(id).flv.as_str()).expect("starts");
+    let mut viewer = Player::start(url.as_str()).expect("starts");
     viewer.wait_for_pictures(15, SOON).expect("plays");
 }
 
