@@ -9,6 +9,7 @@ mod agent;
 mod audit;
 mod backoff;
 mod config;
+mod directory;
 mod ffmpeg;
 #[cfg(fuzzing)]
 pub mod fuzzing;

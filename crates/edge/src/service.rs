@@ -27,6 +27,7 @@ use crate::{
     access::{Access, TicketKey},
     agent::{Agent, Bound, Refused, Status},
     audit::{self, Audit},
+    directory::Directory,
     ffmpeg::Ffmpeg,
     http::{self, PlaybackState},
     hub::Hub,
@@ -211,6 +212,7 @@ impl Service {
             bound,
             work.clone(),
             access.clone(),
+            Directory::default(),
             clock.clone(),
         )?
         .with_audit(audit, store);

@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, io::Write, num::NonZeroU32};
 
-use headworks_planner::{Fleet, Node, Policy, Slot, Wanted, plan};
+use headworks_planner::{Fleet, Intake, Node, Policy, Slot, Wanted, plan};
 use headworks_types::{
     CameraId, Labels, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 labels: Labels::default(),
                 alloc: slots.div_ceil(nodes) + 1,
                 state: NodeState::Ready,
+                intake: Intake::Open,
             })
             .collect(),
         slots: (0..slots)

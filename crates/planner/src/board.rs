@@ -9,7 +9,7 @@ use headworks_types::{NodeId, NodeState, edge::SlotKey};
 
 use crate::{
     class::Classes,
-    fleet::{Fleet, Move, Node, Plan, Refusal, Release, Slot, Wanted},
+    fleet::{Fleet, Intake, Move, Node, Plan, Refusal, Release, Slot, Wanted},
     reason::Reasons,
     score::{Load, Score, rendezvous},
 };
@@ -211,6 +211,7 @@ impl<'a> Board<'a> {
     /// True if the node takes new work, and so much.
     pub(crate) fn has_room(&self, node: usize, cost: u64) -> bool {
         self.nodes[node].state == NodeState::Ready
+            && self.nodes[node].intake == Intake::Open
             && self.used[node] + cost <= u64::from(self.nodes[node].alloc)
     }
 

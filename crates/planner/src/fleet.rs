@@ -29,6 +29,22 @@ pub struct Node {
     /// Ready nodes take new work, suspect ones keep theirs, dead ones lose it when another can
     /// take it.
     pub state: NodeState,
+    /// Whether it takes new work while it is ready.
+    pub intake: Intake,
+}
+
+/// Whether a node takes new work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Intake {
+    /// It does.
+    #[default]
+    Open,
+    /// An operator has closed it: it keeps what it has.
+    Cordoned,
+    /// It is being emptied: what it has leaves, as soon as another node can take it.
+    Draining,
+    /// It has died too often lately; it keeps what it has until it is trusted again.
+    Unsteady,
 }
 
 /// One unit of placeable work.

@@ -12,7 +12,7 @@ mod reason;
 mod room;
 mod score;
 
-pub use fleet::{Fleet, Move, Node, Plan, Policy, Refusal, Release, Slot, Wanted};
+pub use fleet::{Fleet, Intake, Move, Node, Plan, Policy, Refusal, Release, Slot, Wanted};
 
 /// Says what to change so that every wanted slot has a living node that fits it.
 ///

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use headworks_planner::{Fleet, Node, Plan, Policy, Slot, Wanted, plan};
+use headworks_planner::{Fleet, Intake, Node, Plan, Policy, Slot, Wanted, plan};
 use headworks_types::{
     CameraId, Labels, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
@@ -47,6 +47,7 @@ prop_compose! {
             labels: labels(ssd),
             alloc,
             state,
+            intake: Intake::Open,
         }
     }
 }

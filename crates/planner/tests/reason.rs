@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use headworks_planner::{Fleet, Node, Policy, Slot, Wanted, plan};
+use headworks_planner::{Fleet, Intake, Node, Policy, Slot, Wanted, plan};
 use headworks_types::{
     CameraId, Labels, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
@@ -17,6 +17,7 @@ fn node(number: u32, site: &str, alloc: u32, state: NodeState) -> Node {
         labels: Labels::default(),
         alloc,
         state,
+        intake: Intake::Open,
     }
 }
 

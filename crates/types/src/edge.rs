@@ -6,6 +6,7 @@
 //! ([`WatchMessage`]). Controllers never call an edge.
 
 mod audit;
+mod directory;
 mod view;
 
 use std::{fmt, time::Duration};
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
+pub use directory::{DirectoryUpdate, Peer, Route};
 pub use view::{
     PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
     SessionSent, ViewPolicy,
@@ -44,6 +46,9 @@ pub struct NodeSpec {
     pub capacity: u32,
     /// Where viewers and publishers reach it.
     pub advertise: Advertise,
+    /// Where other edges reach it: `https://host:port/`. Without, it relays to nobody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub relay: Option<Url>,
     /// The software that it runs.
     pub version: String,
 }
@@ -58,6 +63,11 @@ impl Validate for NodeSpec {
             found.report("capacity", "must be at most 100000");
         }
         found.within("advertise", |found| self.advertise.validate(found));
+        if let Some(relay) = &self.relay
+            && (relay.scheme() != "https" || !relay.has_host())
+        {
+            found.report("relay", "must be https://host[:port]/");
+        }
     }
 }
 
@@ -337,6 +347,8 @@ pub enum WatchMessage {
     },
     /// What every edge needs to know, whole.
     Bundle(Bundle),
+    /// What has changed in the directory of edges and cameras.
+    Directory(DirectoryUpdate),
     /// Nothing new; the connection lives. Comes every 15 s.
     Bookmark {
         /// The node's revision now.

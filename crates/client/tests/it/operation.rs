@@ -112,6 +112,7 @@ async fn the_edges_api() {
             labels: Labels::default(),
             capacity: 1,
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
+            relay: None,
             version: "1".to_owned(),
         };
         let renewal = LeaseRenewal {

@@ -128,6 +128,7 @@ pub(crate) fn spec(name: &str, site: &str, capacity: u32) -> NodeSpec {
         labels: Labels::default(),
         capacity,
         advertise: Advertise::new(format!("http://{name}:8081/").parse().expect("is a URL")),
+        relay: None,
         version: "0.1.0".to_owned(),
     }
 }

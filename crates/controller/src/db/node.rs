@@ -238,6 +238,7 @@ pub(crate) async fn node_fleet(
             labels: from_json(row.labels)?,
             alloc: row.alloc.unsigned_abs(),
             state: life.state(suspect),
+            intake: headworks_planner::Intake::Open,
         })
     });
     nodes.collect()

@@ -249,6 +249,7 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
             rtsp: Some(format!("rtsp://{name}:8554/").parse().expect("is a URL")),
             ..Advertise::new(format!("http://{name}:8081/").parse().expect("is a URL"))
         },
+        relay: None,
         version: "0.1.0".to_owned(),
     }
 }

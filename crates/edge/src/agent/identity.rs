@@ -124,6 +124,7 @@ pub(crate) async fn describe(
         labels: config.labels.clone(),
         capacity: config.capacity,
         advertise: advertise(config, controller, bound).await?,
+        relay: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }

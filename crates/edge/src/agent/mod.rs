@@ -37,6 +37,7 @@ use crate::{
     Config,
     access::Access,
     audit::{Audit, Store, deliver},
+    directory::Directory,
     session::Sessions,
     work::Work,
 };
@@ -100,6 +101,7 @@ impl Agent {
         bound: Bound,
         work: Work,
         access: Access,
+        directory: Directory,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let controller = config
@@ -108,7 +110,7 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let watch = WatchLoop::load(data, work.clone(), access, Arc::clone(&status))?;
+        let watch = WatchLoop::load(data, work.clone(), access, directory, Arc::clone(&status))?;
         Ok(Self {
             config: Arc::clone(config),
             bound,

@@ -114,6 +114,7 @@ impl Edge {
             Bound::new(([127, 0, 0, 1], 8081).into()),
             work.clone(),
             access.clone(),
+            Directory::default(),
             clock,
         );
         (agent.expect("loads"), work, access)

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     access::Access,
     backoff::{self, Backoff},
+    directory::Directory,
     work::Work,
 };
 
@@ -40,6 +41,7 @@ struct Listener {
     target: Sender<Target>,
     bundle: Sender<Bundle>,
     access: Access,
+    directory: Directory,
     status: Arc<Sender<Status>>,
     backoff: Backoff,
 }
@@ -50,6 +52,7 @@ impl WatchLoop {
         data: &Path,
         work: Work,
         access: Access,
+        directory: Directory,
         status: Arc<Sender<Status>>,
     ) -> anyhow::Result<Self> {
         let (state, keys) = (data.join("state.json"), data.join("bundle.json"));
@@ -79,6 +82,7 @@ impl WatchLoop {
             target: Sender::new(target),
             bundle,
             access,
+            directory,
             status,
             backoff: Backoff::new(FIRST_WAIT, MOST_WAIT),
         };
@@ -170,6 +174,7 @@ impl Listener {
                 self.access.set_bundle(&bundle, Some(Duration::ZERO));
                 self.bundle.send_replace(bundle);
             }
+            WatchMessage::Directory(update) => self.directory.update(update),
             WatchMessage::Bookmark {
                 revision,
                 bundle_age,
