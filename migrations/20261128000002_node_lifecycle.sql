@@ -7,6 +7,8 @@ ALTER TABLE node
     ADD COLUMN drain_started_at timestamptz,
     ADD COLUMN drain_deadline_at timestamptz,
     ADD COLUMN drain_slots integer,
+    -- True if the node is opened again when the drain is cancelled.
+    ADD COLUMN drain_opens boolean,
     -- How it ended, and the same in words; null while it goes on.
     ADD COLUMN drain_result text CHECK (drain_result IN ('drained', 'expired')),
     ADD COLUMN drain_message text,
@@ -18,12 +20,13 @@ ALTER TABLE node
     -- How often in a row that was so, and when it was so last.
     ADD COLUMN unsteady_times integer NOT NULL DEFAULT 0,
     ADD COLUMN unsteady_ended_at timestamptz,
-    -- The state that the last event told of.
+    -- The state that the last event told of, and since when it is that.
     ADD COLUMN told_state text CHECK (told_state IN ('ready', 'suspect', 'dead', 'stopped')),
+    ADD COLUMN told_at timestamptz,
     -- An operator has removed it. The row goes when nothing of it can be at work any more.
     ADD COLUMN removed_at timestamptz,
     ADD CONSTRAINT node_drain_whole CHECK (
-        num_nulls(drain_started_at, drain_deadline_at, drain_slots) IN (0, 3)
+        num_nulls(drain_started_at, drain_deadline_at, drain_slots, drain_opens) IN (0, 4)
         AND num_nulls(drain_result, drain_message, drain_ended_at) IN (0, 3)
         AND (drain_result IS NULL OR drain_started_at IS NOT NULL)
     ),

@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod cluster;
 pub mod edge;
 mod event;
 mod grant;
@@ -33,6 +34,7 @@ mod secret;
 mod session;
 mod shown_url;
 mod signing_key;
+mod slot;
 mod source;
 mod stream;
 mod stream_key;
@@ -55,6 +57,10 @@ pub use camera::{
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
 pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
+pub use cluster::{
+    Brake, BrakeRelease, Cluster, ClusterDatabase, ClusterNodes, ClusterPlanner, ClusterSlots,
+    SilentNode,
+};
 pub use event::{Event, EventKind};
 pub use grant::{Effect, Grant, GrantConditions, GrantCreate, GrantObject, Principal};
 pub use id::{
@@ -65,7 +71,8 @@ pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
 pub use network::Network;
 pub use node::{
-    Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLoad, NodeState,
+    Advertise, DrainState, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeDrain,
+    NodeDrainRequest, NodeLoad, NodeState,
 };
 pub use page::{Page, PageQuery};
 pub use playback::{
@@ -89,6 +96,7 @@ pub use secret::Secret;
 pub use session::{Session, ViewProtocol};
 pub use shown_url::ShownUrl;
 pub use signing_key::{SigningKey, SigningKeyState};
+pub use slot::{CameraPlacement, NodeFit, Slot, SlotMove};
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{
