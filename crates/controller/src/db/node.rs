@@ -1,9 +1,25 @@
 //! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
 
-use headworks_types::{Node, NodeId, NodeLoad, edge::NodeSpec};
+mod drain;
+mod shown;
+mod told;
+mod wish;
+
+use headworks_planner::Intake;
+use headworks_types::{NodeId, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
+
+pub(crate) use drain::{
+    Draining, drain_expire, drain_finish, drain_list, node_delete_removed, node_remove,
+    node_removed_list,
+};
+pub(crate) use shown::{node_get, node_list};
+pub(crate) use told::{Changed, node_changed_list, node_steady, node_tell};
+pub(crate) use wish::{
+    Wish, node_cancel_drain, node_cordon, node_drain, node_uncordon, node_wish_lock,
+};
 
 use super::{ensure_one_row, from_json, lease::Life, to_json};
 
@@ -92,7 +108,7 @@ pub(crate) async fn node_vacant(
         Vacant,
         r#"SELECT n.id, n.certificate
            FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE n.name = $1
+           WHERE n.name = $1 AND n.removed_at IS NULL
              AND (COALESCE(l.goodbye, false)
                   OR COALESCE(l.expires_at, n.created_at + make_interval(secs => $2))
                      < clock_timestamp())"#,
@@ -117,99 +133,6 @@ pub(crate) async fn node_occupy(conn: &mut PgConnection, vacant: &Vacant) -> sql
     Ok(result.rows_affected() == 1)
 }
 
-/// The nodes after `after`, oldest first; or only the one that is asked for.
-pub(crate) async fn node_list(
-    conn: &mut PgConnection,
-    only: Option<NodeId>,
-    after: Option<NodeId>,
-    limit: i64,
-    suspect: Duration,
-) -> sqlx::Result<Vec<Node>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT n.id, n.name, n.site, n.zone, n.labels, n.advertise, n.software, n.created_at,
-                  n.died_at IS NOT NULL AS "died!",
-                  c.alloc, c.used,
-                  COALESCE(l.goodbye, false) AS "goodbye!",
-                  l.renewed_at AS "renewed_at?",
-                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
-                  l.load AS "load?",
-                  l.apply_error, n.revoked_at
-           FROM node n
-           JOIN node_capacity c ON c.node_id = n.id
-           LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE ($1::uuid IS NULL OR n.id = $1) AND ($2::uuid IS NULL OR n.id > $2)
-           ORDER BY n.id
-           LIMIT $3"#,
-        only.map(NodeId::uuid),
-        after.map(NodeId::uuid),
-        limit
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(|row| row.into_node(suspect)).collect()
-}
-
-/// One node.
-pub(crate) async fn node_get(
-    conn: &mut PgConnection,
-    id: NodeId,
-    suspect: Duration,
-) -> sqlx::Result<Option<Node>> {
-    Ok(node_list(conn, Some(id), None, 1, suspect).await?.pop())
-}
-
-struct Row {
-    id: Uuid,
-    name: String,
-    site: String,
-    zone: String,
-    labels: serde_json::Value,
-    advertise: serde_json::Value,
-    software: String,
-    created_at: chrono::DateTime<chrono::Utc>,
-    died: bool,
-    alloc: i32,
-    used: i32,
-    goodbye: bool,
-    renewed_at: Option<chrono::DateTime<chrono::Utc>>,
-    silence: Option<f64>,
-    load: Option<serde_json::Value>,
-    apply_error: Option<String>,
-    revoked_at: Option<chrono::DateTime<chrono::Utc>>,
-}
-
-impl Row {
-    fn into_node(self, suspect: Duration) -> sqlx::Result<Node> {
-        let life = Life {
-            died: self.died,
-            goodbye: self.goodbye,
-            silence: self.silence,
-        };
-        let load = self.load.map_or(Ok(NodeLoad::default()), from_json)?;
-        let error = self
-            .apply_error
-            .map(|error| format!("; it could not apply its work: {error}"));
-        Ok(Node {
-            id: self.id.into(),
-            name: self.name,
-            site: self.site,
-            zone: self.zone,
-            labels: from_json(self.labels)?,
-            capacity: self.alloc.unsigned_abs(),
-            used: self.used.unsigned_abs(),
-            state: life.state(suspect),
-            message: format!("{}{}", life.words(suspect), error.unwrap_or_default()),
-            advertise: from_json(self.advertise)?,
-            version: self.software,
-            load,
-            last_seen_at: self.renewed_at,
-            revoked_at: self.revoked_at,
-            created_at: self.created_at,
-        })
-    }
-}
-
 /// All nodes as the planner wants them.
 pub(crate) async fn node_fleet(
     conn: &mut PgConnection,
@@ -218,10 +141,14 @@ pub(crate) async fn node_fleet(
     let rows = sqlx::query!(
         r#"SELECT n.id, n.name, n.site, n.labels, n.died_at IS NOT NULL AS "died!", c.alloc,
                   COALESCE(l.goodbye, false) AS "goodbye!",
-                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence
+                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
+                  n.cordoned_at IS NOT NULL AS "cordoned!",
+                  n.drain_started_at IS NOT NULL AND n.drain_result IS NULL AS "draining!",
+                  COALESCE(n.unsteady_until > clock_timestamp(), false) AS "unsteady!"
            FROM node n
            JOIN node_capacity c ON c.node_id = n.id
-           LEFT JOIN node_lease l ON l.node_id = n.id"#
+           LEFT JOIN node_lease l ON l.node_id = n.id
+           WHERE n.removed_at IS NULL"#
     )
     .fetch_all(conn)
     .await?;
@@ -238,10 +165,20 @@ pub(crate) async fn node_fleet(
             labels: from_json(row.labels)?,
             alloc: row.alloc.unsigned_abs(),
             state: life.state(suspect),
-            intake: headworks_planner::Intake::Open,
+            intake: intake(row.cordoned, row.draining, row.unsteady),
         })
     });
     nodes.collect()
+}
+
+/// Whether a node takes new work. A drain that is over leaves it cordoned.
+fn intake(cordoned: bool, draining: bool, unsteady: bool) -> Intake {
+    match (draining, cordoned, unsteady) {
+        (true, _, _) => Intake::Draining,
+        (false, true, _) => Intake::Cordoned,
+        (false, false, true) => Intake::Unsteady,
+        (false, false, false) => Intake::Open,
+    }
 }
 
 /// The node's revision.

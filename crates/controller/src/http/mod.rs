@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod cluster;
 mod edge;
 mod envelope;
 mod error;
@@ -30,6 +31,7 @@ mod role;
 mod server;
 mod session;
 mod signing_key;
+mod slot;
 mod spec;
 mod stream_key;
 mod user;
@@ -180,8 +182,17 @@ fn cluster() -> OpenApiRouter<State> {
         .routes(routes!(audit::audit_list))
         .routes(routes!(audit::audit_export))
         .routes(routes!(node::node_list))
-        .routes(routes!(node::node_view))
+        .routes(routes!(node::node_view, node::node_delete))
         .routes(routes!(node::node_revoke))
+        .routes(routes!(node::node_cordon))
+        .routes(routes!(node::node_uncordon))
+        .routes(routes!(node::node_drain))
+        .routes(routes!(node::node_cancel_drain))
+        .routes(routes!(cluster::cluster_view))
+        .routes(routes!(cluster::cluster_release_brake))
+        .routes(routes!(slot::slot_list))
+        .routes(routes!(slot::move_list))
+        .routes(routes!(slot::camera_explain))
         .routes(routes!(
             join_token::join_token_list,
             join_token::join_token_create

@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::edge::bundle_line,
-    db::node::{DOORBELL, revision_list},
+    db::{
+        node::{DOORBELL, revision_list},
+        planner_lease::PLAN,
+    },
     state::State,
 };
 
@@ -51,7 +54,9 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = rung(&mut doorbell, next) => {}
+            plan = rung(&mut doorbell, next) => if plan {
+                state.wake.planner();
+            }
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -72,19 +77,28 @@ async fn listen(state: &State) -> sqlx::Result<PgListener> {
     Ok(doorbell)
 }
 
-/// Returns when the bell rings or it is time anyway. Takes all rings that have come.
-async fn rung(doorbell: &mut Option<PgListener>, next: Instant) {
+/// Returns when the bell rings or it is time anyway. Takes all rings that have come; true if one is
+/// for whoever plans.
+async fn rung(doorbell: &mut Option<PgListener>, next: Instant) -> bool {
     let Some(bell) = doorbell else {
-        return sleep_until(next).await;
+        sleep_until(next).await;
+        return false;
     };
     let rung = tokio::time::timeout_at(next, bell.try_recv()).await;
     match rung {
-        Ok(Ok(Some(_))) => while bell.next_buffered().is_some() {},
+        Ok(Ok(Some(first))) => {
+            let mut plan = first.payload() == PLAN;
+            while let Some(more) = bell.next_buffered() {
+                plan |= more.payload() == PLAN;
+            }
+            plan
+        }
         // The connection was lost: what was rung meanwhile is found by asking.
-        Ok(Ok(None)) | Err(_) => {}
+        Ok(Ok(None)) | Err(_) => false,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the doorbell is broken; it is connected anew");
             *doorbell = None;
+            false
         }
     }
 }

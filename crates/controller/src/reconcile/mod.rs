@@ -5,6 +5,7 @@
 //! so that a test can stop between them.
 
 mod audit;
+mod drain;
 mod feed;
 mod housekeeping;
 pub(crate) mod node_death;
@@ -15,6 +16,7 @@ mod signing_key;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use drain::REMOVED;
 use headworks_bootstrap::Tasks;
 
 use crate::state::State;
@@ -23,6 +25,7 @@ use crate::state::State;
 pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     tasks.spawn("planner", planner::run(state.clone(), tasks.token()));
     tasks.spawn("node death", node_death::run(state.clone(), tasks.token()));
+    tasks.spawn("drains", drain::run(state.clone(), tasks.token()));
     tasks.spawn(
         "housekeeping",
         housekeeping::run(state.clone(), tasks.token()),

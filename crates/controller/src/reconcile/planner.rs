@@ -60,9 +60,9 @@ pub(crate) enum Role {
 
 /// What is there.
 pub(crate) struct Listed {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     /// Epoch and stored reason of each slot.
-    marks: HashMap<SlotKey, (i64, String)>,
+    pub(super) marks: HashMap<SlotKey, (i64, String)>,
 }
 
 /// What to write.

@@ -1,5 +1,7 @@
 //! The loops' turns on a real PostgreSQL, stopped between listing, deciding and acting.
 
+mod lifecycle;
+
 use std::{sync::Arc, time::Duration};
 
 use headworks_bootstrap::{Clock, Tasks};
@@ -8,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    housekeeping, node_death,
+    drain, housekeeping, node_death,
     planner::{self, Role, Status},
 };
 use crate::{
@@ -81,8 +83,9 @@ async fn die(state: &State, conn: &mut PgConnection, nodes: &[NodeId]) -> node_d
     for node in nodes {
         silence(conn, *node, 60.0).await;
     }
-    let census = lease_census(conn).await.expect("counts");
-    node_death::act(state, node_death::decide(&census, true))
+    let mut health = node_death::Health::default();
+    let listed = node_death::list(state, &mut health).await.expect("lists");
+    node_death::act(state, node_death::decide(listed, true))
         .await
         .expect("declares")
 }
@@ -252,9 +255,10 @@ async fn the_work_of_a_dead_node_goes_to_others_and_it_may_return(pool: PgPool) 
     );
 
     renew(&mut conn, one, 10.0).await;
-    let census = lease_census(&mut conn).await.expect("counts");
-    assert_eq!(census.returned, [one]);
-    node_death::act(&state, node_death::decide(&census, false))
+    let mut health = node_death::Health::default();
+    let listed = node_death::list(&state, &mut health).await.expect("lists");
+    assert_eq!(listed.census.returned, [one]);
+    node_death::act(&state, node_death::decide(listed, false))
         .await
         .expect("acts");
     assert_eq!(
@@ -383,7 +387,7 @@ async fn nobody_dies_before_we_know_that_the_database_was_there(pool: PgPool) {
         .expect("revives");
     let mut health = node_death::Health::lost();
     let extended = node_death::list(&state, &mut health).await.expect("lists");
-    assert_eq!(extended.silent, []);
+    assert_eq!(extended.census.silent, []);
     silence(&mut conn, one, 60.0).await;
     assert!(
         !died(&mut health).await,
@@ -473,6 +477,7 @@ async fn old_events_are_removed(pool: PgPool) {
     let wanted = housekeeping::Status {
         audit: 0,
         events: 1,
+        moves: 0,
         join_tokens: 0,
         sign_ins: 0,
     };

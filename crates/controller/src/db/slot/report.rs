@@ -111,9 +111,11 @@ async fn status_upsert(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Res
            )
            INSERT INTO slot_status AS t (camera_id, role, ordinal, node_id, epoch, state, message,
                                          since, tracks, viewers, publisher, refused, restream,
-                                         observed_at)
+                                         observed_at, last_error, last_error_at)
            SELECT camera_id, role, ordinal, node_id, epoch, state, message, since, tracks, viewers,
-                  publisher, refused, restream, clock_timestamp()
+                  publisher, refused, restream, clock_timestamp(),
+                  CASE WHEN state = 'failed' THEN message END,
+                  CASE WHEN state = 'failed' THEN clock_timestamp() END
            FROM changed
            ON CONFLICT (camera_id, role, ordinal) DO UPDATE SET
                node_id = excluded.node_id,
@@ -126,7 +128,9 @@ async fn status_upsert(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Res
                publisher = excluded.publisher,
                refused = excluded.refused,
                restream = excluded.restream,
-               observed_at = excluded.observed_at
+               observed_at = excluded.observed_at,
+               last_error = COALESCE(excluded.last_error, t.last_error),
+               last_error_at = COALESCE(excluded.last_error_at, t.last_error_at)
            WHERE t.epoch <= excluded.epoch"#,
         &cameras,
         &roles,
