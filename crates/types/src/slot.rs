@@ -112,15 +112,25 @@ impl SlotMove {
             name(&self.to_node_name)
         )
     }
+
+    /// "ingest", "restream 3"
+    #[must_use]
+    pub fn what(&self) -> String {
+        what(self.key)
+    }
 }
 
 impl Slot {
     /// "ingest", "restream 3"
     #[must_use]
     pub fn what(&self) -> String {
-        match self.key.role {
-            Role::Ingest => self.key.role.as_str().to_owned(),
-            role => format!("{} {}", role.as_str(), self.key.ordinal),
-        }
+        what(self.key)
+    }
+}
+
+fn what(key: SlotKey) -> String {
+    match key.role {
+        Role::Ingest => key.role.as_str().to_owned(),
+        role => format!("{} {}", role.as_str(), key.ordinal),
     }
 }

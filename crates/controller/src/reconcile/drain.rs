@@ -36,7 +36,7 @@ const NAMED: usize = 3;
 /// Why the last node keeps everything.
 const ALONE: &str = "there is no other node";
 /// Why slots are taken from removed nodes.
-pub(crate) const REMOVED: &str = "its node was removed";
+const REMOVED: &str = "its node was removed";
 
 /// What there is.
 pub(crate) struct Listed {
@@ -86,8 +86,10 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
                 tracing::warn!(%error, "drains cannot be looked after; it is tried again");
             }
         }
-        if stop.run_until_cancelled(sleep(PERIOD)).await.is_none() {
-            break;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = state.wake.drains_called() => {}
+            () = sleep(PERIOD) => {}
         }
     }
 }

@@ -16,7 +16,6 @@ mod signing_key;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use drain::REMOVED;
 use headworks_bootstrap::Tasks;
 
 use crate::state::State;

@@ -56,6 +56,10 @@ async fn prepare(world: &mut World, admin: &Api, operation: &str) {
             let stop = format!("/v1/restreams/{}:stop", world.ids["restream_id"]);
             admin.post(&stop, json!({})).await.expect(200);
         }
+        "node_uncordon" | "node_cancel_drain" => {
+            let drain = format!("/v1/nodes/{}:drain", world.ids["node_id"]);
+            admin.post(&drain, json!({})).await.expect(200);
+        }
         "user_group_member_add" => {
             let (group, user) = (&world.ids["user_group_id"], &world.ids["user_id"]);
             let member = format!("/v1/user_groups/{group}/members/{user}");

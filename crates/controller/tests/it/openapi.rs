@@ -64,6 +64,7 @@ const OWN: &[&str] = &[
     "role_create",
     "role_list",
     "session_list",
+    "slot_list",
     "user_create",
     "user_group_create",
     "user_group_list",
@@ -83,6 +84,7 @@ const PROJECT: &Need = &Need::Project(&["project.manage"]);
 const SEE: &Need = &Need::Project(&["camera.view_live", "camera.manage"]);
 const USER: &Need = &Need::Project(&["user.manage"]);
 const WATCH: &Need = &Need::Project(&["camera.view_live"]);
+const WORK: &Need = &Need::Project(&["camera.manage", "node.manage"]);
 const VIEWERS: &Need = &Need::Project(&["camera.manage", "user.manage"]);
 const NODE: &Need = &Need::Cluster("node.manage");
 const PROJECTS: &Need = &Need::Cluster("project.manage");
@@ -99,6 +101,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("camera_bulk_create", &[CAMERA]),
     ("camera_create", &[CAMERA]),
     ("camera_delete", &[CAMERA]),
+    ("camera_explain", &[CAMERA]),
     ("camera_group_create", &[CAMERA]),
     ("camera_group_delete", &[CAMERA]),
     ("camera_group_list", &[SEE]),
@@ -107,6 +110,8 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("camera_list", &[SEE]),
     ("camera_update", &[CAMERA]),
     ("camera_view", &[SEE]),
+    ("cluster_release_brake", &[NODE]),
+    ("cluster_view", &[NODE]),
     ("event_list", &[PROJECT]),
     ("grant_create", &[USER, WATCH]),
     ("grant_delete", &[USER]),
@@ -115,8 +120,14 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("join_token_create", &[NODE]),
     ("join_token_list", &[NODE]),
     ("join_token_revoke", &[NODE]),
+    ("move_list", &[CAMERA]),
+    ("node_cancel_drain", &[NODE]),
+    ("node_cordon", &[NODE]),
+    ("node_delete", &[NODE]),
+    ("node_drain", &[NODE]),
     ("node_list", &[NODE]),
     ("node_revoke", &[NODE]),
+    ("node_uncordon", &[NODE]),
     ("node_view", &[NODE]),
     ("playback_key_create", &[PROJECT, WATCH]),
     ("playback_key_list", &[PROJECT]),
@@ -149,6 +160,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("signing_key_list", &[NODE]),
     ("signing_key_revoke", &[NODE]),
     ("signing_key_rotate", &[NODE]),
+    ("slot_list", &[WORK]),
     ("stream_key_create", &[CAMERA]),
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
@@ -202,7 +214,11 @@ impl Need {
     /// The grant that is enough.
     fn grant(&self, project: &str, way: usize) -> (Value, &[&'static str]) {
         match self {
-            Self::Project(any) => (on_project(project), &any[way % any.len()..][..1]),
+            Self::Project(any) => match &any[way % any.len()..][..1] {
+                // Nobody has it on a project.
+                [node] if *node == "node.manage" => (on_cluster(), &["node.manage"]),
+                action => (on_project(project), action),
+            },
             Self::Cluster(action) => (on_cluster(), std::slice::from_ref(action)),
         }
     }
@@ -319,6 +335,11 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("restream_stop", json!({})),
         ("restream_update", json!({"name": "x"})),
         ("node_revoke", json!({})),
+        ("node_cordon", json!({})),
+        ("node_uncordon", json!({})),
+        ("node_drain", json!({})),
+        ("node_cancel_drain", json!({})),
+        ("cluster_release_brake", json!({})),
         (
             "role_create",
             json!({"name": format!("new of {}", &gate[4..]), "actions": ["camera.ptz"]}),
@@ -634,6 +655,8 @@ fn operations_follow_the_noun_rule() {
                 .is_some_and(|noun| operation.id.starts_with(noun))
                 // Each caller has one.
                 || (part == "auth" && operation.id.starts_with("auth_"))
+                // There is one.
+                || (part == "cluster" && operation.id.starts_with("cluster_"))
         });
         assert!(
             nouns || PUBLIC.contains(&&*operation.id),

@@ -1,5 +1,6 @@
 //! `headworks camera …`
 
+mod explain;
 mod update;
 
 use std::path::PathBuf;
@@ -50,6 +51,16 @@ pub(crate) enum CameraVerb {
     Update(Update),
     /// Show one camera
     View {
+        /// The camera's id
+        id: CameraId,
+    },
+    /// Explain where a camera is: why, how it goes, where it was, and which nodes could take it
+    Explain {
+        /// The camera's id
+        id: CameraId,
+    },
+    /// List where a camera was, newest first
+    Moves {
         /// The camera's id
         id: CameraId,
     },
@@ -208,6 +219,10 @@ pub(crate) async fn run(command: Noun<CameraVerb>) -> Result<(), Failure> {
         }
         CameraVerb::Update(update) => output::one(&update.send(&client).await?, json, record),
         CameraVerb::View { id } => output::one(&client.camera_view(id).await?, json, record),
+        CameraVerb::Explain { id } => explain::show(&client.camera_explain(id).await?, json),
+        CameraVerb::Moves { id } => {
+            output::list(&client.move_list(id).limit(1000).all().await?, json)
+        }
         CameraVerb::Delete { id } => Ok(client.camera_delete(id).await?),
     }
 }

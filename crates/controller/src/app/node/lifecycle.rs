@@ -8,14 +8,12 @@ use crate::{
     db::{
         event::{NewEvent, event_insert, event_insert_many},
         node::{
-            self, Wish, node_cancel_drain, node_cordon, node_delete_removed, node_drain, node_get,
-            node_uncordon, node_wish_lock, revision_bump,
+            self, Wish, node_cancel_drain, node_cordon, node_drain, node_get, node_uncordon,
+            node_wish_lock, revision_bump,
         },
         node_certificate::certificate_revoke,
         planner_lease::planner_ring,
-        slot::{slot_released_event, slot_vacate},
     },
-    reconcile::REMOVED,
     state::State,
 };
 
@@ -61,6 +59,7 @@ pub(crate) async fn node_wish(
     let node = node.ok_or_else(|| Error::not_found(id))?;
     write.commit(&node).await?;
     state.wake.planner();
+    state.wake.drains();
     Ok(node)
 }
 
@@ -111,11 +110,12 @@ async fn apply(
     Ok(changes)
 }
 
-/// Removes a node: its certificate is worth nothing, its work goes to others, its name is free. One
-/// that renews its lease is removed only with `force`; it hears of it at its next renewal, and stops.
+/// Removes a node: its certificate is worth nothing, its name is free. One that renews its lease is
+/// removed only with `force`; it hears of it at its next renewal, and stops.
 ///
-/// Strict work of a node that may still run stays bound to it until its lease is over; only then the
-/// last of it is deleted. What it did stays in the events, the audit log and the moves of slots.
+/// `reconcile::drain` takes its work from it. Strict work of a node that may still run stays bound to
+/// it until its lease is over; only then the last of it is deleted. What it did stays in the events,
+/// the audit log and the moves of slots.
 pub(crate) async fn node_remove(
     state: &State,
     caller: &Caller,
@@ -136,22 +136,14 @@ pub(crate) async fn node_remove(
     let actor = caller.identity.to_string();
     node::node_remove(&mut tx, id).await?;
     certificate_revoke(&mut tx, id).await?;
-    let done = slot_vacate(&mut tx, id, REMOVED).await?;
-    let words = match (done.len(), wish.lives) {
-        (0, _) => format!("{} was removed", wish.name),
-        (slots, false) => format!("{} was removed, with {slots} slots", wish.name),
-        (slots, true) => format!("{} was removed while it ran, with {slots} slots", wish.name),
-    };
-    event_insert(&mut tx, event(id, EventKind::NodeRemoved, &actor, words)).await?;
-    let released = slot_released_event(&mut tx, "controller", done).await?;
-    event_insert_many(&mut tx, released).await?;
+    let how = if wish.lives { " while it ran" } else { "" };
+    let message = format!("{} was removed{how}", wish.name);
+    event_insert(&mut tx, event(id, EventKind::NodeRemoved, &actor, message)).await?;
     // Its watch looks whether it may go on.
     revision_bump(&mut tx, &[id.uuid()]).await?;
-    planner_ring(&mut tx).await?;
-    node_delete_removed(&mut tx, &[id]).await?;
     tx.commit().await?;
     state.edges.certificates.forget(id);
-    state.wake.planner();
+    state.wake.drains();
     Ok(())
 }
 

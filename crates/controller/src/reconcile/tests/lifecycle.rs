@@ -26,7 +26,8 @@ async fn drain_turn(state: &State) -> drain::Status {
 }
 
 async fn pass_deadline(conn: &mut PgConnection) {
-    sqlx::query!("UPDATE node SET drain_deadline_at = clock_timestamp()")
+    sqlx::query!("UPDATE node SET drain_deadline_at = clock_timestamp()
+         WHERE drain_started_at IS NOT NULL")
         .execute(conn)
         .await
         .expect("passes");
