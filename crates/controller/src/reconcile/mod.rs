@@ -7,7 +7,7 @@
 mod audit;
 mod feed;
 mod housekeeping;
-pub(crate) mod node_death;
+mod node_death;
 mod planner;
 mod renewal;
 mod session;
