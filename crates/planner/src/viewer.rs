@@ -234,7 +234,8 @@ impl Candidate {
     }
 }
 
-/// Nothing, of what has no limit.
+/// Nothing, of what has no limit; all, of nothing.
 fn hundredths(part: u64, whole: Option<u64>) -> u64 {
-    whole.map_or(0, |whole| part.saturating_mul(100) / whole.max(1))
+    let of = |whole| part.saturating_mul(100).checked_div(whole);
+    whole.map_or(0, |whole| of(whole).unwrap_or(100))
 }

@@ -65,8 +65,8 @@ prop_compose! {
         is_watched: bool,
         relays in prop_oneof![5 => Just(true), 1 => Just(false)],
         is_full in prop_oneof![5 => Just(false), 1 => Just(true)],
-        max_viewers in option::of(1..100_u32),
-        max_egress_mbit in option::of(1..100_u32),
+        max_viewers in option::of(0..100_u32),
+        max_egress_mbit in option::of(0..100_u32),
         viewers in 0..120_u32,
         sent_kbit in 0..120_000_u64,
     ) -> Candidate {
@@ -105,13 +105,17 @@ fn viewers() -> impl Strategy<Value = Viewer> {
 /// Hundredths of what it takes, by the limit that it is closest to.
 fn share(candidate: &Candidate) -> f64 {
     let Candidate { limits, load, .. } = candidate;
-    let of_viewers = limits
+    let of = |part: f64, whole: u32| match whole {
+        0 => 100.0,
+        whole => part / f64::from(whole) * 100.0,
+    };
+    let viewers = limits
         .max_viewers
-        .map(|most| f64::from(load.viewers) / f64::from(most));
-    let of_egress = limits
+        .map(|most| of(f64::from(load.viewers), most));
+    let egress = limits
         .max_egress_mbit
-        .map(|most| load.sent_kbit as f64 / f64::from(most) / 1000.0);
-    of_viewers.into_iter().chain(of_egress).fold(0.0, f64::max) * 100.0
+        .map(|most| of(load.sent_kbit as f64 / 1000.0, most));
+    viewers.into_iter().chain(egress).fold(0.0, f64::max)
 }
 
 fn has_room(candidate: &Candidate) -> bool {

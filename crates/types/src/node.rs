@@ -63,17 +63,15 @@ pub enum NodeState {
     Dead,
 }
 
-/// How many viewers a node serves at most. What is absent is without limit.
+/// How many viewers a node serves at most. What is absent is without limit; 0 serves nobody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct NodeLimits {
     /// Viewers at once, by all protocols together.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
     pub max_viewers: Option<u32>,
     /// What it sends to viewers, Mbit/s.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
     pub max_egress_mbit: Option<u32>,
 }
 
@@ -89,8 +87,8 @@ impl Validate for NodeLimits {
             ("max_egress_mbit", self.max_egress_mbit),
         ];
         for (name, limit) in all {
-            if limit.is_some_and(|limit| !(1..=Self::MOST).contains(&limit)) {
-                found.report(name, "must be 1 to 1000000000");
+            if limit.is_some_and(|limit| limit > Self::MOST) {
+                found.report(name, "must be at most 1000000000");
             }
         }
     }
