@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod camera_playback;
 mod cluster;
 pub mod edge;
 mod event;
@@ -57,6 +58,9 @@ pub use camera::{
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
 pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
+pub use camera_playback::{
+    CameraPlayback, CameraPlaybackRequest, LiveFile, MAX_PLAYBACK_EDGES, PlaybackEdge,
+};
 pub use cluster::{
     Brake, BrakeRelease, Cluster, ClusterDatabase, ClusterNodes, ClusterPlanner, ClusterSlots,
     SilentNode,
@@ -72,7 +76,7 @@ pub use label::{LabelFilter, Labels};
 pub use network::Network;
 pub use node::{
     Advertise, DrainState, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeDrain,
-    NodeDrainRequest, NodeLoad, NodeState,
+    NodeDrainRequest, NodeLimits, NodeLoad, NodeState,
 };
 pub use page::{Page, PageQuery};
 pub use playback::{

@@ -129,6 +129,13 @@ async fn planner(conn: &mut PgConnection) -> sqlx::Result<Option<ClusterPlanner>
     .await
 }
 
+/// Why the brake holds, as it is written down; `None` if it does not.
+pub(crate) async fn brake_get(conn: &mut PgConnection) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("SELECT brake_message FROM cluster_state")
+        .fetch_one(conn)
+        .await
+}
+
 /// Notes that the brake holds, and why. True if it did not before.
 pub(crate) async fn brake_apply(conn: &mut PgConnection, message: &str) -> sqlx::Result<bool> {
     let row = sqlx::query!(

@@ -5,6 +5,7 @@ mod shown;
 mod told;
 mod wish;
 
+use headworks_duty::Life;
 use headworks_planner::Intake;
 use headworks_types::{NodeId, edge::NodeSpec};
 use sqlx::PgConnection;
@@ -21,7 +22,7 @@ pub(crate) use wish::{
     Wish, node_cancel_drain, node_cordon, node_drain, node_uncordon, node_wish_lock,
 };
 
-use super::{ensure_one_row, from_json, lease::Life, to_json};
+use super::{ensure_one_row, from_json, to_json};
 
 /// The channel on which a change of revisions is announced. Only a doorbell: whoever listens asks
 /// for the revisions.
@@ -36,8 +37,8 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -50,7 +51,8 @@ pub(crate) async fn node_insert(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        capacity
+        capacity,
+        spec.relay.as_ref().map(url::Url::as_str)
     )
     .execute(conn)
     .await?;
@@ -76,7 +78,8 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)?;
     let result = sqlx::query!(
         r#"UPDATE node
-           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
+           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
+               relay = $8
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -84,7 +87,8 @@ pub(crate) async fn node_update(
         spec.zone,
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
-        spec.version
+        spec.version,
+        spec.relay.as_ref().map(url::Url::as_str)
     )
     .execute(conn)
     .await?;

@@ -54,8 +54,13 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            plan = rung(&mut doorbell, next) => if plan {
-                state.wake.planner();
+            rung = rung(&mut doorbell, next) => match rung {
+                Rung::Plan => {
+                    state.edges.directory.call();
+                    state.wake.planner();
+                }
+                Rung::Yes => state.edges.directory.call(),
+                Rung::No => {}
             }
         }
         tokio::select! {
@@ -77,12 +82,21 @@ async fn listen(state: &State) -> sqlx::Result<PgListener> {
     Ok(doorbell)
 }
 
-/// Returns when the bell rings or it is time anyway. Takes all rings that have come; true if one is
-/// for whoever plans.
-async fn rung(doorbell: &mut Option<PgListener>, next: Instant) -> bool {
+/// How the bell rang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    /// Not at all; it is time anyway.
+    No,
+    Yes,
+    /// Also for whoever plans.
+    Plan,
+}
+
+/// Returns when the bell rings or it is time anyway. Takes all rings that have come.
+async fn rung(doorbell: &mut Option<PgListener>, next: Instant) -> Rung {
     let Some(bell) = doorbell else {
         sleep_until(next).await;
-        return false;
+        return Rung::No;
     };
     let rung = tokio::time::timeout_at(next, bell.try_recv()).await;
     match rung {
@@ -91,14 +105,15 @@ async fn rung(doorbell: &mut Option<PgListener>, next: Instant) -> bool {
             while let Some(more) = bell.next_buffered() {
                 plan |= more.payload() == PLAN;
             }
-            plan
+            if plan { Rung::Plan } else { Rung::Yes }
         }
         // The connection was lost: what was rung meanwhile is found by asking.
-        Ok(Ok(None)) | Err(_) => false,
+        Ok(Ok(None)) => Rung::Yes,
+        Err(_) => Rung::No,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the doorbell is broken; it is connected anew");
             *doorbell = None;
-            false
+            Rung::No
         }
     }
 }

@@ -1,32 +1,25 @@
-//! Declares nodes dead whose lease has run out, and takes back those that return.
+//! Declares nodes dead whose lease has run out, takes back those that return, and tells of both.
 //!
-//! A wrong death costs more than a late one: every camera of the node is interrupted. So a death is
-//! declared only by a replica that has seen a healthy database for as long as a lease lasts (within
-//! which every living node must have renewed), after an outage all leases start anew, and the brake
-//! holds when so many nodes are silent at once that it is more likely us or the network. An operator
-//! may release it for some time.
-//!
-//! Each change of a node's state is an event, written once, whichever replica sees it first.
+//! `headworks_duty` decides who is dead, and how carefully. An operator may release its brake for some
+//! time. Each change of a node's state is an event, written once, whichever replica sees it first.
 //!
 //! A database that does not answer in time, one whose clock does not move as ours does, and a
 //! process that was stopped for a while are all outages.
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
+use anyhow::Context as _;
+use headworks_duty::{Census, Decided, Health};
 use headworks_types::{EventKind, NodeId};
-use sqlx::{Connection, PgConnection};
-use tokio::time::{Instant, sleep, timeout};
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     db::{
-        cluster_state::{brake_apply, brake_lift, outage_mark},
+        cluster_state::{brake_apply, brake_get, brake_lift, outage_mark},
         event::{NewEvent, event_insert, event_insert_many},
-        lease::{
-            Census, OFTEN_WITHIN, Returned, lease_census, lease_extend_all, node_die, node_return,
-        },
+        lease::{OFTEN_WITHIN, Returned, lease_census, lease_extend_all, node_die, node_return},
         node::{Changed, node_changed_list, node_steady, node_tell},
         planner_lease::planner_ring,
         session::session_sweep,
@@ -35,60 +28,25 @@ use crate::{
 };
 
 const MAX_PERIOD: Duration = Duration::from_secs(1);
-/// The brake lets so many nodes die within a minute in any case, and this share of a larger fleet.
-const BRAKE_MIN: usize = 3;
-const BRAKE_PERCENT: usize = 30;
-
-/// Since when the database answers.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Health {
-    since: Option<Instant>,
-    /// When it answered last, by our clock and by its own.
-    last: Option<(Instant, DateTime<Utc>)>,
-    /// True from an outage until the leases have been extended.
-    outage: bool,
-}
-
-impl Health {
-    /// There was an outage.
-    pub(crate) fn lost() -> Self {
-        Self {
-            outage: true,
-            ..Self::default()
-        }
-    }
-
-    /// The database has answered; false if something was wrong since it did so before, by more
-    /// than `tolerance`.
-    fn answered(&mut self, now: Instant, database: DateTime<Utc>, tolerance: Duration) -> bool {
-        self.since.get_or_insert(now);
-        let Some((then, database_then)) = self.last.replace((now, database)) else {
-            return true;
-        };
-        let passed = now - then;
-        let database_passed = (database - database_then).to_std().unwrap_or_default();
-        passed <= tolerance && passed.abs_diff(database_passed) <= tolerance
-    }
-}
-
-/// What to do.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Decided {
-    pub(crate) die: Vec<NodeId>,
-    pub(crate) return_: Vec<NodeId>,
-    /// Why nobody is declared dead although nodes are silent.
-    pub(crate) brake: Option<String>,
-    /// Whether that is news.
-    pub(crate) brake_changed: bool,
-    /// Other changes that are to be told of.
-    pub(crate) tell: Vec<Changed>,
-}
 
 /// What there is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) census: Census,
-    pub(crate) changed: Vec<Changed>,
+    /// Why the brake holds, as it is written down.
+    brake: Option<String>,
+    /// Nodes in another state than was told.
+    changed: Vec<Changed>,
+}
+
+/// What to write.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    lives: Decided,
+    /// Whether what holds the brake is news.
+    brake_changed: bool,
+    /// Other changes that are to be told of.
+    tell: Vec<Changed>,
 }
 
 /// What a turn did.
@@ -143,28 +101,22 @@ pub(crate) async fn turn(state: &State, health: &mut Health) -> anyhow::Result<S
     let listed = timeout(tolerance, list(state, health))
         .await
         .context("the database did not answer in time")??;
-    let census = &listed.census;
     let now = state.clock.monotonic();
-    if !health.answered(now, census.now, tolerance) {
-        bail!("the clocks say that nobody could renew a lease for a while");
-    }
-    let database_age = (census.now - census.database_started).to_std();
-    let healthy = health.since.is_some_and(|since| now - since >= lease)
-        && database_age.is_ok_and(|age| age >= lease);
-    let decided = decide(listed, healthy);
-    let status = timeout(tolerance, act(state, decided)).await;
+    let healthy = health.answered(now.into_std(), &listed.census, lease)?;
+    let status = timeout(tolerance, act(state, decide(listed, healthy))).await;
     Ok(status.context("the database did not answer in time")??)
 }
 
 /// Counts the nodes; after an outage, with new leases.
 pub(crate) async fn list(state: &State, health: &mut Health) -> sqlx::Result<Listed> {
     let mut conn = state.pool.acquire().await?;
-    if health.outage {
+    if health.was_lost() {
         extend(&mut conn, state.config.lease_dead).await?;
-        health.outage = false;
+        health.extended();
     }
     Ok(Listed {
         census: lease_census(&mut conn).await?,
+        brake: brake_get(&mut conn).await?,
         changed: node_changed_list(&mut conn, state.config.lease_suspect).await?,
     })
 }
@@ -185,42 +137,20 @@ async fn extend(conn: &mut PgConnection, lease: Duration) -> sqlx::Result<()> {
 
 /// Decides who is dead, where `healthy` says that the database has been so for long enough. Nor is
 /// anybody called suspect before that.
-pub(crate) fn decide(listed: Listed, healthy: bool) -> Decided {
-    let Listed {
-        census,
-        mut changed,
-    } = listed;
-    let brake = brake(&census);
-    let die = if healthy && brake.is_none() {
-        census.silent
-    } else {
-        Vec::new()
-    };
-    changed.retain(|change| change.now != "suspect" || (healthy && !die.contains(&change.id)));
-    Decided {
-        die,
-        return_: census.returned,
-        brake_changed: brake != census.brake,
-        brake,
-        tell: changed,
+pub(crate) fn decide(listed: Listed, healthy: bool) -> Wanted {
+    let lives = listed.census.decide(healthy);
+    let mut tell = listed.changed;
+    tell.retain(|change| change.now != "suspect" || (healthy && !lives.die.contains(&change.id)));
+    Wanted {
+        brake_changed: lives.brake != listed.brake,
+        lives,
+        tell,
     }
 }
 
-/// Why nobody is declared dead, if too many are silent at once and no operator lets them die.
-pub(crate) fn brake(census: &Census) -> Option<String> {
-    let limit = (census.living * BRAKE_PERCENT / 100).max(BRAKE_MIN);
-    let gone = census.died + census.silent.len();
-    (gone > limit && !census.silent.is_empty() && !census.released).then(|| {
-        format!(
-            "not declared dead, because {gone} of {} nodes went silent within a minute and at most \
-             {limit} may be declared dead in that time",
-            census.living
-        )
-    })
-}
-
 /// Writes it.
-pub(crate) async fn act(state: &State, decided: Decided) -> sqlx::Result<Status> {
+pub(crate) async fn act(state: &State, wanted: Wanted) -> sqlx::Result<Status> {
+    let decided = wanted.lives;
     let mut status = Status {
         brake: decided.brake.clone(),
         ..Status::default()
@@ -231,7 +161,7 @@ pub(crate) async fn act(state: &State, decided: Decided) -> sqlx::Result<Status>
         .into_iter()
         .map(steady)
         .collect();
-    if decided.brake_changed {
+    if wanted.brake_changed {
         events.extend(write_brake(&mut tx, decided.brake.as_deref()).await?);
     }
     if !decided.die.is_empty() || !decided.return_.is_empty() {
@@ -246,8 +176,8 @@ pub(crate) async fn act(state: &State, decided: Decided) -> sqlx::Result<Status>
         events.extend(returned.iter().flat_map(back));
         planner_ring(&mut tx).await?;
     }
-    if !decided.tell.is_empty() {
-        let told = node_tell(&mut tx, decided.tell).await?;
+    if !wanted.tell.is_empty() {
+        let told = node_tell(&mut tx, wanted.tell).await?;
         events.extend(told.iter().map(tell));
     }
     for event in &events {
@@ -339,104 +269,34 @@ mod tests {
 
     use super::*;
 
-    fn listed(living: usize, died: usize, silent: usize) -> Listed {
-        let census = Census {
-            living,
-            died,
-            silent: (0..silent)
-                .map(|n| NodeId::from(Uuid::from_u128(n as u128)))
-                .collect(),
-            ..Census::default()
-        };
-        Listed {
-            census,
-            changed: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn few_silent_nodes_die_and_many_do_not() {
-        for (living, died, silent, held) in [
-            (1, 0, 1, false),
-            (3, 0, 3, false),
-            (4, 0, 4, true),
-            (10, 0, 3, false),
-            (10, 3, 1, true),
-            (20, 0, 6, false),
-            (20, 0, 7, true),
-            (20, 6, 0, false),
-        ] {
-            let decided = decide(listed(living, died, silent), true);
-            assert_eq!(decided.brake.is_some(), held, "{living} {died} {silent}");
-            assert_eq!(decided.die.len(), if held { 0 } else { silent });
-        }
-    }
-
-    #[test]
-    fn an_operator_may_let_them_all_die() {
-        let mut silent = listed(4, 0, 4);
-        silent.census.brake = Some("it held".to_owned());
-        silent.census.released = true;
-        let decided = decide(silent, true);
-        assert_eq!((decided.die.len(), decided.brake), (4, None));
-        assert!(decided.brake_changed, "it is noted that it does not hold");
-    }
-
-    #[test]
-    fn nobody_is_called_suspect_who_dies_or_whom_we_could_not_hear() {
-        let change = |n: u128, now: &str| Changed {
-            id: Uuid::from_u128(n).into(),
+    fn told(healthy: bool) -> Vec<u128> {
+        let id = |n: u128| NodeId::from(Uuid::from_u128(n));
+        let change = |n, now: &str| Changed {
+            id: id(n),
             name: String::new(),
             told: Some("ready".to_owned()),
             now: now.to_owned(),
         };
-        let told = |healthy| {
-            let mut listed = listed(10, 0, 1);
-            listed.changed = vec![
+        let listed = Listed {
+            census: Census {
+                living: 10,
+                silent: vec![id(0)],
+                ..Census::default()
+            },
+            brake: None,
+            changed: vec![
                 change(0, "suspect"),
                 change(1, "suspect"),
                 change(2, "ready"),
-            ];
-            let tell = decide(listed, healthy).tell;
-            tell.into_iter()
-                .map(|change| change.id.uuid().as_u128())
-                .collect::<Vec<_>>()
+            ],
         };
+        let tell = decide(listed, healthy).tell.into_iter();
+        tell.map(|change| change.id.uuid().as_u128()).collect()
+    }
+
+    #[test]
+    fn nobody_is_called_suspect_who_dies_or_whom_we_could_not_hear() {
         assert_eq!(told(true), [1, 2]);
         assert_eq!(told(false), [2]);
-    }
-
-    #[test]
-    fn gaps_and_jumps_are_outages() {
-        let tolerance = Duration::from_secs(5);
-        let clock = headworks_bootstrap::Clock::manual(DateTime::UNIX_EPOCH);
-        let start = (clock.monotonic(), DateTime::UNIX_EPOCH);
-        for (ours, its, good) in [
-            (1, 1, true),
-            (4, 1, true),
-            (1, 7, false),
-            (1, -60, true),
-            (5, -60, true),
-            (6, 6, false),
-        ] {
-            let mut health = Health::default();
-            assert!(
-                health.answered(start.0, start.1, tolerance),
-                "the first time"
-            );
-            let now = start.0 + Duration::from_secs(ours);
-            let database = start.1 + chrono::TimeDelta::seconds(its);
-            assert_eq!(
-                health.answered(now, database, tolerance),
-                good,
-                "{ours} {its}"
-            );
-        }
-    }
-
-    #[test]
-    fn nobody_dies_before_the_database_was_healthy_for_long() {
-        let decided = decide(listed(10, 0, 2), false);
-        assert_eq!(decided, Decided::default());
     }
 }

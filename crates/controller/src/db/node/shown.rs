@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use headworks_types::{DrainState, Node, NodeDrain, NodeId, NodeLoad, NodeState};
+use headworks_duty::Life;
+use headworks_types::{DrainState, Node, NodeDrain, NodeId, NodeLimits, NodeLoad, NodeState};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::{from_json, lease::Life};
+use crate::db::from_json;
 
 /// The nodes after `after`, oldest first; or only the one that is asked for.
 pub(crate) async fn node_list(
@@ -25,7 +26,8 @@ pub(crate) async fn node_list(
                   COALESCE(l.goodbye, false) AS "goodbye!",
                   l.renewed_at AS "renewed_at?",
                   EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
-                  l.load AS "load?",
+                  l.load AS "load?", COALESCE(l.is_full, false) AS "is_full!",
+                  n.max_viewers, n.max_egress_mbit,
                   l.apply_error, n.revoked_at, n.told_state, n.told_at, n.cordoned_at,
                   n.drain_started_at, n.drain_deadline_at, n.drain_slots, n.drain_result,
                   n.drain_message, n.drain_ended_at,
@@ -75,6 +77,9 @@ struct Row {
     renewed_at: Option<DateTime<Utc>>,
     silence: Option<f64>,
     load: Option<serde_json::Value>,
+    is_full: bool,
+    max_viewers: Option<i32>,
+    max_egress_mbit: Option<i32>,
     apply_error: Option<String>,
     revoked_at: Option<DateTime<Utc>>,
     told_state: Option<String>,
@@ -120,6 +125,11 @@ impl Row {
             labels: from_json(self.labels)?,
             advertise: from_json(self.advertise)?,
             version: self.software,
+            limits: NodeLimits {
+                max_viewers: self.max_viewers.map(i32::unsigned_abs),
+                max_egress_mbit: self.max_egress_mbit.map(i32::unsigned_abs),
+            },
+            full: self.is_full,
             load,
             last_seen_at: self.renewed_at,
             revoked_at: self.revoked_at,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use headworks_duty::Life;
 use headworks_types::{
     CameraId, CameraState, NodeId, Slot,
     edge::{Role, SlotKey, SlotState},
@@ -11,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{DISABLED, STOPPED, observed::Observed, slot_key};
-use crate::{app::Sight, db::lease::Life};
+use crate::app::Sight;
 
 /// Whose slots the caller may see.
 pub(crate) enum SlotSight {

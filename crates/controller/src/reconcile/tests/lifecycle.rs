@@ -15,7 +15,7 @@ use crate::db::{
 use headworks_planner::Intake;
 
 async fn watch_nodes(state: &State) -> node_death::Status {
-    let mut health = node_death::Health::default();
+    let mut health = Health::default();
     let listed = node_death::list(state, &mut health).await.expect("lists");
     let decided = node_death::decide(listed, true);
     node_death::act(state, decided).await.expect("acts")
@@ -26,11 +26,13 @@ async fn drain_turn(state: &State) -> drain::Status {
 }
 
 async fn pass_deadline(conn: &mut PgConnection) {
-    sqlx::query!("UPDATE node SET drain_deadline_at = clock_timestamp()
-         WHERE drain_started_at IS NOT NULL")
-        .execute(conn)
-        .await
-        .expect("passes");
+    sqlx::query!(
+        "UPDATE node SET drain_deadline_at = clock_timestamp()
+         WHERE drain_started_at IS NOT NULL"
+    )
+    .execute(conn)
+    .await
+    .expect("passes");
 }
 
 async fn drained(conn: &mut PgConnection, node: NodeId) -> NodeDrain {
@@ -399,7 +401,7 @@ async fn the_brake_is_written_down_and_can_be_released(pool: PgPool) {
 async fn an_outage_is_told_once_by_all_replicas(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     for state in [state(&pool), state(&pool)] {
-        let mut health = node_death::Health::lost();
+        let mut health = Health::lost();
         node_death::list(&state, &mut health).await.expect("lists");
     }
     assert_eq!(events(&pool, "cluster.leases_extended").await.len(), 1);
