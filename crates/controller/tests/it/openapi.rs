@@ -346,7 +346,7 @@ pub(crate) struct World {
     pub(crate) ids: BTreeMap<&'static str, String>,
     pub(crate) bodies: BTreeMap<&'static str, Value>,
     /// It has joined, and does nothing by itself.
-    edge: TalkingEdge,
+    pub(crate) edge: TalkingEdge,
 }
 
 impl World {
