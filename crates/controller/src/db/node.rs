@@ -37,8 +37,9 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay,
+                                 max_viewers, max_egress_mbit)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -52,7 +53,9 @@ pub(crate) async fn node_insert(
         to_json(&spec.advertise)?,
         spec.version,
         capacity,
-        spec.relay.as_ref().map(url::Url::as_str)
+        spec.relay.as_ref().map(url::Url::as_str),
+        limit(spec.limits.max_viewers),
+        limit(spec.limits.max_egress_mbit)
     )
     .execute(conn)
     .await?;
@@ -79,7 +82,7 @@ pub(crate) async fn node_update(
     let result = sqlx::query!(
         r#"UPDATE node
            SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
-               relay = $8
+               relay = $8, max_viewers = $9, max_egress_mbit = $10
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -88,11 +91,18 @@ pub(crate) async fn node_update(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        spec.relay.as_ref().map(url::Url::as_str)
+        spec.relay.as_ref().map(url::Url::as_str),
+        limit(spec.limits.max_viewers),
+        limit(spec.limits.max_egress_mbit)
     )
     .execute(conn)
     .await?;
     ensure_one_row(&result)
+}
+
+/// A limit as the database has it.
+fn limit(limit: Option<u32>) -> Option<i32> {
+    limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX))
 }
 
 /// A node whose name is free to be taken over, and the certificate that it has had.
@@ -176,7 +186,7 @@ pub(crate) async fn node_fleet(
 }
 
 /// Whether a node takes new work. A drain that is over leaves it cordoned.
-fn intake(cordoned: bool, draining: bool, unsteady: bool) -> Intake {
+pub(crate) fn intake(cordoned: bool, draining: bool, unsteady: bool) -> Intake {
     match (draining, cordoned, unsteady) {
         (true, _, _) => Intake::Draining,
         (false, true, _) => Intake::Cordoned,
