@@ -13,6 +13,7 @@ mod bulk;
 mod camera;
 mod camera_group;
 mod client_address;
+mod directory;
 mod edge;
 mod edge_cluster;
 mod event;
