@@ -8,7 +8,7 @@ mod audit;
 mod directory;
 mod feed;
 mod housekeeping;
-pub(crate) mod node_death;
+mod node_death;
 mod planner;
 mod renewal;
 mod session;

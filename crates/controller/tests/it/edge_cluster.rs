@@ -13,7 +13,7 @@ use headworks_bootstrap::Tasks;
 use headworks_client::{Client, NodeCredentials};
 use headworks_controller::{Config, Service};
 use headworks_types::{
-    Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLoad, Secret,
+    Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLimits, NodeLoad, Secret,
     edge::{
         Bundle, CertificateRequest, JoinRequest, LeaseGrant, LeaseRenewal, NodeCertificate,
         NodeSpec, SlotReport, WatchMessage,
@@ -244,6 +244,7 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
         zone: "lyon".to_owned(),
         labels: Labels::default(),
         capacity: 10,
+        limits: NodeLimits::default(),
         advertise: Advertise {
             rtmp: Some(format!("rtmp://{name}:1935/").parse().expect("is a URL")),
             rtsp: Some(format!("rtsp://{name}:8554/").parse().expect("is a URL")),

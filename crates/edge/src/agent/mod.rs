@@ -9,7 +9,6 @@
 //!   while another process with its identity, which was started later, is the node.
 
 mod applier;
-mod apply;
 mod bundle;
 mod certificate;
 mod desired;

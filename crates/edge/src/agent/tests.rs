@@ -11,10 +11,9 @@ use headworks_types::{
     CameraId, CameraSource, ProblemCode, ProjectId, StartMode, ViewProtocol,
     edge::{self, DesiredSlot, IngestWork, Role, SlotKey, WatchMessage},
 };
-use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{apply::Slots, *};
+use super::*;
 use crate::{
     access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams,
     session::testing::client, testing::authority,
@@ -41,14 +40,6 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
             outbound_allow: Vec::new(),
         }),
     }
-}
-
-/// Some work of some cameras under some epochs.
-pub(super) fn slots() -> impl Strategy<Value = Slots> {
-    proptest::collection::vec((0_u8..6, 0_i64..4), 0..6).prop_map(|slots| {
-        let slots = slots.into_iter().map(|(camera, epoch)| slot(camera, epoch));
-        slots.map(|slot| (slot.key, slot)).collect()
-    })
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {

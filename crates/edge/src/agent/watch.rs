@@ -18,8 +18,7 @@ use super::{
     Status,
     applier::{Applier, Target},
     bundle::{self, Keeper},
-    desired::Desired,
-    directory,
+    desired, directory,
 };
 use crate::{
     access::Access,
@@ -68,7 +67,7 @@ impl WatchLoop {
     ) -> anyhow::Result<Self> {
         let Told { access, directory } = told;
         let (state, keys) = (data.join("state.json"), data.join("bundle.json"));
-        let saved = Desired::load(&state)?;
+        let saved = desired::load(&state)?;
         let ready = saved.is_some();
         let desired = saved.unwrap_or_default();
         let known = bundle::load(&keys)?.unwrap_or_default();
@@ -225,31 +224,20 @@ impl Listener {
         }
     }
 
-    /// A bookmark with another revision than ours means that we missed something.
+    /// A bookmark with another revision than ours means that we missed something. Changes nothing of
+    /// what is to be done.
     fn compare(&self, revision: i64) -> anyhow::Result<()> {
-        let ours = self.revision();
-        if revision < ours {
-            // The database was set back: only everything anew helps.
-            self.forget_revision();
-        }
-        anyhow::ensure!(
-            revision == ours,
-            "at revision {ours}, the controller at {revision}"
-        );
-        Ok(())
+        let mut compared = Ok(());
+        self.target.send_if_modified(|target| {
+            compared = target.desired.compare(revision);
+            false
+        });
+        Ok(compared?)
     }
 
     /// What was heard last, which may not be applied yet.
     fn revision(&self) -> i64 {
         self.target.borrow().desired.revision
-    }
-
-    /// Changes nothing of what is to be done.
-    fn forget_revision(&self) {
-        self.target.send_if_modified(|target| {
-            target.desired.revision = 0;
-            false
-        });
     }
 
     /// The node was removed, or another process is it.
