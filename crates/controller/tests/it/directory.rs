@@ -265,6 +265,9 @@ async fn whatever_changes_the_difference_makes_an_old_copy_a_fresh_one(pool: PgP
     let first = Cluster::start(&pool).await;
     let second = first.replica(&pool).await;
     let (edge, _alive) = first.living_edge("edge-1").await;
+    let mut large = spec("edge-1");
+    large.capacity = 1000;
+    edge.client.node_announce(&large).await.expect("announces");
     let (other, alive) = first.living_edge("edge-2").await;
     let there = edge.through(&second);
     let mut random = StdRng::seed_from_u64(7);
@@ -287,8 +290,8 @@ async fn whatever_changes_the_difference_makes_an_old_copy_a_fresh_one(pool: PgP
         }
     }
     // Its work goes to the first.
-    other.renew(true).await;
     alive.cancel();
+    other.renew(true).await;
     let mut fresh = Copy::new(&there).await;
     let settled = |copy: &Copy| {
         let mut routes = copy.routes.values();
