@@ -145,7 +145,11 @@ impl World {
 
 async fn change_node(conn: &mut PgConnection, node: NodeId, random: &mut StdRng) {
     let id = node.uuid();
-    let changed = match random.random_range(0..5) {
+    let changed = match random.random_range(0..6) {
+        5 => sqlx::query!(
+            "UPDATE node_lease SET is_full = NOT is_full WHERE node_id = $1",
+            id
+        ),
         0 => sqlx::query!(
             "UPDATE node SET died_at = CASE WHEN died_at IS NULL THEN clock_timestamp() END
              WHERE id = $1",
