@@ -16,6 +16,7 @@ mod camera_live;
 mod camera_playback;
 mod client_address;
 mod cluster;
+mod directory;
 mod edge;
 mod edge_cluster;
 mod event;
