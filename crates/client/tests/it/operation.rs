@@ -154,7 +154,7 @@ async fn the_edges_api() {
             queue: ID,
             entries: vec![],
         };
-        call!(names, client.watch(0));
+        call!(names, client.watch(0, Some(0)));
         call!(names, client.session_report(&report));
         call!(names, client.audit_deliver(&delivery));
     })

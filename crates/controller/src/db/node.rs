@@ -1,11 +1,12 @@
 //! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
 
+use headworks_duty::Life;
 use headworks_types::{Node, NodeId, NodeLimits, NodeLoad, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, lease::Life, to_json};
+use super::{ensure_one_row, from_json, to_json};
 
 /// The channel on which a change of revisions is announced. Only a doorbell: whoever listens asks
 /// for the revisions.

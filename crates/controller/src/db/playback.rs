@@ -4,6 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
+use headworks_duty::Life;
 use headworks_planner::Intake;
 use headworks_types::{
     Advertise, CameraGroupId, CameraId, NodeId, NodeLimits, NodeLoad, NodeState, ProjectId,
@@ -11,7 +12,7 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
-use super::{from_json, lease::Life};
+use super::from_json;
 
 /// A node, as viewers see it.
 #[derive(Debug, Clone)]

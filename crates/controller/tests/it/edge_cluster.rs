@@ -338,7 +338,13 @@ impl Edge {
     }
 
     pub(crate) async fn watch(&self, revision: i64) -> Watch {
-        let messages = self.client.watch(revision).await.expect("watches");
+        self.watch_with(revision, None).await
+    }
+
+    /// As [`Edge::watch`], with the directory from this cursor on.
+    pub(crate) async fn watch_with(&self, revision: i64, directory: Option<i64>) -> Watch {
+        let messages = self.client.watch(revision, directory).await;
+        let messages = messages.expect("watches");
         Watch(
             messages
                 .map(|message| message.expect("is a message"))
