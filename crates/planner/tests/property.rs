@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use headworks_planner::{Fleet, Intake, Node, Plan, Policy, Slot, Wanted, plan};
 use headworks_types::{
-    CameraId, Labels, NodeId, NodeState, Placement,
+    CameraGroupId, CameraId, Capabilities, Labels, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -41,13 +41,11 @@ prop_compose! {
         ],
     ) -> Node {
         Node {
-            id: node_id(0),
-            name: String::new(),
             site: site.to_owned(),
             labels: labels(ssd),
             alloc,
             state,
-            intake: Intake::Open,
+            ..Node::new(node_id(0), "")
         }
     }
 }
@@ -62,13 +60,11 @@ prop_compose! {
         cost in 1..=max_cost,
     ) -> Slot {
         Slot {
-            key: key(0),
             node: node.map(node_id),
             wanted,
-            placement: Placement { site: site.map(str::to_owned), labels: labels(ssd) },
+            placement: Placement { site: site.map(str::to_owned), zone: None, labels: labels(ssd) },
             cost: NonZeroU32::new(cost).expect("at least 1"),
-            follows: None,
-            bound: None,
+            ..Slot::new(key(0))
         }
     }
 }
@@ -117,6 +113,67 @@ prop_compose! {
     }
 }
 
+/// What a node is beyond its place and size.
+fn intake() -> impl Strategy<Value = (Intake, bool, Capabilities, bool)> {
+    let intake = prop_oneof![
+        4 => Just(Intake::Open),
+        1 => Just(Intake::Cordoned),
+        2 => Just(Intake::Draining),
+        1 => Just(Intake::Unsteady),
+    ];
+    let capabilities = prop_oneof![
+        3 => Just(Capabilities::ALL),
+        1 => Just(Capabilities { ffmpeg: true, files: false }),
+        1 => Just(Capabilities::NONE),
+    ];
+    (intake, any::<bool>(), capabilities, any::<bool>())
+}
+
+/// What a slot is beyond its place and cost.
+type Nature = (bool, bool, Option<u32>, Option<usize>, u8, Vec<usize>, bool);
+
+fn nature() -> impl Strategy<Value = Nature> {
+    (
+        prop::bool::weighted(0.2),
+        any::<bool>(),
+        proptest::option::weighted(0.4, 1..=4_u32),
+        proptest::option::weighted(0.3, 0..9_usize),
+        0..4_u8,
+        vec(0..9_usize, 0..2),
+        prop::bool::weighted(0.2),
+    )
+}
+
+prop_compose! {
+    /// A fleet with everything there is: nodes that are emptied, cordoned or too busy, cameras that
+    /// refuse a second session, measured costs, slots on their way.
+    fn busy_fleet()(
+        mut fleet in fleet_with_followers(3),
+        intakes in vec(intake(), 8),
+        natures in vec(nature(), 60),
+    ) -> Fleet {
+        for (node, (intake, hot, capabilities, north)) in fleet.nodes.iter_mut().zip(intakes) {
+            node.zone = if north { "north" } else { "south" }.to_owned();
+            (node.intake, node.hot, node.capabilities) = (intake, hot, capabilities);
+        }
+        for (slot, nature) in fleet.slots.iter_mut().zip(natures) {
+            let (exclusive, settled, booked, coming_from, group, near, needy) = nature;
+            slot.settled = settled;
+            slot.booked = booked.and_then(NonZeroU32::new);
+            slot.coming_from = coming_from.map(node_id);
+            slot.needs = Capabilities { ffmpeg: needy, files: false };
+            if slot.follows.is_none() {
+                slot.group = (group > 0).then(|| CameraGroupId::from(Uuid::from_u128(group.into())));
+                slot.near = near.into_iter().map(node_id).collect();
+                slot.exclusive = exclusive;
+                slot.bound = if exclusive { slot.node } else { None };
+                slot.placement.zone = needy.then(|| "north".to_owned());
+            }
+        }
+        fleet
+    }
+}
+
 /// Ready nodes and slots that have no place yet.
 fn empty_fleet() -> impl Strategy<Value = Fleet> {
     fleet(1).prop_map(|mut fleet| {
@@ -132,34 +189,31 @@ fn empty_fleet() -> impl Strategy<Value = Fleet> {
 }
 
 fn apply(fleet: &Fleet, plan: &Plan) -> Fleet {
-    let mut fleet = fleet.clone();
-    let mut slots: BTreeMap<SlotKey, &mut Slot> = fleet
-        .slots
-        .iter_mut()
-        .map(|slot| (slot.key, slot))
-        .collect();
     for step in &plan.moves {
-        let slot = slots.get_mut(&step.slot).expect("a slot of the fleet");
-        assert_eq!(slot.node, step.from);
-        assert_eq!(slot.cost, step.cost);
-        slot.node = Some(step.to);
+        let slot = fleet.slots.iter().find(|slot| slot.key == step.slot);
+        let slot = slot.expect("a slot of the fleet");
+        assert_eq!((slot.node, slot.cost), (step.from, step.cost));
     }
     for release in &plan.releases {
-        let slot = slots.get_mut(&release.slot).expect("a slot of the fleet");
-        assert_eq!(slot.node, Some(release.from));
-        slot.node = None;
+        let slot = fleet.slots.iter().find(|slot| slot.key == release.slot);
+        assert_eq!(slot.expect("a slot of the fleet").node, Some(release.from));
     }
+    let mut fleet = fleet.clone();
+    fleet.apply(plan);
     fleet
 }
 
 fn used(fleet: &Fleet, node: &Node) -> u32 {
     let there = fleet.slots.iter().filter(|slot| slot.node == Some(node.id));
-    there.map(|slot| slot.cost.get()).sum()
+    there.map(|slot| slot.held().get()).sum()
 }
 
 fn fits(slot: &Slot, node: &Node) -> bool {
-    let site = slot.placement.site.as_ref();
-    site.is_none_or(|site| *site == node.site) && node.labels.include(&slot.placement.labels)
+    let Placement { site, zone, labels } = &slot.placement;
+    site.as_ref().is_none_or(|site| *site == node.site)
+        && zone.as_ref().is_none_or(|zone| *zone == node.zone)
+        && node.labels.include(labels)
+        && node.capabilities.include(slot.needs)
 }
 
 fn node_of<'a>(fleet: &'a Fleet, slot: &Slot) -> Option<&'a Node> {
@@ -217,7 +271,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn capacity_is_never_exceeded(fleet in fleet_with_followers(3)) {
+    fn capacity_is_never_exceeded(fleet in busy_fleet()) {
         let after = apply(&fleet, &plan(&fleet, &Policy::default()));
         for node in after.nodes.iter().filter(|node| node.state != NodeState::Dead) {
             prop_assert!(used(&after, node) <= node.alloc);
@@ -225,7 +279,7 @@ proptest! {
     }
 
     #[test]
-    fn selectors_are_respected(fleet in fleet(3)) {
+    fn selectors_are_respected(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         let after = apply(&fleet, &plan);
         for slot in &after.slots {
@@ -236,20 +290,23 @@ proptest! {
         for step in &plan.moves {
             let to = after.nodes.iter().find(|node| node.id == step.to).expect("a node");
             prop_assert_eq!(to.state, NodeState::Ready);
+            let follows = after.slots.iter().any(|slot| slot.key == step.slot && slot.follows.is_some());
+            prop_assert!(follows || to.intake == Intake::Open);
         }
     }
 
     #[test]
     fn planning_what_was_planned_changes_nothing(
-        fleet in fleet_with_followers(3),
+        fleet in busy_fleet(),
         make_room: bool,
     ) {
-        let policy = Policy { make_room };
+        let policy = Policy { make_room, ..Policy::default() };
         let first = plan(&fleet, &policy);
         let after = apply(&fleet, &first);
         let second = plan(&after, &policy);
         prop_assert_eq!(&second.moves, &[]);
         prop_assert_eq!(&second.releases, &[]);
+        prop_assert_eq!(&second.reprices, &[]);
         prop_assert_eq!(apply(&after, &second), after);
         for refusal in &first.refusals {
             prop_assert!(second.refusals.contains(refusal));
@@ -270,8 +327,8 @@ proptest! {
 
     #[test]
     fn nothing_moves_needlessly(fleet in fleet(3)) {
-        let calm = plan(&fleet, &Policy { make_room: false });
-        let busy = plan(&fleet, &Policy { make_room: true });
+        let calm = plan(&fleet, &Policy { make_room: false, ..Policy::default() });
+        let busy = plan(&fleet, &Policy { make_room: true, ..Policy::default() });
         let may_stay = |key: SlotKey| {
             let slot = fleet.slots.iter().find(|slot| slot.key == key).expect("a slot");
             node_of(&fleet, slot).is_some_and(|node| {
@@ -327,7 +384,7 @@ proptest! {
     }
 
     #[test]
-    fn every_slot_is_accounted_for(fleet in fleet_with_followers(3)) {
+    fn every_slot_is_accounted_for(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         for slot in &fleet.slots {
             let moves = plan.moves.iter().filter(|step| step.slot == slot.key).count();
@@ -345,7 +402,7 @@ proptest! {
 
     /// After the plan a follower is where its leader is, or nowhere.
     #[test]
-    fn followers_are_where_their_leader_is(fleet in fleet_with_followers(3)) {
+    fn followers_are_where_their_leader_is(fleet in busy_fleet()) {
         let after = apply(&fleet, &plan(&fleet, &Policy::default()));
         for slot in after.slots.iter().filter(|slot| slot.node.is_some()) {
             if let Some(leader) = slot.follows {
@@ -357,7 +414,7 @@ proptest! {
 
     /// I3: who may still be doing the work keeps everybody else from it.
     #[test]
-    fn what_is_bound_goes_to_nobody_else(fleet in fleet_with_followers(3)) {
+    fn what_is_bound_goes_to_nobody_else(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         for step in &plan.moves {
             let slot = fleet.slots.iter().find(|slot| slot.key == step.slot).expect("a slot");
@@ -382,7 +439,7 @@ proptest! {
 
     /// A push is not interrupted so that another camera finds a place.
     #[test]
-    fn a_slot_with_a_running_follower_does_not_make_room(fleet in fleet_with_followers(1)) {
+    fn a_slot_with_a_running_follower_does_not_make_room(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         for step in plan.moves.iter().filter(|step| step.reason.contains("to make room for")) {
             let led = fleet.slots.iter().any(|slot| {

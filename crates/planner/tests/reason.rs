@@ -1,42 +1,37 @@
 //! Golden texts: what people read in the API.
 
-use std::num::NonZeroU32;
-
-use headworks_planner::{Fleet, Intake, Node, Policy, Slot, Wanted, plan};
+use headworks_planner::{Fleet, Node, Policy, Slot, plan};
 use headworks_types::{
-    CameraId, Labels, NodeId, NodeState, Placement,
+    CameraId, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
 };
 use uuid::Uuid;
 
 fn node(number: u32, site: &str, alloc: u32, state: NodeState) -> Node {
     Node {
-        id: NodeId::from(Uuid::from_u128(number.into())),
-        name: format!("edge-{number}"),
         site: site.to_owned(),
-        labels: Labels::default(),
         alloc,
         state,
-        intake: Intake::Open,
+        ..Node::new(
+            NodeId::from(Uuid::from_u128(number.into())),
+            format!("edge-{number}"),
+        )
     }
 }
 
 fn slot(number: u32, node: Option<u32>, site: Option<&str>) -> Slot {
+    let key = SlotKey {
+        camera_id: CameraId::from(Uuid::from_u128(number.into())),
+        role: Role::Ingest,
+        ordinal: 0,
+    };
     Slot {
-        key: SlotKey {
-            camera_id: CameraId::from(Uuid::from_u128(number.into())),
-            role: Role::Ingest,
-            ordinal: 0,
-        },
         node: node.map(|number| NodeId::from(Uuid::from_u128(number.into()))),
-        wanted: Wanted::Yes,
         placement: Placement {
             site: site.map(str::to_owned),
-            labels: Labels::default(),
+            ..Placement::default()
         },
-        cost: NonZeroU32::MIN,
-        follows: None,
-        bound: None,
+        ..Slot::new(key)
     }
 }
 

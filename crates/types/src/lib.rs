@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod capability;
 pub mod edge;
 mod event;
 mod grant;
@@ -55,6 +56,7 @@ pub use camera::{
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
 pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
+pub use capability::Capabilities;
 pub use event::{Event, EventKind};
 pub use grant::{Effect, Grant, GrantConditions, GrantCreate, GrantObject, Principal};
 pub use id::{

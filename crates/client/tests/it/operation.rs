@@ -111,6 +111,7 @@ async fn the_edges_api() {
             zone: "a".to_owned(),
             labels: Labels::default(),
             capacity: 1,
+            capabilities: None,
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
             relay: None,
             version: "1".to_owned(),
@@ -182,6 +183,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        exclusive_source: false,
         viewing: Default::default(),
     };
     let bulk = CameraBulkCreate {

@@ -1,6 +1,6 @@
 //! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
 
-use headworks_types::{Node, NodeId, NodeLoad, edge::NodeSpec};
+use headworks_types::{Capabilities, Node, NodeId, NodeLoad, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
@@ -11,6 +11,9 @@ use super::{ensure_one_row, from_json, lease::Life, to_json};
 /// for the revisions.
 pub(crate) const DOORBELL: &str = "headworks_revision";
 
+/// How long a node has to be too busy before it gives work away.
+const HOT_AFTER: Duration = Duration::from_secs(60);
+
 /// Adds a node with its capacity and its first revision. It has no lease before its first renewal.
 pub(crate) async fn node_insert(
     conn: &mut PgConnection,
@@ -20,8 +23,8 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, capabilities)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -34,7 +37,8 @@ pub(crate) async fn node_insert(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        capacity
+        capacity,
+        spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)
     .await?;
@@ -60,7 +64,8 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)?;
     let result = sqlx::query!(
         r#"UPDATE node
-           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
+           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
+               capabilities = $8
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -68,7 +73,8 @@ pub(crate) async fn node_update(
         spec.zone,
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
-        spec.version
+        spec.version,
+        spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)
     .await?;
@@ -128,6 +134,7 @@ pub(crate) async fn node_list(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT n.id, n.name, n.site, n.zone, n.labels, n.advertise, n.software, n.created_at,
+                  n.capabilities,
                   n.died_at IS NOT NULL AS "died!",
                   c.alloc, c.used,
                   COALESCE(l.goodbye, false) AS "goodbye!",
@@ -167,6 +174,7 @@ struct Row {
     labels: serde_json::Value,
     advertise: serde_json::Value,
     software: String,
+    capabilities: Option<serde_json::Value>,
     created_at: chrono::DateTime<chrono::Utc>,
     died: bool,
     alloc: i32,
@@ -197,6 +205,7 @@ impl Row {
             zone: self.zone,
             labels: from_json(self.labels)?,
             capacity: self.alloc.unsigned_abs(),
+            capabilities: capabilities(self.capabilities)?,
             used: self.used.unsigned_abs(),
             state: life.state(suspect),
             message: format!("{}{}", life.words(suspect), error.unwrap_or_default()),
@@ -210,18 +219,28 @@ impl Row {
     }
 }
 
+/// What a node said that it can do; who said nothing is taken for able.
+fn capabilities(said: Option<serde_json::Value>) -> sqlx::Result<Capabilities> {
+    said.map_or(Ok(Capabilities::ALL), from_json)
+}
+
 /// All nodes as the planner wants them.
 pub(crate) async fn node_fleet(
     conn: &mut PgConnection,
     suspect: Duration,
 ) -> sqlx::Result<Vec<headworks_planner::Node>> {
     let rows = sqlx::query!(
-        r#"SELECT n.id, n.name, n.site, n.labels, n.died_at IS NOT NULL AS "died!", c.alloc,
+        r#"SELECT n.id, n.name, n.site, n.zone, n.labels, n.capabilities,
+                  n.died_at IS NOT NULL AS "died!", c.alloc,
+                  COALESCE(c.busy_since < clock_timestamp() - make_interval(secs => $1), false)
+                      AS "hot!",
                   COALESCE(l.goodbye, false) AS "goodbye!",
                   EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence
            FROM node n
            JOIN node_capacity c ON c.node_id = n.id
-           LEFT JOIN node_lease l ON l.node_id = n.id"#
+           LEFT JOIN node_lease l ON l.node_id = n.id
+           ORDER BY n.id"#,
+        HOT_AFTER.as_secs_f64()
     )
     .fetch_all(conn)
     .await?;
@@ -235,13 +254,46 @@ pub(crate) async fn node_fleet(
             id: row.id.into(),
             name: row.name,
             site: row.site,
+            zone: row.zone,
             labels: from_json(row.labels)?,
+            capabilities: capabilities(row.capabilities)?,
             alloc: row.alloc.unsigned_abs(),
             state: life.state(suspect),
             intake: headworks_planner::Intake::Open,
+            hot: row.hot,
         })
     });
     nodes.collect()
+}
+
+/// Takes note of which nodes are too busy: over 80 % of what they take, and from then on until they
+/// are no fuller than 65 %. Who comes below 80 % before [`HOT_AFTER`] was not. Returns how many
+/// have changed.
+pub(crate) async fn node_heat(conn: &mut PgConnection) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"WITH due AS (
+               SELECT node_id,
+                      CASE WHEN used * 100::bigint > alloc * 80::bigint
+                           THEN COALESCE(busy_since, clock_timestamp())
+                           WHEN used * 100::bigint > alloc * 65::bigint
+                            AND busy_since < clock_timestamp() - make_interval(secs => $1)
+                           THEN busy_since
+                      END AS busy_since
+               FROM node_capacity
+           ), changed AS (
+               SELECT c.node_id, due.busy_since
+               FROM node_capacity c JOIN due ON due.node_id = c.node_id
+               WHERE c.busy_since IS DISTINCT FROM due.busy_since
+               ORDER BY c.node_id
+               FOR UPDATE OF c SKIP LOCKED
+           )
+           UPDATE node_capacity c SET busy_since = changed.busy_since
+           FROM changed WHERE c.node_id = changed.node_id"#,
+        HOT_AFTER.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
 }
 
 /// The node's revision.

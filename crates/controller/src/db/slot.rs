@@ -8,6 +8,7 @@ mod fleet;
 mod handover;
 mod observed;
 mod report;
+mod reprice;
 mod restream;
 mod status;
 #[cfg(test)]
@@ -24,8 +25,9 @@ use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
 pub(crate) use assign::{Outcome, Step, slot_assign, slot_explain};
-pub(crate) use fleet::{FleetSlot, slot_fleet};
+pub(crate) use fleet::{FleetSlot, plan_change_take, slot_fleet, slot_near};
 pub(crate) use report::{Report, slot_report};
+pub(crate) use reprice::slot_reprice;
 pub(crate) use restream::{
     STOPPED, restream_cost, restream_of_slots, restream_slot, restream_slot_insert,
     restream_slot_release, restream_slot_touch, restream_status_list,

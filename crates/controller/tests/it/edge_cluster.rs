@@ -244,6 +244,7 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
         zone: "lyon".to_owned(),
         labels: Labels::default(),
         capacity: 10,
+        capabilities: None,
         advertise: Advertise {
             rtmp: Some(format!("rtmp://{name}:1935/").parse().expect("is a URL")),
             rtsp: Some(format!("rtsp://{name}:8554/").parse().expect("is a URL")),

@@ -252,6 +252,7 @@ impl Ingests {
                 refused: slot.seat.refused(),
                 published: slot.seat.published(),
                 restream: None,
+                usage: None,
             }
         };
         slots.iter().map(report).collect()

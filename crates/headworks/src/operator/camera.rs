@@ -166,8 +166,10 @@ impl Create {
             },
             placement: Placement {
                 site: self.site,
+                zone: self.zone,
                 ..Placement::default()
             },
+            exclusive_source: self.exclusive_source,
             viewing: Viewing::default(),
         })
     }

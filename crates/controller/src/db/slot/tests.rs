@@ -55,6 +55,7 @@ fn report(node_id: NodeId, camera: CameraId, epoch: i64, state: SlotState) -> Re
             refused: None,
             published: Vec::new(),
             restream: None,
+            usage: None,
         },
     }
 }
