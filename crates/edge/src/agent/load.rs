@@ -36,6 +36,15 @@ impl ProcessLoad {
     }
 }
 
+/// Processor time that the process has used, in hundredths of a second; `None` if there is none.
+pub(crate) fn process_ticks(process: u32) -> Option<u64> {
+    if process == 0 {
+        return None;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    cpu_ticks(&stat)
+}
+
 /// Resident memory in bytes; 0 if the kernel does not tell.
 pub(crate) fn memory_bytes() -> u64 {
     std::fs::read_to_string("/proc/self/status")

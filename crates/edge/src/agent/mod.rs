@@ -18,6 +18,7 @@ mod join;
 mod lease;
 mod load;
 mod sessions;
+mod usage;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -46,6 +47,7 @@ use certificate::Renewal;
 pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
+pub(crate) use load::process_ticks;
 use sessions::SessionLoop;
 use watch::WatchLoop;
 

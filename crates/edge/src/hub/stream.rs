@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Stream {
     /// What people call the camera.
     name: Mutex<String>,
     ended: AtomicBool,
+    /// Bytes of media that came in.
+    received: AtomicU64,
     pub(super) hls: ByHearing<HlsOutput>,
 }
 
@@ -180,6 +182,7 @@ impl Stream {
             status: watch::Sender::new(status),
             name: Mutex::default(),
             ended: AtomicBool::new(false),
+            received: AtomicU64::new(0),
             hls: ByHearing::default(),
         }
     }
@@ -225,6 +228,11 @@ impl Stream {
     /// Says what the camera is made of.
     pub(crate) fn set_tracks(&self, tracks: Vec<Track>) {
         self.status.send_modify(|status| status.tracks = tracks);
+    }
+
+    /// Bytes of media that came in, since it is here.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// How many watch it. A restream is no viewer.
@@ -357,9 +365,9 @@ impl Stream {
     }
 
     pub(super) fn push(&self, entry: Arc<Entry>) {
-        self.counters
-            .received
-            .inc_by(entry.frame.payload.len() as u64);
+        let bytes = entry.frame.payload.len() as u64;
+        self.counters.received.inc_by(bytes);
+        self.received.fetch_add(bytes, Ordering::Relaxed);
         self.ring().push(entry);
     }
 

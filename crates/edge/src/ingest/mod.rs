@@ -41,6 +41,7 @@ use crate::{
     ffmpeg::Ffmpeg,
     hub::{Hub, Stream},
     turns::Turns,
+    work::Consumed,
 };
 use publish::Seat;
 use sound::Sound;
@@ -256,6 +257,19 @@ impl Ingests {
             }
         };
         slots.iter().map(report).collect()
+    }
+
+    /// What all work has taken from this node.
+    pub(crate) fn consumed(&self) -> HashMap<SlotKey, Consumed> {
+        let slots = self.slots();
+        let consumed = |(key, slot): (&SlotKey, &Slot)| {
+            let consumed = Consumed {
+                received: slot.stream.received(),
+                ..Consumed::default()
+            };
+            (*key, consumed)
+        };
+        slots.iter().map(consumed).collect()
     }
 
     /// The media side of the node's load; processor and memory are left at zero.
