@@ -22,6 +22,7 @@ mod event;
 mod grant;
 mod join_token;
 mod node;
+mod plan;
 mod playback;
 mod playback_key;
 mod project;

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::operator::{
     Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, audit::AuditVerb, auth::AuthVerb,
     camera::CameraVerb, camera_group::CameraGroupVerb, event::EventVerb, grant::GrantVerb,
-    join_token::JoinTokenVerb, node::NodeVerb, playback_key::PlaybackKeyVerb, project::ProjectVerb,
+    join_token::JoinTokenVerb, node::NodeVerb, plan::PlanVerb, playback_key::PlaybackKeyVerb, project::ProjectVerb,
     restream::RestreamVerb, role::RoleVerb, session::SessionVerb, sign_in::SignInArguments,
     signing_key::SigningKeyVerb, stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb,
     user_group::UserGroupVerb,
@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Project(Noun<ProjectVerb>),
     /// Nodes: the running edges
     Node(Noun<NodeVerb>),
+    /// Plans: what a change would move
+    Plan(Noun<PlanVerb>),
     /// Join tokens: how an edge becomes a node
     JoinToken(Noun<JoinTokenVerb>),
     /// Print the description of the API
@@ -117,6 +119,7 @@ impl Command {
             Self::Project(noun) => Some(&mut noun.api),
             Self::SigningKey(noun) => Some(&mut noun.api),
             Self::Node(noun) => Some(&mut noun.api),
+            Self::Plan(noun) => Some(&mut noun.api),
             Self::JoinToken(noun) => Some(&mut noun.api),
         }
     }

@@ -15,11 +15,13 @@ mod reason;
 mod relieve;
 mod room;
 mod score;
+mod settle;
 
 pub use fleet::{
     Fleet, Intake, Move, Node, Plan, Policy, Refusal, Release, Reprice, Slot, Wanted,
 };
 pub use reason::STAYS;
+pub use settle::settle;
 
 /// Says what to change so that every wanted slot has a living node that fits it.
 ///

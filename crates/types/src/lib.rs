@@ -21,6 +21,7 @@ mod label;
 mod network;
 mod node;
 mod page;
+mod plan;
 mod playback;
 mod playback_key;
 mod problem;
@@ -70,6 +71,10 @@ pub use node::{
     Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLoad, NodeState,
 };
 pub use page::{Page, PageQuery};
+pub use plan::{
+    PLAN_LISTED, PlanCamera, PlanCapacity, PlanImpact, PlanMove, PlanNode, PlanPreview,
+    PlanQuestion, PlanSummary,
+};
 pub use playback::{
     MAX_OPEN_SECONDS, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera,
     PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,

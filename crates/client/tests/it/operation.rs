@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
+    PlanQuestion,
     Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
     CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource, CameraUpdate,
     GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLoad,
@@ -404,6 +405,7 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.node_list());
     call!(names, client.node_view(NodeId::from(ID)));
     call!(names, client.node_revoke(NodeId::from(ID)));
+    call!(names, client.plan_preview(&PlanQuestion::default()));
     call!(names, client.join_token_list());
     call!(names, client.join_token_create(&token));
     call!(names, client.join_token_revoke(JoinTokenId::from(ID)));

@@ -22,6 +22,7 @@ mod join_token;
 mod limit;
 mod node;
 mod page;
+mod plan;
 mod playback_key;
 mod playback_token;
 mod project;
@@ -182,6 +183,7 @@ fn cluster() -> OpenApiRouter<State> {
         .routes(routes!(node::node_list))
         .routes(routes!(node::node_view))
         .routes(routes!(node::node_revoke))
+        .routes(routes!(plan::plan_preview))
         .routes(routes!(
             join_token::join_token_list,
             join_token::join_token_create

@@ -25,7 +25,7 @@ use crate::{
     state::State,
 };
 
-pub(crate) use memory::{Listed, Memory, list, refresh};
+pub(crate) use memory::{Listed, Memory, list, read, refresh};
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// For how long the right to plan is held without renewal.

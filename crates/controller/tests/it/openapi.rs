@@ -118,6 +118,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("node_list", &[NODE]),
     ("node_revoke", &[NODE]),
     ("node_view", &[NODE]),
+    ("plan_preview", &[NODE]),
     ("playback_key_create", &[PROJECT, WATCH]),
     ("playback_key_list", &[PROJECT]),
     ("playback_key_revoke", &[PROJECT]),
@@ -319,6 +320,7 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("restream_stop", json!({})),
         ("restream_update", json!({"name": "x"})),
         ("node_revoke", json!({})),
+        ("plan_preview", json!({})),
         (
             "role_create",
             json!({"name": format!("new of {}", &gate[4..]), "actions": ["camera.ptz"]}),
@@ -627,7 +629,7 @@ fn operations_follow_the_noun_rule() {
         }
         let nouns = operation.path.split(['/', ':']).any(|part| {
             // There is no plural of it.
-            if part == "audit" {
+            if part == "audit" || part == "plan" {
                 return operation.id.starts_with(part);
             }
             part.strip_suffix('s')

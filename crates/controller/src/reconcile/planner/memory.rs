@@ -69,13 +69,21 @@ impl Memory {
     }
 }
 
-/// Reads everything.
+/// Reads everything, for the planner: what changes from here on is noted anew.
 pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
     let mut conn = state.pool.acquire().await?;
     node_heat(&mut conn).await?;
-    let nodes = node_fleet(&mut conn, state.config.lease_suspect).await?;
-    // What changes from here on is noted anew.
     plan_change_take(&mut conn).await?;
+    listed(state, &mut conn).await
+}
+
+/// Reads everything, for somebody who only looks.
+pub(crate) async fn read(state: &State, conn: &mut PgConnection) -> sqlx::Result<Fleet> {
+    Ok(listed(state, conn).await?.fleet)
+}
+
+async fn listed(state: &State, conn: &mut PgConnection) -> sqlx::Result<Listed> {
+    let nodes = node_fleet(conn, state.config.lease_suspect).await?;
     let mut listed = Listed {
         fleet: Fleet {
             nodes,
@@ -83,8 +91,8 @@ pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
         },
         marks: HashMap::new(),
     };
-    let slots = slot_fleet(&mut conn, None).await?;
-    listed.add(&mut conn, slots).await?;
+    let slots = slot_fleet(conn, None).await?;
+    listed.add(conn, slots).await?;
     Ok(listed)
 }
 
