@@ -7,10 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::operator::{
     Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, audit::AuditVerb, auth::AuthVerb,
     camera::CameraVerb, camera_group::CameraGroupVerb, event::EventVerb, grant::GrantVerb,
-    join_token::JoinTokenVerb, node::NodeVerb, plan::PlanVerb, playback_key::PlaybackKeyVerb, project::ProjectVerb,
-    restream::RestreamVerb, role::RoleVerb, session::SessionVerb, sign_in::SignInArguments,
-    signing_key::SigningKeyVerb, stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb,
-    user_group::UserGroupVerb,
+    join_token::JoinTokenVerb, node::NodeVerb, plan::PlanVerb, playback_key::PlaybackKeyVerb,
+    project::ProjectVerb, restream::RestreamVerb, role::RoleVerb, session::SessionVerb,
+    sign_in::SignInArguments, signing_key::SigningKeyVerb, stream_key::StreamKeyVerb,
+    token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.

@@ -42,9 +42,7 @@ fn camera(number: u32) -> impl Iterator<Item = Slot> {
             ..Placement::default()
         },
         cost: NonZeroU32::MIN,
-        group: Some(CameraGroupId::from(Uuid::from_u128(
-            (number / 10).into(),
-        ))),
+        group: Some(CameraGroupId::from(Uuid::from_u128((number / 10).into()))),
         ..Slot::new(key(number, Role::Ingest))
     };
     let restream = (number % 4 == 0).then(|| Slot {
@@ -70,7 +68,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let plan = plan(&fleet, &Policy::default());
         let took = before.elapsed();
         let (moves, refusals) = (plan.moves.len(), plan.refusals.len());
-        writeln!(out, "{turn}: {moves} placed, {refusals} refused, in {took:?}")?;
+        writeln!(
+            out,
+            "{turn}: {moves} placed, {refusals} refused, in {took:?}"
+        )?;
         fleet.apply(&plan);
     }
     Ok(())

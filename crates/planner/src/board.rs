@@ -293,7 +293,11 @@ impl<'a> Board<'a> {
     }
 
     /// The best node for the slot of those that may have it and are fine.
-    pub(crate) fn choose(&self, work: &Work<'_>, is_fine: impl Fn(usize) -> bool) -> Option<Choice> {
+    pub(crate) fn choose(
+        &self,
+        work: &Work<'_>,
+        is_fine: impl Fn(usize) -> bool,
+    ) -> Option<Choice> {
         self.choose_any(work, |node| self.may_hold(work, node) && is_fine(node))
     }
 

@@ -38,7 +38,10 @@ impl Board<'_> {
     }
 
     fn can_follow(&self, work: &Work<'_>, node: usize) -> bool {
-        self.classes.list[work.class].nodes.binary_search(&node).is_ok()
+        self.classes.list[work.class]
+            .nodes
+            .binary_search(&node)
+            .is_ok()
     }
 
     /// Its leader is there, so it is no new work for the node.

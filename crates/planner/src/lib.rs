@@ -16,12 +16,12 @@ mod relieve;
 mod room;
 mod score;
 mod settle;
+mod viewer;
 
-pub use fleet::{
-    Fleet, Intake, Move, Node, Plan, Policy, Refusal, Release, Reprice, Slot, Wanted,
-};
+pub use fleet::{Fleet, Intake, Move, Node, Plan, Policy, Refusal, Release, Reprice, Slot, Wanted};
 pub use reason::STAYS;
 pub use settle::settle;
+pub use viewer::{Candidate, Ranked, Viewer, rank};
 
 /// Says what to change so that every wanted slot has a living node that fits it.
 ///

@@ -27,9 +27,8 @@ struct Traffic {
 impl Board<'_> {
     /// See the module's documentation.
     pub(crate) fn relieve(&mut self, policy: &Policy) {
-        let draining = self.nodes_where(|node| {
-            node.intake == Intake::Draining && node.state != NodeState::Dead
-        });
+        let draining = self
+            .nodes_where(|node| node.intake == Intake::Draining && node.state != NodeState::Dead);
         let hot = self.nodes_where(|node| node.hot && node.state == NodeState::Ready);
         self.serve_followers();
         if draining.is_empty() && hot.is_empty() {

@@ -155,9 +155,7 @@ mod tests {
         };
         let choose = |scores: &[Score]| {
             let all = scores.iter().enumerate();
-            let best = all.fold(None, |best, (index, score)| {
-                Choice::or(best, *score, index)
-            });
+            let best = all.fold(None, |best, (index, score)| Choice::or(best, *score, index));
             best.map(|best| (best.node, best.by))
         };
         let (near, full) = (score(false, 9, 1), score(false, 9, 2));

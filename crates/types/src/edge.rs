@@ -7,6 +7,7 @@
 
 mod audit;
 mod directory;
+mod rendezvous;
 mod view;
 
 use std::{fmt, time::Duration};
@@ -18,14 +19,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Advertise, CameraId, CameraSource, Capabilities, Credentials, Jwks, Labels, Network, NodeId, NodeLoad,
-    OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
-    RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track, Transport, Validate,
-    Violations,
+    Advertise, CameraId, CameraSource, Capabilities, Credentials, Jwks, Labels, Network, NodeId,
+    NodeLimits, NodeLoad, OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio,
+    RestreamId, RestreamSigning, RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId,
+    Track, Transport, Validate, Violations,
 };
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
 pub use directory::{DirectoryUpdate, Peer, Route};
+pub use rendezvous::rendezvous;
 pub use view::{
     PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
     SessionSent, ViewPolicy,
@@ -47,6 +49,9 @@ pub struct NodeSpec {
     /// What it can do. Without, it is taken for able to do everything.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capabilities: Option<Capabilities>,
+    /// How many viewers it serves at most.
+    #[serde(default)]
+    pub limits: NodeLimits,
     /// Where viewers and publishers reach it.
     pub advertise: Advertise,
     /// Where other edges reach it: `https://host:port/`. Without, it relays to nobody.
@@ -65,6 +70,7 @@ impl Validate for NodeSpec {
         if self.capacity > 100_000 {
             found.report("capacity", "must be at most 100000");
         }
+        found.within("limits", |found| self.limits.validate(found));
         found.within("advertise", |found| self.advertise.validate(found));
         if let Some(relay) = &self.relay
             && (relay.scheme() != "https" || !relay.has_host())

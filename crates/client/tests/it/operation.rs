@@ -5,16 +5,15 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
-    PlanQuestion,
     Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
     CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource, CameraUpdate,
-    GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLoad,
-    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
-    PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal, ProjectCreate, ProjectId,
-    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId,
-    RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode, StreamKeyCreate, StreamKeyId,
-    StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate, UserGroupId, UserGroupMemberAdd,
-    UserGroupUpdate, UserId, UserUpdate,
+    GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLimits,
+    NodeLoad, OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlanQuestion,
+    PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal,
+    ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
+    RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
+    StreamKeyCreate, StreamKeyId, StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate,
+    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{AuditDelivery, CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec, SessionReport},
 };
 use serde_json::Value;
@@ -113,6 +112,7 @@ async fn the_edges_api() {
             labels: Labels::default(),
             capacity: 1,
             capabilities: None,
+            limits: NodeLimits::default(),
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
             relay: None,
             version: "1".to_owned(),
@@ -150,7 +150,7 @@ async fn the_edges_api() {
             queue: ID,
             entries: vec![],
         };
-        call!(names, client.watch(0));
+        call!(names, client.watch(0, Some(0)));
         call!(names, client.session_report(&report));
         call!(names, client.audit_deliver(&delivery));
     })

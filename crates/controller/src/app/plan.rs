@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use headworks_planner::{Fleet, Intake, Node, Policy, Wanted, settle};
 use headworks_types::{
-    Action, Capabilities, CameraId, NodeId, NodeState, PLAN_LISTED, PlanImpact, PlanMove,
+    Action, CameraId, Capabilities, NodeId, NodeState, PLAN_LISTED, PlanImpact, PlanMove,
     PlanPreview, PlanQuestion,
     edge::{Role, SlotKey},
 };
@@ -79,14 +79,16 @@ fn change(state: &State, mut fleet: Fleet, question: &PlanQuestion) -> Result<Fl
         nodes.remove(id);
     }
     fleet.nodes = nodes.into_values().collect();
-    fleet.nodes.extend(question.add_nodes.iter().map(|new| Node {
-        site: new.site.clone(),
-        zone: new.zone.clone(),
-        labels: new.labels.clone(),
-        capabilities: Capabilities::ALL,
-        alloc: new.capacity,
-        ..Node::new(state.ids.next(), new.name.clone())
-    }));
+    fleet
+        .nodes
+        .extend(question.add_nodes.iter().map(|new| Node {
+            site: new.site.clone(),
+            zone: new.zone.clone(),
+            labels: new.labels.clone(),
+            capabilities: Capabilities::ALL,
+            alloc: new.capacity,
+            ..Node::new(state.ids.next(), new.name.clone())
+        }));
     change_cameras(&mut fleet, question)?;
     Ok(fleet)
 }
@@ -203,7 +205,11 @@ impl Comparison<'_> {
             to_node: to.map(name),
             reason,
             interrupts,
-            viewers: if is_restream { 0 } else { self.audience.of(camera) },
+            viewers: if is_restream {
+                0
+            } else {
+                self.audience.of(camera)
+            },
             published,
         };
         let summary = &mut self.preview.summary;
@@ -232,9 +238,7 @@ impl Comparison<'_> {
     fn count_viewers(&mut self) {
         let there = self.audience.viewers.iter();
         let cut_off = there
-            .filter(|((camera, node), _)| {
-                self.lost.contains(node) && !self.broken.contains(camera)
-            })
+            .filter(|((camera, node), _)| self.lost.contains(node) && !self.broken.contains(camera))
             .map(|(_, count)| *count);
         self.preview.summary.interrupted.viewers += cut_off.sum::<u32>();
     }

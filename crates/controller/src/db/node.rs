@@ -1,11 +1,12 @@
 //! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
 
+use headworks_duty::Life;
 use headworks_types::{Capabilities, Node, NodeId, NodeLoad, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, lease::Life, to_json};
+use super::{ensure_one_row, from_json, to_json};
 
 /// The channel on which a change of revisions is announced. Only a doorbell: whoever listens asks
 /// for the revisions.
@@ -23,8 +24,9 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software, capabilities)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay,
+                                 capabilities)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $10)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -38,6 +40,7 @@ pub(crate) async fn node_insert(
         to_json(&spec.advertise)?,
         spec.version,
         capacity,
+        spec.relay.as_ref().map(url::Url::as_str),
         spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)
@@ -65,7 +68,7 @@ pub(crate) async fn node_update(
     let result = sqlx::query!(
         r#"UPDATE node
            SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
-               capabilities = $8
+               relay = $8, capabilities = $9
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -74,6 +77,7 @@ pub(crate) async fn node_update(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
+        spec.relay.as_ref().map(url::Url::as_str),
         spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)

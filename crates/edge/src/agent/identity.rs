@@ -129,6 +129,7 @@ pub(crate) async fn describe(
         labels: config.labels.clone(),
         capacity: config.capacity,
         capabilities: Some(capabilities),
+        limits: config.limits(),
         advertise: advertise(config, controller, bound).await?,
         relay: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -18,7 +18,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
     Refused, Status,
-    load::{ProcessLoad, memory_bytes},
+    load::{ProcessLoad, SentRate, memory_bytes},
     usage::Meter,
 };
 use crate::work::Work;
@@ -73,6 +73,7 @@ pub(super) struct LeaseLoop {
     instance: Uuid,
     process: ProcessLoad,
     usage: Meter,
+    sent: SentRate,
     refusals: u32,
     interval: Duration,
 }
@@ -93,6 +94,7 @@ impl LeaseLoop {
             instance,
             process: ProcessLoad::default(),
             usage: Meter::default(),
+            sent: SentRate::default(),
             refusals: 0,
             interval: RETRY,
         }
@@ -197,9 +199,9 @@ impl LeaseLoop {
 
     fn renewal(&mut self, goodbye: bool) -> LeaseRenewal {
         let media = self.work.load();
+        let now = self.clock.monotonic();
         let status = self.status.borrow().clone();
         let mut slots = self.work.reports();
-        let now = self.clock.monotonic();
         self.usage.measure(now, &self.work.consumed(), &mut slots);
         LeaseRenewal {
             instance: self.instance,
@@ -210,6 +212,7 @@ impl LeaseLoop {
             load: NodeLoad {
                 cpu_cores: self.process.cpu_cores(now),
                 memory_bytes: memory_bytes(),
+                sent_kbit: self.sent.kbit(now, media.sent_bytes),
                 ..media
             },
             goodbye,

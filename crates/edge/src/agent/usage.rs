@@ -51,7 +51,10 @@ impl Meter {
             (Some((_, first)), Some((last, before))) => {
                 // A new connection or another encoder counts from nothing.
                 let is_reset = consumed.is_less(before);
-                ((!is_reset).then_some(*first), is_reset || now - *last >= STEP)
+                (
+                    (!is_reset).then_some(*first),
+                    is_reset || now - *last >= STEP,
+                )
             }
             _ => (None, true),
         };
@@ -154,7 +157,12 @@ mod tests {
         let start = Clock::manual(DateTime::UNIX_EPOCH).monotonic();
         let mut meter = Meter::default();
         let mut at = |seconds: u64, state, consumed| {
-            look(&mut meter, start + Duration::from_secs(seconds), state, consumed)
+            look(
+                &mut meter,
+                start + Duration::from_secs(seconds),
+                state,
+                consumed,
+            )
         };
         let live = SlotState::Live;
         // 4 Mbit/s and half a core for a minute.
@@ -179,7 +187,10 @@ mod tests {
         assert_eq!(last, Some(steady(0, 0)));
         // Another encoder counts from nothing, and so does what was interrupted.
         assert_eq!(at(142, live, consumed(232, Some(1))), None);
-        assert_eq!(at(172, live, consumed(232, Some(301))), Some(steady(0, 100)));
+        assert_eq!(
+            at(172, live, consumed(232, Some(301))),
+            Some(steady(0, 100))
+        );
         assert_eq!(at(174, SlotState::Failed, consumed(232, None)), None);
         assert_eq!(at(176, live, consumed(232, None)), None);
     }

@@ -172,7 +172,10 @@ impl Ledger {
     }
 }
 
-pub(super) async fn capacity_lock(conn: &mut PgConnection, nodes: Vec<Uuid>) -> sqlx::Result<Ledger> {
+pub(super) async fn capacity_lock(
+    conn: &mut PgConnection,
+    nodes: Vec<Uuid>,
+) -> sqlx::Result<Ledger> {
     let rows = sqlx::query!(
         r#"SELECT node_id, alloc, used FROM node_capacity WHERE node_id = ANY($1)
            ORDER BY node_id

@@ -5,12 +5,13 @@
 
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
+use headworks_duty::LastHolder;
 use headworks_planner::{Slot, Wanted};
 use headworks_types::{CameraId, Capabilities, NodeId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DISABLED, handover::LastHolder, restream::restream_fleet, slot_key};
+use super::{DISABLED, restream::restream_fleet, slot_key};
 use crate::db::from_json;
 
 /// What one camera takes from a node, pulled or published, until it is measured.

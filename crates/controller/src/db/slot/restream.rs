@@ -4,6 +4,7 @@
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, Utc};
+use headworks_duty::{LastHolder, Life};
 use headworks_planner::{Slot, Wanted};
 use headworks_types::{
     CameraId, Capabilities, NodeId, RestreamId, RestreamState, RestreamStatus, RestreamVideo,
@@ -13,10 +14,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    DISABLED, FleetSlot, NEW, fleet::units, handover::LastHolder, key_arrays, observed::Observed, slot_key,
-    slot_release,
+    DISABLED, FleetSlot, NEW, fleet::units, key_arrays, observed::Observed, slot_key, slot_release,
 };
-use crate::db::{from_json, lease::Life, node::revision_bump};
+use crate::db::{from_json, node::revision_bump};
 
 /// The words for the slot of a restream that is stopped.
 pub(crate) const STOPPED: &str = "the restream is stopped";
