@@ -30,7 +30,8 @@ impl Board<'_> {
         let draining = self
             .nodes_where(|node| node.intake == Intake::Draining && node.state != NodeState::Dead);
         let hot = self.nodes_where(|node| node.hot && node.state == NodeState::Ready);
-        self.serve_followers();
+        let sought = self.sought();
+        self.serve_followers(&sought);
         if draining.is_empty() && hot.is_empty() {
             return;
         }
@@ -45,7 +46,8 @@ impl Board<'_> {
             let slots: Vec<_> = held[*node].iter().copied().collect();
             self.empty(*node, slots, policy, &mut traffic);
         }
-        for node in hot.into_iter().filter(|node| !draining.contains(node)) {
+        let hot = hot.into_iter().filter(|node| !sought[*node]);
+        for node in hot.filter(|node| !draining.contains(node)) {
             let slots: Vec<_> = held[node].iter().copied().collect();
             self.cool(node, slots, policy, &mut traffic);
         }
@@ -63,6 +65,24 @@ impl Board<'_> {
     fn nodes_where(&self, is: impl Fn(&crate::fleet::Node) -> bool) -> Vec<usize> {
         let nodes = 0..self.nodes.len();
         nodes.filter(|index| is(self.nodes[*index])).collect()
+    }
+
+    /// Which nodes something that has no place would fill again.
+    fn sought(&self) -> Vec<bool> {
+        let mut classes: Vec<_> = self
+            .pending()
+            .iter()
+            .map(|index| self.work[*index].class)
+            .collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let mut sought = vec![false; self.nodes.len()];
+        for class in classes {
+            for node in &self.classes.list[class].nodes {
+                sought[*node] = true;
+            }
+        }
+        sought
     }
 
     fn traffic(&self) -> Traffic {
@@ -86,12 +106,18 @@ impl Board<'_> {
     }
 
     /// Moves cameras without a break to where their restreams can be done.
-    fn serve_followers(&mut self) {
+    fn serve_followers(&mut self, sought: &[bool]) {
         for index in 0..self.work.len() {
             let work = &self.work[index];
             let needs = work.followers_need;
             let can = |node: usize| self.nodes[node].capabilities.include(needs);
-            if !work.stays() || work.led > 0 || work.slot.exclusive || work.at.is_some_and(can) {
+            let is_sought = work.at.is_some_and(|node| sought[node]);
+            if !work.stays()
+                || is_sought
+                || work.led > 0
+                || work.slot.exclusive
+                || work.at.is_some_and(can)
+            {
                 continue;
             }
             let cost = work.cost();

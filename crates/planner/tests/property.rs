@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use headworks_planner::{Fleet, Intake, Node, Plan, Policy, Slot, Wanted, plan};
+use headworks_planner::{Fleet, Intake, Node, Plan, Policy, Slot, Wanted, plan, settle};
 use headworks_types::{
     CameraGroupId, CameraId, Capabilities, Labels, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
@@ -201,6 +201,15 @@ fn apply(fleet: &Fleet, plan: &Plan) -> Fleet {
     let mut fleet = fleet.clone();
     fleet.apply(plan);
     fleet
+}
+
+/// Everything arrives, and whoever has to stop has stopped.
+fn arrive(fleet: &mut Fleet) {
+    for slot in &mut fleet.slots {
+        slot.coming_from = None;
+        let is_strict = slot.exclusive || slot.follows.is_some();
+        slot.bound = slot.node.filter(|_| is_strict);
+    }
 }
 
 fn used(fleet: &Fleet, node: &Node) -> u32 {
@@ -451,6 +460,176 @@ proptest! {
                     && !plan.moves.iter().any(|other| other.slot == slot.key)
             });
             prop_assert!(!led, "{step:?}");
+        }
+    }
+
+    /// What runs is not stopped because it costs more than was thought, but takes what room there is.
+    #[test]
+    fn costs_are_booked_as_far_as_there_is_room(fleet in busy_fleet()) {
+        let plan = plan(&fleet, &Policy::default());
+        let after = apply(&fleet, &plan);
+        for slot in &after.slots {
+            if let Some(node) = node_of(&after, slot).filter(|node| node.state != NodeState::Dead) {
+                let is_full = used(&after, node) == node.alloc;
+                prop_assert!(slot.held() == slot.cost || (slot.held() < slot.cost && is_full));
+            }
+        }
+        for reprice in &plan.reprices {
+            let slot = fleet.slots.iter().find(|slot| slot.key == reprice.slot).expect("a slot");
+            prop_assert_eq!(slot.node, Some(reprice.node));
+            prop_assert_ne!(slot.held(), reprice.cost);
+        }
+    }
+
+    /// Break before make: its node lets go of it first, if that node lives.
+    #[test]
+    fn what_two_may_not_do_at_once_is_released_before_it_moves(fleet in busy_fleet()) {
+        let plan = plan(&fleet, &Policy::default());
+        for step in &plan.moves {
+            let slot = fleet.slots.iter().find(|slot| slot.key == step.slot).expect("a slot");
+            let from = node_of(&fleet, slot).filter(|node| node.state != NodeState::Dead);
+            prop_assert!(!slot.exclusive || from.is_none(), "{step:?}");
+        }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// A node that is being emptied gives its work away a little at a time, until nothing is left
+    /// that another node could take.
+    #[test]
+    fn a_node_is_emptied(mut fleet in busy_fleet(), at_once in 1..4_usize) {
+        let policy = Policy { drain_at_once: at_once, ..Policy::default() };
+        for node in &mut fleet.nodes {
+            node.hot = false;
+        }
+        // First everything finds its place.
+        arrive(&mut fleet);
+        let drains: Vec<_> = fleet.nodes.iter().map(|node| node.intake).collect();
+        for node in fleet.nodes.iter_mut().filter(|node| node.intake == Intake::Draining) {
+            node.intake = Intake::Cordoned;
+        }
+        (fleet, _) = settle(fleet, &policy);
+        for (node, intake) in fleet.nodes.iter_mut().zip(drains) {
+            node.intake = intake;
+        }
+        arrive(&mut fleet);
+        let mut rounds = 0;
+        loop {
+            let plan = plan(&fleet, &policy);
+            if plan.moves.is_empty() && plan.releases.is_empty() {
+                break;
+            }
+            for node in &fleet.nodes {
+                let leads = |key: SlotKey| key.role == Role::Ingest;
+                let moves = plan.moves.iter().filter(|step| leads(step.slot) && step.from == Some(node.id));
+                let releases = plan.releases.iter().filter(|release| leads(release.slot) && release.from == node.id);
+                let mentioned = moves.count() + releases.count();
+                prop_assert!(node.state == NodeState::Dead || mentioned <= at_once);
+            }
+            fleet.apply(&plan);
+            arrive(&mut fleet);
+            rounds += 1;
+            prop_assert!(rounds < 300, "it does not end");
+        }
+        for slot in fleet.slots.iter().filter(|slot| slot.follows.is_none()) {
+            let Some(node) = node_of(&fleet, slot) else { continue };
+            if node.intake != Intake::Draining || node.state == NodeState::Dead {
+                continue;
+            }
+            let followers = fleet.slots.iter().filter(|other| other.follows == Some(slot.key));
+            let all: u32 = slot.cost.get() + followers.filter(|other| other.wanted == Wanted::Yes)
+                .map(|other| other.cost.get()).sum::<u32>();
+            let kept: u32 = fleet.slots.iter().filter(|other| other.node.is_none()).map(|other| other.cost.get()).sum();
+            for other in &fleet.nodes {
+                let takes = other.state == NodeState::Ready && other.intake == Intake::Open;
+                let room = other.alloc.saturating_sub(used(&fleet, other));
+                prop_assert!(!takes || !fits(slot, other) || room < all + kept, "{:?} could go to {}", slot.key, other.name);
+            }
+        }
+    }
+
+    /// Rebalancing ends, and moves nothing to and fro, even without any dwell.
+    #[test]
+    fn rebalancing_ends(mut fleet in busy_fleet()) {
+        let policy = Policy::default();
+        for node in &mut fleet.nodes {
+            node.intake = Intake::Open;
+        }
+        (fleet, _) = settle(fleet, &policy);
+        arrive(&mut fleet);
+        let mut moved: BTreeMap<SlotKey, u32> = BTreeMap::new();
+        for round in 0.. {
+            for index in 0..fleet.nodes.len() {
+                let node = &fleet.nodes[index];
+                let percent = (used(&fleet, node) * 100).checked_div(node.alloc).unwrap_or(0);
+                let hot = percent > 80 || (node.hot && percent > 65);
+                fleet.nodes[index].hot = hot;
+            }
+            for slot in &mut fleet.slots {
+                slot.settled = true;
+            }
+            let plan = plan(&fleet, &policy);
+            if plan.is_empty() && round > 0 {
+                break;
+            }
+            for step in plan.moves.iter().filter(|step| step.reason.contains("too busy")) {
+                *moved.entry(step.slot).or_default() += 1;
+                let slot = fleet.slots.iter().find(|slot| slot.key == step.slot).expect("a slot");
+                prop_assert!(!slot.exclusive);
+                let led = fleet.slots.iter().any(|other| other.follows == Some(slot.key) && other.node == slot.node && other.node.is_some());
+                prop_assert!(!led, "{step:?}");
+            }
+            let after = apply(&fleet, &plan);
+            for step in plan.moves.iter().filter(|step| step.reason.contains("too busy")) {
+                let to = after.nodes.iter().find(|node| node.id == step.to).expect("a node");
+                let leaders: u32 = after.slots.iter().filter(|slot| slot.node == Some(to.id) && slot.follows.is_none())
+                    .map(|slot| slot.held().get()).sum();
+                prop_assert!(leaders * 100 <= to.alloc * 65, "{step:?}");
+            }
+            fleet = after;
+            arrive(&mut fleet);
+            prop_assert!(round < 100, "it does not end");
+        }
+        prop_assert!(moved.values().all(|times| *times == 1), "{moved:?}");
+    }
+
+    /// If it can be, no node has more than half of a group.
+    #[test]
+    fn groups_are_spread(mut fleet in empty_fleet(), nodes in 2..6_usize) {
+        fleet.nodes = (0..nodes).map(|number| Node::new(node_id(number), "")).collect();
+        for (number, slot) in fleet.slots.iter_mut().enumerate() {
+            slot.placement = Placement::default();
+            slot.group = Some(CameraGroupId::from(Uuid::from_u128(number as u128 % 3)));
+        }
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for group in 0..3 {
+            let group = Some(CameraGroupId::from(Uuid::from_u128(group)));
+            let all = after.slots.iter().filter(|slot| slot.group == group);
+            let most = all.clone().count().div_ceil(2);
+            for node in &after.nodes {
+                prop_assert!(all.clone().filter(|slot| slot.node == Some(node.id)).count() <= most);
+            }
+        }
+    }
+
+    /// A camera goes to where its viewers are, if it may and there is room.
+    #[test]
+    fn cameras_go_to_their_viewers(mut fleet in empty_fleet(), near in vec(0..8_usize, 40)) {
+        for node in &mut fleet.nodes {
+            node.alloc = 100;
+        }
+        for (slot, near) in fleet.slots.iter_mut().zip(near) {
+            slot.near = vec![node_id(near)];
+        }
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for slot in &after.slots {
+            let near = after.nodes.iter().find(|node| node.id == slot.near[0]);
+            if near.is_some_and(|near| fits(slot, near)) {
+                prop_assert_eq!(slot.node, Some(slot.near[0]));
+            }
         }
     }
 }

@@ -210,6 +210,8 @@ impl Row {
             labels: from_json(self.labels)?,
             capacity: self.alloc.unsigned_abs(),
             capabilities: capabilities(self.capabilities)?,
+            limits: Default::default(),
+            full: false,
             used: self.used.unsigned_abs(),
             state: life.state(suspect),
             message: format!("{}{}", life.words(suspect), error.unwrap_or_default()),
