@@ -52,12 +52,11 @@ impl Board<'_> {
             self.cool(node, slots, policy, &mut traffic);
         }
         if !traffic.exclusive {
-            let next = draining
-                .into_iter()
-                .find(|node| traffic.from[*node] == 0 && !held[*node].is_empty());
-            if let Some(node) = next {
+            for node in draining.into_iter().filter(|node| traffic.from[*node] == 0) {
                 let slots: Vec<_> = held[node].iter().copied().collect();
-                self.let_go(slots, policy);
+                if self.let_go(slots, policy, &traffic) > 0 {
+                    return;
+                }
             }
         }
     }
@@ -164,31 +163,27 @@ impl Board<'_> {
     }
 
     /// Has a node that is being emptied let go of what two may not do at once, if there is room for
-    /// it elsewhere. Nothing else moves from there now.
-    fn let_go(&mut self, slots: Vec<usize>, policy: &Policy) {
-        let exclusive = slots.into_iter().filter(|index| {
-            let work = &self.work[*index];
-            work.slot.exclusive && work.leader.is_none()
-        });
-        let exclusive: Vec<_> = exclusive.collect();
-        let followers = self.traffic().followers;
+    /// it elsewhere. Nothing else moves from there now. Returns how many it lets go of.
+    fn let_go(&mut self, slots: Vec<usize>, policy: &Policy, traffic: &Traffic) -> usize {
         let mut count = 0;
-        for index in exclusive {
+        for index in slots {
             let work = &self.work[index];
             let all = work.cost() + work.led;
-            if count == policy.drain_at_once || work.at.is_none() {
-                break;
+            let is_next = work.slot.exclusive && work.leader.is_none() && work.at.is_some();
+            if !is_next || count == policy.drain_at_once {
+                continue;
             }
             if let Some(best) = self.choose_any(work, |node| self.has_room(node, all)) {
                 self.kept[best.node] += all;
                 self.lift(index);
                 self.work[index].cause = Cause::Drained;
-                for follower in followers.get(&index).into_iter().flatten() {
+                for follower in traffic.followers.get(&index).into_iter().flatten() {
                     self.lift(*follower);
                 }
                 count += 1;
             }
         }
+        count
     }
 
     /// Moves work from a node that is too busy until it is no more, or no other has room enough.

@@ -173,7 +173,8 @@ fn compare(
         let from = now.get(&slot.key).copied().flatten();
         // What a dead or removed node keeps is nowhere.
         let to = slot.node.filter(|node| !comparison.lost.contains(node));
-        if Some(&to) == anyway.get(&slot.key) || from == to {
+        let is_moved = from != to || (to.is_none() && slot.wanted == Wanted::Yes);
+        if Some(&to) == anyway.get(&slot.key) || !is_moved {
             continue;
         }
         let reason = said.get(&slot.key).cloned().unwrap_or_default();
@@ -218,7 +219,9 @@ impl Comparison<'_> {
         } else {
             &mut summary.unbroken
         };
-        count(impact, &step, from.is_some() && is_restream);
+        if from.is_some() {
+            count(impact, &step, is_restream);
+        }
         if interrupts && !is_restream {
             self.broken.insert(camera);
         }

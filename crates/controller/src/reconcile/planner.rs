@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use headworks_planner::{Policy, Refusal, STAYS, plan};
 use headworks_types::{EventKind, edge::SlotKey};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -168,7 +171,9 @@ pub(crate) async fn turn_with(
     };
     let mut known = known;
     if has_changed {
-        let decided = decide(&known.listed);
+        let decided;
+        let planned = spawn_blocking(move || (decide(&known.listed), known));
+        (decided, known) = planned.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
         let moved = decided.steps.iter().map(|step| step.slot.camera_id);
         let moved = moved.collect();
         status = act(state, me, term, decided).await?;

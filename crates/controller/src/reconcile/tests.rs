@@ -1,5 +1,7 @@
 //! The loops' turns on a real PostgreSQL, stopped between listing, deciding and acting.
 
+mod placement;
+
 use std::{sync::Arc, time::Duration};
 
 use headworks_bootstrap::{Clock, Tasks};

@@ -26,6 +26,7 @@ mod narrow;
 mod node;
 mod node_certificate;
 mod openapi;
+mod plan;
 mod planner;
 mod playback_key;
 mod playback_token;

@@ -2,6 +2,7 @@
 
 mod handover;
 mod race;
+mod reprice;
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
