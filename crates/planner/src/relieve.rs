@@ -152,6 +152,7 @@ impl Board<'_> {
             let cost = work.cost();
             self.lift(index);
             self.put(index, best.node, cost);
+            self.demand[best.node] += cost;
             let work = &mut self.work[index];
             work.cause = Cause::Drained;
             work.choice = Some((best.of, best.by));
@@ -190,7 +191,7 @@ impl Board<'_> {
     fn cool(&mut self, node: usize, slots: Vec<usize>, policy: &Policy, traffic: &mut Traffic) {
         let percent = u64::from(policy.cool_percent);
         let is_cool = |used: u64, alloc: u32| used * 100 <= u64::from(alloc) * percent;
-        let mut demand: u64 = slots.iter().map(|index| self.work[*index].cost()).sum();
+        let mut demand = self.demand[node];
         let mut slots: Vec<_> = slots
             .into_iter()
             .filter(|index| {

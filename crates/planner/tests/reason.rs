@@ -256,6 +256,8 @@ fn zones_and_capabilities_are_named() {
     ];
     slots[1].placement.zone = Some("default".to_owned());
     slots[1].needs = Capabilities::ALL;
+    slots[0].placement = slots[1].placement.clone();
+    slots[0].needs = Capabilities::ALL;
     slots[2].placement.zone = Some("south".to_owned());
     assert_eq!(
         said(nodes.clone(), slots.clone()),
@@ -338,6 +340,10 @@ fn what_decided_is_said() {
     let mut there = slot(12, Some(2), None);
     let mut here = slot(13, None, None);
     (there.group, here.group) = (group, group);
+    for node in &mut nodes[1..] {
+        node.zone = "north".to_owned();
+    }
+    here.placement.zone = Some("north".to_owned());
     let fresh = slot(14, None, None);
     slots.extend([watched, there, here, fresh]);
     assert_eq!(
@@ -345,8 +351,8 @@ fn what_decided_is_said() {
         [
             "edge-3 in site lyon: as little loaded as any of 2 nodes that fit; edge-1 was too busy",
             "edge-3 in site lyon: its viewers are there, of 3 nodes that fit",
-            "edge-3 in site lyon: others have half of its group, of 3 nodes that fit",
-            "edge-2 in site lyon: as little loaded as any of 3 nodes that fit",
+            "edge-3 in site lyon: others have half of its group, of 2 nodes that fit",
+            "edge-3 in site lyon: as little loaded as any of 3 nodes that fit",
         ]
     );
 }

@@ -253,6 +253,8 @@ async fn slot_clear(
     sqlx::query!(
         r#"UPDATE slot
            SET node_id = NULL, cost = 0, reason = $3,
+               -- Another target, or another encoding, takes something else.
+               measured = CASE role WHEN 'restream' THEN NULL ELSE measured END,
                left_node_id = COALESCE(node_id, left_node_id),
                left_revision = CASE WHEN node_id IS NULL THEN left_revision END,
                assigned_at = CASE WHEN node_id IS NULL THEN assigned_at ELSE clock_timestamp() END

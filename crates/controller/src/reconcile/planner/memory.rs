@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often all slots are read.
-const WHOLE: Duration = Duration::from_secs(60);
+const WHOLE: Duration = Duration::from_secs(30);
 
 /// What is there.
 pub(crate) struct Listed {
