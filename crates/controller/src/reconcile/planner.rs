@@ -28,7 +28,7 @@ use crate::{
     state::State,
 };
 
-pub(crate) use memory::{Listed, Memory, list, read, refresh};
+pub(crate) use memory::{Listed, Memory, list, read, refresh, take};
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// For how long the right to plan is held without renewal.
@@ -160,8 +160,14 @@ pub(crate) async fn turn_with(
     let Some(term) = term else {
         return Ok(Status::default());
     };
+    let Some(changed) = take(state, me, term).await? else {
+        return Ok(Status {
+            role: Role::Deposed,
+            ..Status::default()
+        });
+    };
     let (known, has_changed) = match known.filter(|known| known.is_of(term)) {
-        Some(known) => refresh(state, known).await?,
+        Some(known) => refresh(state, known, changed).await?,
         None => (Memory::new(list(state).await?, term, state), true),
     };
     let mut status = Status {

@@ -13,11 +13,13 @@ use headworks_planner::{Fleet, Intake, Node, Slot, Wanted};
 use headworks_types::{CameraId, NodeId, NodeState, edge::SlotKey};
 use sqlx::PgConnection;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::Status;
 use crate::{
     db::{
         node::{node_fleet, node_heat},
+        planner_lease::planner_hold,
         slot::{FleetSlot, plan_change_take, slot_fleet, slot_near},
     },
     state::State,
@@ -69,11 +71,26 @@ impl Memory {
     }
 }
 
-/// Reads everything, for the planner: what changes from here on is noted anew.
+/// Takes what was noted as changed. Whoever takes it has to read it, or everything; `None` if `me`
+/// does not plan under this term any more, and nothing is taken from who does.
+pub(crate) async fn take(
+    state: &State,
+    me: Uuid,
+    term: i64,
+) -> sqlx::Result<Option<BTreeSet<CameraId>>> {
+    let mut tx = state.pool.begin().await?;
+    if !planner_hold(&mut tx, me, term).await? {
+        return Ok(None);
+    }
+    let changed = plan_change_take(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Some(changed.into_iter().collect()))
+}
+
+/// Reads everything.
 pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
     let mut conn = state.pool.acquire().await?;
     node_heat(&mut conn).await?;
-    plan_change_take(&mut conn).await?;
     listed(state, &mut conn).await
 }
 
@@ -96,15 +113,18 @@ async fn listed(state: &State, conn: &mut PgConnection) -> sqlx::Result<Listed> 
     Ok(listed)
 }
 
-/// Reads what has changed. False if that is nothing. Much that was noted as changed is read with
-/// all the rest, which is then cheaper.
-pub(crate) async fn refresh(state: &State, mut known: Memory) -> sqlx::Result<(Memory, bool)> {
+/// Reads what has changed: the nodes, and the slots of these cameras. False if that is nothing. Many
+/// cameras are read with all the rest, which is then cheaper.
+pub(crate) async fn refresh(
+    state: &State,
+    mut known: Memory,
+    mut cameras: BTreeSet<CameraId>,
+) -> sqlx::Result<(Memory, bool)> {
     let mut conn = state.pool.acquire().await?;
     node_heat(&mut conn).await?;
     let nodes = node_fleet(&mut conn, state.config.lease_suspect).await?;
     let nodes_changed = nodes != known.listed.fleet.nodes;
     known.listed.fleet.nodes = nodes;
-    let mut cameras: BTreeSet<_> = plan_change_take(&mut conn).await?.into_iter().collect();
     cameras.extend(known.listed.waiting());
     cameras.append(&mut known.again);
     let now = state.clock.monotonic();

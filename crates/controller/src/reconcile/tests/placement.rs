@@ -64,7 +64,12 @@ async fn changes_are_seen_without_reading_everything(pool: PgPool) {
     assert_eq!(next(&state, me, &mut memory).await.placed, 2);
     assert_eq!(next(&state, me, &mut memory).await.placed, 0);
     let known = memory.take().expect("is the planner");
-    let (known, has_changed) = planner::refresh(&state, known).await.expect("looks");
+    let stranger = planner::take(&state, Uuid::now_v7(), 1).await;
+    assert_eq!(stranger.expect("asks"), None, "only the planner takes");
+    let changed = planner::take(&state, me, 1).await.expect("asks");
+    let changed = changed.expect("is the planner");
+    let looked = planner::refresh(&state, known, changed).await;
+    let (known, has_changed) = looked.expect("looks");
     assert!(!has_changed, "what it did itself it has seen");
     memory = Some(known);
 
