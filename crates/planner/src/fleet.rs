@@ -226,6 +226,8 @@ pub struct Reprice {
     pub slot: SlotKey,
     /// Where it is and stays.
     pub node: NodeId,
+    /// What was booked for it there.
+    pub from: NonZeroU32,
     /// What it takes from that node from now on.
     pub cost: NonZeroU32,
 }

@@ -57,6 +57,7 @@ fn stay(work: &Work<'_>, node: NodeId, reasons: &mut Reasons<'_, '_>, plan: &mut
         plan.reprices.push(Reprice {
             slot: slot.key,
             node,
+            from: slot.held(),
             cost,
         });
     }

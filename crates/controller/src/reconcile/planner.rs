@@ -10,7 +10,7 @@ mod memory;
 
 use std::time::Duration;
 
-use headworks_planner::{Policy, Refusal, STAYS, plan};
+use headworks_planner::{Policy, Refusal, Reprice, STAYS, plan};
 use headworks_types::{EventKind, edge::SlotKey};
 use tokio::{
     task::spawn_blocking,
@@ -74,8 +74,10 @@ pub(crate) enum Role {
 pub(crate) struct Decided {
     /// Releases first, since they make room.
     pub(crate) steps: Vec<Step>,
-    /// What slots cost now that stay where they are.
-    pub(crate) reprices: Vec<Step>,
+    /// Slots that stay where they are and take less now, which makes room.
+    pub(crate) cheaper: Vec<Step>,
+    /// Slots that stay where they are and take more now.
+    pub(crate) dearer: Vec<Step>,
     /// Reasons that have changed, with the epochs they belong to.
     pub(crate) reasons: Vec<(SlotKey, i64, String)>,
     refused: usize,
@@ -209,14 +211,18 @@ pub(crate) fn decide(listed: &Listed) -> Decided {
         cost: step.cost.get(),
         reason: step.reason,
     });
-    let reprices = plan.reprices.into_iter().map(|reprice| Step {
+    let (cheaper, dearer): (Vec<_>, Vec<_>) = plan
+        .reprices
+        .iter()
+        .partition(|reprice| reprice.cost < reprice.from);
+    let reprice = |reprice: &Reprice| Step {
         epoch: epoch(&reprice.slot),
         slot: reprice.slot,
         from: Some(reprice.node),
         to: Some(reprice.node),
         cost: reprice.cost.get(),
         reason: String::new(),
-    });
+    };
     let refused = plan.refusals.len();
     let free = no_more_stuck(listed, &plan.refusals);
     let reasons = plan
@@ -235,7 +241,8 @@ pub(crate) fn decide(listed: &Listed) -> Decided {
     }
     Decided {
         steps,
-        reprices: reprices.collect(),
+        cheaper: cheaper.into_iter().map(reprice).collect(),
+        dearer: dearer.into_iter().map(reprice).collect(),
         reasons: reasons.collect(),
         refused,
     }
@@ -270,6 +277,10 @@ pub(crate) async fn act(
         refused: decided.refused,
         ..Status::default()
     };
+    if !reprice(state, me, term, &decided.cheaper, &mut status).await? {
+        status.role = Role::Deposed;
+        return Ok(status);
+    }
     let mut extended = state.clock.monotonic();
     for steps in decided.steps.chunks(BATCH) {
         let now = state.clock.monotonic();
@@ -283,14 +294,9 @@ pub(crate) async fn act(
             return Ok(status);
         }
     }
-    for reprices in decided.reprices.chunks(BATCH) {
-        let mut tx = state.pool.begin().await?;
-        if !planner_hold(&mut tx, me, term).await? {
-            status.role = Role::Deposed;
-            return Ok(status);
-        }
-        status.repriced += slot_reprice(&mut tx, reprices).await?;
-        tx.commit().await?;
+    if !reprice(state, me, term, &decided.dearer, &mut status).await? {
+        status.role = Role::Deposed;
+        return Ok(status);
     }
     for reasons in decided.reasons.chunks(BATCH) {
         let mut tx = state.pool.begin().await?;
@@ -302,6 +308,25 @@ pub(crate) async fn act(
         tx.commit().await?;
     }
     Ok(status)
+}
+
+/// Books other costs; false if `me` does not plan any more.
+async fn reprice(
+    state: &State,
+    me: Uuid,
+    term: i64,
+    steps: &[Step],
+    status: &mut Status,
+) -> sqlx::Result<bool> {
+    for steps in steps.chunks(BATCH) {
+        let mut tx = state.pool.begin().await?;
+        if !planner_hold(&mut tx, me, term).await? {
+            return Ok(false);
+        }
+        status.repriced += slot_reprice(&mut tx, steps).await?;
+        tx.commit().await?;
+    }
+    Ok(true)
 }
 
 /// One transaction; false if `me` does not plan any more.
