@@ -23,6 +23,7 @@ mod event;
 mod grant;
 mod join_token;
 mod node;
+mod plan;
 mod playback;
 mod playback_key;
 mod project;

@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::operator::{
     Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, audit::AuditVerb, auth::AuthVerb,
     camera::CameraVerb, camera_group::CameraGroupVerb, cluster::ClusterVerb, event::EventVerb,
-    grant::GrantVerb, join_token::JoinTokenVerb, node::NodeVerb, playback::PlaybackArguments,
-    playback_key::PlaybackKeyVerb, project::ProjectVerb, restream::RestreamVerb, role::RoleVerb,
-    session::SessionVerb, sign_in::SignInArguments, signing_key::SigningKeyVerb, slot::SlotVerb,
-    stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
+    grant::GrantVerb, join_token::JoinTokenVerb, node::NodeVerb, plan::PlanVerb,
+    playback::PlaybackArguments, playback_key::PlaybackKeyVerb, project::ProjectVerb,
+    restream::RestreamVerb, role::RoleVerb, session::SessionVerb, sign_in::SignInArguments,
+    signing_key::SigningKeyVerb, slot::SlotVerb, stream_key::StreamKeyVerb, token::TokenVerb,
+    user::UserVerb, user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -91,6 +92,8 @@ pub(crate) enum Command {
     Project(Noun<ProjectVerb>),
     /// Nodes: the running edges
     Node(Noun<NodeVerb>),
+    /// Plans: what a change would move
+    Plan(Noun<PlanVerb>),
     /// Join tokens: how an edge becomes a node
     JoinToken(Noun<JoinTokenVerb>),
     /// Print the description of the API
@@ -126,6 +129,7 @@ impl Command {
             Self::Project(noun) => Some(&mut noun.api),
             Self::SigningKey(noun) => Some(&mut noun.api),
             Self::Node(noun) => Some(&mut noun.api),
+            Self::Plan(noun) => Some(&mut noun.api),
             Self::JoinToken(noun) => Some(&mut noun.api),
         }
     }

@@ -76,6 +76,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Project(command) => operator::project::run(command).await,
         Command::SigningKey(command) => operator::signing_key::run(command).await,
         Command::Node(command) => Box::pin(operator::node::run(command)).await,
+        Command::Plan(command) => operator::plan::run(command).await,
         Command::JoinToken(command) => operator::join_token::run(command).await,
         Command::Openapi(arguments) => openapi(&arguments),
     }

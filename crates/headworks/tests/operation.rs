@@ -110,6 +110,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ("node_list", "node list"),
     ("node_revoke", "node revoke NODE"),
     ("node_uncordon", "node uncordon NODE"),
+    (
+        "plan_preview",
+        "plan preview --cordon NODE --drain NODE --kill NODE --remove NODE --add e9:lyon:north:10 \
+         --disable CAM --remove-camera CAM",
+    ),
     ("node_view", "node view NODE"),
     (
         "playback_key_create",

@@ -12,6 +12,7 @@ mod auth;
 mod camera;
 mod camera_group;
 mod camera_playback;
+mod capability;
 mod cluster;
 pub mod edge;
 mod event;
@@ -22,6 +23,7 @@ mod label;
 mod network;
 mod node;
 mod page;
+mod plan;
 mod playback;
 mod playback_key;
 mod problem;
@@ -61,6 +63,7 @@ pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
 pub use camera_playback::{
     CameraPlayback, CameraPlaybackRequest, LiveFile, MAX_PLAYBACK_EDGES, PlaybackEdge,
 };
+pub use capability::Capabilities;
 pub use cluster::{
     Brake, BrakeRelease, Cluster, ClusterDatabase, ClusterNodes, ClusterPlanner, ClusterSlots,
     SilentNode,
@@ -79,6 +82,10 @@ pub use node::{
     NodeDrainRequest, NodeLimits, NodeLoad, NodeState,
 };
 pub use page::{Page, PageQuery};
+pub use plan::{
+    PLAN_LISTED, PlanCamera, PlanCapacity, PlanImpact, PlanMove, PlanNode, PlanPreview,
+    PlanQuestion, PlanSummary,
+};
 pub use playback::{
     MAX_OPEN_SECONDS, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera,
     PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,

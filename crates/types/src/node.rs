@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{CameraId, JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
+use crate::{CameraId, Capabilities, JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
 
 /// One running edge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,8 +20,11 @@ pub struct Node {
     pub zone: String,
     /// Labels.
     pub labels: Labels,
-    /// How much work it takes, in units; one camera costs one.
+    /// How much work it takes, in units; one camera of up to 8 Mbit/s costs one.
     pub capacity: u32,
+    /// What it can do, beyond passing on media.
+    #[serde(default)]
+    pub capabilities: Capabilities,
     /// How many units are assigned to it.
     pub used: u32,
     /// How the cluster sees it.

@@ -9,12 +9,12 @@ use headworks_types::{
     CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId,
     CameraPlaybackRequest, CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject,
     JoinTokenCreate, JoinTokenId, Labels, NodeDrainRequest, NodeId, NodeLimits, NodeLoad,
-    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
-    PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal, ProjectCreate, ProjectId,
-    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId,
-    RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode, StreamKeyCreate, StreamKeyId,
-    StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate, UserGroupId, UserGroupMemberAdd,
-    UserGroupUpdate, UserId, UserUpdate,
+    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlanQuestion,
+    PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal,
+    ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
+    RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
+    StreamKeyCreate, StreamKeyId, StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate,
+    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{AuditDelivery, CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec, SessionReport},
 };
 use serde_json::Value;
@@ -117,6 +117,7 @@ async fn the_edges_api() {
             zone: "a".to_owned(),
             labels: Labels::default(),
             capacity: 1,
+            capabilities: None,
             limits: NodeLimits::default(),
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
             relay: None,
@@ -189,6 +190,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        exclusive_source: false,
         viewing: Default::default(),
     };
     let bulk = CameraBulkCreate {
@@ -427,6 +429,7 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.slot_list().on_node(NodeId::from(ID)));
     call!(names, client.move_list(CameraId::from(ID)));
     call!(names, client.camera_explain(CameraId::from(ID)));
+    call!(names, client.plan_preview(&PlanQuestion::default()));
     call!(names, client.join_token_list());
     call!(names, client.join_token_create(&token));
     call!(names, client.join_token_revoke(JoinTokenId::from(ID)));

@@ -19,6 +19,7 @@ pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
 pub(crate) mod once;
+pub(crate) mod plan;
 pub(crate) mod playback_key;
 pub(crate) mod playback_token;
 pub(crate) mod project;

@@ -20,6 +20,7 @@ pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod node_certificate;
 pub(crate) mod oidc;
+pub(crate) mod plan;
 pub(crate) mod planner_lease;
 pub(crate) mod playback;
 pub(crate) mod playback_key;

@@ -7,7 +7,7 @@ mod wish;
 
 use headworks_duty::Life;
 use headworks_planner::Intake;
-use headworks_types::{NodeId, edge::NodeSpec};
+use headworks_types::{Capabilities, NodeId, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
@@ -28,6 +28,9 @@ use super::{ensure_one_row, from_json, to_json};
 /// for the revisions.
 pub(crate) const DOORBELL: &str = "headworks_revision";
 
+/// How long a node has to be too busy before it gives work away.
+const HOT_AFTER: Duration = Duration::from_secs(60);
+
 /// Adds a node with its capacity and its first revision. It has no lease before its first renewal.
 pub(crate) async fn node_insert(
     conn: &mut PgConnection,
@@ -38,8 +41,8 @@ pub(crate) async fn node_insert(
     sqlx::query!(
         r#"WITH inserted AS (
                INSERT INTO node (id, name, site, zone, labels, advertise, software, relay,
-                                 max_viewers, max_egress_mbit)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11)
+                                 max_viewers, max_egress_mbit, capabilities)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11, $12)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -55,7 +58,8 @@ pub(crate) async fn node_insert(
         capacity,
         spec.relay.as_ref().map(url::Url::as_str),
         limit(spec.limits.max_viewers),
-        limit(spec.limits.max_egress_mbit)
+        limit(spec.limits.max_egress_mbit),
+        spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)
     .await?;
@@ -82,7 +86,7 @@ pub(crate) async fn node_update(
     let result = sqlx::query!(
         r#"UPDATE node
            SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
-               relay = $8, max_viewers = $9, max_egress_mbit = $10
+               relay = $8, max_viewers = $9, max_egress_mbit = $10, capabilities = $11
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -93,7 +97,8 @@ pub(crate) async fn node_update(
         spec.version,
         spec.relay.as_ref().map(url::Url::as_str),
         limit(spec.limits.max_viewers),
-        limit(spec.limits.max_egress_mbit)
+        limit(spec.limits.max_egress_mbit),
+        spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)
     .await?;
@@ -147,13 +152,21 @@ pub(crate) async fn node_occupy(conn: &mut PgConnection, vacant: &Vacant) -> sql
     Ok(result.rows_affected() == 1)
 }
 
+/// What a node said that it can do; who said nothing is taken for able.
+fn capabilities(said: Option<serde_json::Value>) -> sqlx::Result<Capabilities> {
+    said.map_or(Ok(Capabilities::ALL), from_json)
+}
+
 /// All nodes as the planner wants them.
 pub(crate) async fn node_fleet(
     conn: &mut PgConnection,
     suspect: Duration,
 ) -> sqlx::Result<Vec<headworks_planner::Node>> {
     let rows = sqlx::query!(
-        r#"SELECT n.id, n.name, n.site, n.labels, n.died_at IS NOT NULL AS "died!", c.alloc,
+        r#"SELECT n.id, n.name, n.site, n.zone, n.labels, n.capabilities,
+                  n.died_at IS NOT NULL AS "died!", c.alloc,
+                  COALESCE(c.busy_since < clock_timestamp() - make_interval(secs => $1), false)
+                      AS "hot!",
                   COALESCE(l.goodbye, false) AS "goodbye!",
                   EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
                   n.cordoned_at IS NOT NULL AS "cordoned!",
@@ -162,7 +175,9 @@ pub(crate) async fn node_fleet(
            FROM node n
            JOIN node_capacity c ON c.node_id = n.id
            LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE n.removed_at IS NULL"#
+           WHERE n.removed_at IS NULL
+           ORDER BY n.id"#,
+        HOT_AFTER.as_secs_f64()
     )
     .fetch_all(conn)
     .await?;
@@ -176,10 +191,13 @@ pub(crate) async fn node_fleet(
             id: row.id.into(),
             name: row.name,
             site: row.site,
+            zone: row.zone,
             labels: from_json(row.labels)?,
+            capabilities: capabilities(row.capabilities)?,
             alloc: row.alloc.unsigned_abs(),
             state: life.state(suspect),
             intake: intake(row.cordoned, row.draining, row.unsteady),
+            hot: row.hot,
         })
     });
     nodes.collect()
@@ -193,6 +211,36 @@ pub(crate) fn intake(cordoned: bool, draining: bool, unsteady: bool) -> Intake {
         (false, false, true) => Intake::Unsteady,
         (false, false, false) => Intake::Open,
     }
+}
+
+/// Takes note of which nodes are too busy: over 80 % of what they take, and from then on until they
+/// are no fuller than 65 %. Who comes below 80 % before [`HOT_AFTER`] was not. Returns how many
+/// have changed.
+pub(crate) async fn node_heat(conn: &mut PgConnection) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"WITH due AS (
+               SELECT node_id,
+                      CASE WHEN used * 100::bigint > alloc * 80::bigint
+                           THEN COALESCE(busy_since, clock_timestamp())
+                           WHEN used * 100::bigint > alloc * 65::bigint
+                            AND busy_since < clock_timestamp() - make_interval(secs => $1)
+                           THEN busy_since
+                      END AS busy_since
+               FROM node_capacity
+           ), changed AS (
+               SELECT c.node_id, due.busy_since
+               FROM node_capacity c JOIN due ON due.node_id = c.node_id
+               WHERE c.busy_since IS DISTINCT FROM due.busy_since
+               ORDER BY c.node_id
+               FOR UPDATE OF c SKIP LOCKED
+           )
+           UPDATE node_capacity c SET busy_since = changed.busy_since
+           FROM changed WHERE c.node_id = changed.node_id"#,
+        HOT_AFTER.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
 }
 
 /// The node's revision.

@@ -10,6 +10,7 @@ mod history;
 mod list;
 mod observed;
 mod report;
+mod reprice;
 mod restream;
 mod status;
 #[cfg(test)]
@@ -27,10 +28,11 @@ use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
 pub(crate) use assign::{Outcome, Step, slot_assign, slot_explain};
-pub(crate) use fleet::{FleetSlot, slot_fleet};
+pub(crate) use fleet::{FleetSlot, plan_change_take, slot_fleet, slot_near};
 pub(crate) use history::{move_list, move_sweep};
 pub(crate) use list::{SlotFilter, SlotSight, slot_list};
 pub(crate) use report::{Report, slot_report};
+pub(crate) use reprice::slot_reprice;
 pub(crate) use restream::{
     STOPPED, restream_cost, restream_of_slots, restream_slot, restream_slot_insert,
     restream_slot_release, restream_slot_touch, restream_status_list,
@@ -261,6 +263,8 @@ async fn slot_clear(
     sqlx::query!(
         r#"UPDATE slot
            SET node_id = NULL, cost = 0, reason = $3,
+               -- Another target, or another encoding, takes something else.
+               measured = CASE role WHEN 'restream' THEN NULL ELSE measured END,
                left_node_id = COALESCE(node_id, left_node_id),
                left_revision = CASE WHEN node_id IS NULL THEN left_revision END,
                assigned_at = CASE WHEN node_id IS NULL THEN assigned_at ELSE clock_timestamp() END,

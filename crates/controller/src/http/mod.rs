@@ -24,6 +24,7 @@ mod join_token;
 mod limit;
 mod node;
 mod page;
+mod plan;
 mod playback_key;
 mod playback_token;
 mod project;
@@ -211,6 +212,7 @@ fn cluster() -> OpenApiRouter<State> {
         .routes(routes!(slot::slot_list))
         .routes(routes!(slot::move_list))
         .routes(routes!(slot::camera_explain))
+        .routes(routes!(plan::plan_preview))
         .routes(routes!(
             join_token::join_token_list,
             join_token::join_token_create

@@ -17,6 +17,8 @@ mod signing_key;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use planner::read as planner_list;
+
 use headworks_bootstrap::Tasks;
 
 use crate::state::State;

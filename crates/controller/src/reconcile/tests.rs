@@ -1,6 +1,7 @@
 //! The loops' turns on a real PostgreSQL, stopped between listing, deciding and acting.
 
 mod lifecycle;
+mod placement;
 
 use std::{sync::Arc, time::Duration};
 

@@ -31,6 +31,7 @@ mod node;
 mod node_certificate;
 mod node_lifecycle;
 mod openapi;
+mod plan;
 mod planner;
 mod playback_key;
 mod playback_token;

@@ -133,6 +133,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("node_revoke", &[NODE]),
     ("node_uncordon", &[NODE]),
     ("node_view", &[NODE]),
+    ("plan_preview", &[NODE]),
     ("playback_key_create", &[PROJECT, WATCH]),
     ("playback_key_list", &[PROJECT]),
     ("playback_key_revoke", &[PROJECT]),
@@ -345,6 +346,7 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("node_drain", json!({})),
         ("node_cancel_drain", json!({})),
         ("cluster_release_brake", json!({})),
+        ("plan_preview", json!({})),
         (
             "role_create",
             json!({"name": format!("new of {}", &gate[4..]), "actions": ["camera.ptz"]}),
@@ -677,7 +679,7 @@ fn operations_follow_the_noun_rule() {
         }
         let nouns = operation.path.split(['/', ':']).any(|part| {
             // There is no plural of it.
-            if part == "audit" {
+            if part == "audit" || part == "plan" {
                 return operation.id.starts_with(part);
             }
             part.strip_suffix('s')

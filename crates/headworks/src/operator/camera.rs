@@ -122,6 +122,12 @@ pub(crate) struct Create {
     /// Only nodes of this site may have it
     #[arg(long)]
     site: Option<String>,
+    /// Only nodes of this zone may have it
+    #[arg(long)]
+    zone: Option<String>,
+    /// The camera refuses a second session: never connect two nodes to it at once
+    #[arg(long)]
+    exclusive_source: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -177,8 +183,10 @@ impl Create {
             },
             placement: Placement {
                 site: self.site,
+                zone: self.zone,
                 ..Placement::default()
             },
+            exclusive_source: self.exclusive_source,
             viewing: Viewing::default(),
         })
     }
@@ -265,6 +273,10 @@ fn record(camera: &Camera) -> Vec<(&'static str, String)> {
         ("labels", show_labels(&camera.labels)),
         ("source", show_source(&camera.source)),
         ("start", show_name(&camera.start)),
+        (
+            "exclusive",
+            if camera.exclusive_source { "yes" } else { "" }.to_owned(),
+        ),
         ("state", show_name(&camera.status.state)),
         ("message", camera.status.message.clone()),
         ("since", show_time(camera.status.since)),

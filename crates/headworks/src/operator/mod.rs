@@ -11,6 +11,7 @@ pub(crate) mod event;
 pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
+pub(crate) mod plan;
 pub(crate) mod playback;
 pub(crate) mod playback_key;
 pub(crate) mod project;

@@ -126,7 +126,7 @@ pub(crate) async fn slot_assign(
 }
 
 impl Step {
-    fn is_possible(&self, current: &BTreeMap<SlotKey, Current>) -> bool {
+    pub(super) fn is_possible(&self, current: &BTreeMap<SlotKey, Current>) -> bool {
         current.get(&self.slot).is_some_and(|slot| {
             slot.epoch == self.epoch
                 && slot.node_id == self.from.map(NodeId::uuid)
@@ -136,9 +136,9 @@ impl Step {
 }
 
 /// What the nodes have and use, and how that changes.
-struct Ledger(BTreeMap<Uuid, Account>);
+pub(super) struct Ledger(BTreeMap<Uuid, Account>);
 
-struct Account {
+pub(super) struct Account {
     alloc: i64,
     used: i64,
     /// An operator has closed the node: nothing comes to it that it does not have.
@@ -150,7 +150,7 @@ struct Account {
 impl Ledger {
     /// Moves the slot's cost from account to account; false if there is no room, or the node takes
     /// no new work.
-    fn book(&mut self, step: &Step, slot: &Current) -> bool {
+    pub(super) fn book(&mut self, step: &Step, slot: &Current) -> bool {
         let cost = i64::from(step.cost);
         if let Some(to) = step.to {
             let Some(account) = self.0.get_mut(&to.uuid()) else {
@@ -183,7 +183,10 @@ impl Ledger {
     }
 }
 
-async fn capacity_lock(conn: &mut PgConnection, nodes: Vec<Uuid>) -> sqlx::Result<Ledger> {
+pub(super) async fn capacity_lock(
+    conn: &mut PgConnection,
+    nodes: Vec<Uuid>,
+) -> sqlx::Result<Ledger> {
     let rows = sqlx::query!(
         r#"SELECT node_id, alloc, used, closed FROM node_capacity WHERE node_id = ANY($1)
            ORDER BY node_id
@@ -205,7 +208,7 @@ async fn capacity_lock(conn: &mut PgConnection, nodes: Vec<Uuid>) -> sqlx::Resul
     Ok(Ledger(accounts.collect()))
 }
 
-async fn capacity_write(conn: &mut PgConnection, ledger: &Ledger) -> sqlx::Result<()> {
+pub(super) async fn capacity_write(conn: &mut PgConnection, ledger: &Ledger) -> sqlx::Result<()> {
     let changed = ledger.0.iter().filter(|(_, account)| account.change != 0);
     let (nodes, changes): (Vec<Uuid>, Vec<i64>) = changed
         .map(|(node, account)| (*node, account.change))
@@ -229,7 +232,7 @@ async fn capacity_write(conn: &mut PgConnection, ledger: &Ledger) -> sqlx::Resul
 
 /// Locks the slots, then reads their cameras: a statement that waits for a lock sees the row it
 /// waited for as it is now, but rows of other tables as they were before.
-async fn slot_lock(
+pub(super) async fn slot_lock(
     conn: &mut PgConnection,
     steps: &[Step],
 ) -> sqlx::Result<BTreeMap<SlotKey, Current>> {
@@ -299,6 +302,8 @@ async fn slot_write<'a>(
            SET node_id = w.node_id,
                cost = w.cost,
                reason = w.reason,
+               came_from_node_id = CASE WHEN w.node_id IS NOT NULL
+                   THEN NULLIF(COALESCE(s.node_id, s.left_node_id), w.node_id) END,
                left_node_id = CASE WHEN w.node_id IS NULL THEN COALESCE(s.node_id, s.left_node_id) END,
                left_revision = CASE WHEN w.node_id IS NULL AND s.node_id IS NULL
                                     THEN s.left_revision END,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::key_arrays;
+use super::{key_arrays, reprice::slot_measure};
 use crate::db::{node::revision_bump, to_json};
 
 /// How far above the epoch that we know a report may be. Higher ones come after a database was
@@ -22,7 +22,8 @@ pub(crate) struct Report {
 /// everybody else, only the epoch counts, since nothing may ever be assigned below it.
 pub(crate) async fn slot_report(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Result<()> {
     epoch_raise(conn, reports).await?;
-    status_upsert(conn, reports).await
+    status_upsert(conn, reports).await?;
+    slot_measure(conn, reports).await
 }
 
 /// Raises what was reported. If it is above the epoch of the slot, its holder would be refused

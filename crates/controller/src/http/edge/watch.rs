@@ -391,6 +391,7 @@ impl Watch {
                 source: slot.source,
                 credentials,
                 start: slot.start,
+                exclusive: slot.exclusive,
                 stream_keys: slot.stream_keys,
                 outbound_allow: slot.outbound_allow,
             }),
