@@ -19,6 +19,8 @@ use crate::{database::Database, edge::Edge, world::slot_words as words};
 pub struct Checker {
     /// The epoch of each slot's row.
     rows: BTreeMap<SlotKey, i64>,
+    /// The highest that was reported of it to the database.
+    reported: BTreeMap<SlotKey, i64>,
     /// To whom each epoch was given.
     given: BTreeMap<(SlotKey, i64), NodeId>,
     /// The highest epoch that each edge process, or one before it, has run.
@@ -38,6 +40,7 @@ impl Checker {
     pub fn new(edges: usize) -> Self {
         Self {
             rows: BTreeMap::new(),
+            reported: BTreeMap::new(),
             given: BTreeMap::new(),
             seen: BTreeMap::new(),
             pushers: BTreeMap::new(),
@@ -53,7 +56,17 @@ impl Checker {
             let before = self.rows.insert(*key, row.epoch).unwrap_or(0);
             if row.epoch < before {
                 let slot = words(*key);
-                return Some(format!("I1: {slot} went from epoch {before} to {}", row.epoch));
+                return Some(format!(
+                    "I1: {slot} went from epoch {before} to {}",
+                    row.epoch
+                ));
+            }
+            let reported = self.reported.insert(*key, row.reported_epoch).unwrap_or(0);
+            if row.epoch != before && row.epoch <= reported {
+                let (slot, epoch) = (words(*key), row.epoch);
+                return Some(format!(
+                    "I1: {slot} is given under {epoch}, but {reported} was seen"
+                ));
             }
             let Some(node) = row.node_id else {
                 continue;
@@ -70,9 +83,9 @@ impl Checker {
                 .filter(|slot| slot.node_id == Some(*id))
                 .map(|slot| slot.cost)
                 .sum();
-            (held != node.used || node.used > node.alloc).then(|| {
-                let (name, used, alloc) = (&node.name, node.used, node.alloc);
-                format!("{name} uses {held}, counted as {used} of {alloc}")
+            (held != node.used).then(|| {
+                let (name, used) = (&node.name, node.used);
+                format!("{name} uses {held}, counted as {used}")
             })
         })
     }
@@ -89,6 +102,7 @@ impl Checker {
     pub fn lost(&mut self, old: &Database, new: &Database) {
         for (key, row) in &new.slots {
             self.rows.insert(*key, row.epoch);
+            self.reported.insert(*key, row.reported_epoch);
         }
         let epoch = |key: &SlotKey| new.slots.get(key).map_or(0, |row| row.epoch);
         let held = |key: &SlotKey| old.slots.get(key) != new.slots.get(key);

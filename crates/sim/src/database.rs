@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use headworks_planner::Intake;
 use headworks_types::{
     NodeId,
-    edge::{STRICT_MARGIN, SlotKey},
+    edge::{STRICT_MARGIN, STRICT_STOP, SlotKey},
 };
 use uuid::Uuid;
 
@@ -38,6 +38,8 @@ pub struct Rules {
     pub above_reported: bool,
     /// `slot_bound` keeps strict slots from being given away early.
     pub bound: bool,
+    /// A database on a new timeline may have lost commits.
+    pub era: bool,
     /// How long after a lease strict work goes on to others.
     pub margin: Stamp,
 }
@@ -48,6 +50,7 @@ impl Default for Rules {
             term: true,
             above_reported: true,
             bound: true,
+            era: true,
             margin: stamp(STRICT_MARGIN),
         }
     }
@@ -70,6 +73,10 @@ pub struct Database {
     pub slots: BTreeMap<SlotKey, SlotRow>,
     /// `planner_lease`.
     pub planner: Option<PlannerRow>,
+    /// `database_era`: the timeline of the server that the rows were made for.
+    pub era: i64,
+    /// What the server says is its timeline; no row. It rises when a replica becomes the database.
+    pub timeline: i64,
 }
 
 /// A node, its capacity and its revision.
@@ -154,10 +161,40 @@ impl Database {
         );
     }
 
+    /// The node says that it takes so much: as `node_update`.
+    pub fn node_resize(&mut self, id: NodeId, alloc: i64) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.alloc = alloc;
+        }
+    }
+
     /// `revision_get`.
     #[must_use]
     pub fn revision_get(&self, node: NodeId) -> Option<i64> {
         self.nodes.get(&node).map(|node| node.revision)
+    }
+
+    /// True as long as it is not known what a new timeline has lost.
+    #[must_use]
+    pub fn era_is_over(&self, rules: &Rules) -> bool {
+        rules.era && self.era != self.timeline
+    }
+
+    /// `era_begin`: on a new timeline, raises all revisions above what was ever lost, and lets nobody
+    /// do strict work until all that could do it before have stopped.
+    pub fn era_begin(&mut self, now: Stamp, rules: &Rules) -> bool {
+        if !self.era_is_over(rules) {
+            return false;
+        }
+        self.era = self.timeline;
+        for node in self.nodes.values_mut() {
+            node.revision = node.revision.max(self.timeline << 32) + 1;
+        }
+        let stopped = now + stamp(STRICT_STOP) + rules.margin;
+        for lease in self.leases.values_mut() {
+            lease.strict_after = lease.strict_after.max(stopped);
+        }
+        true
     }
 
     /// `revision_bump`.

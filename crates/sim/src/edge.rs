@@ -35,6 +35,8 @@ pub struct EdgeRules {
     pub fenced: bool,
     /// The epochs that were seen are on disk.
     pub keeps_epochs: bool,
+    /// How often controllers tell it to renew.
+    pub renew: Duration,
 }
 
 impl Default for EdgeRules {
@@ -43,6 +45,7 @@ impl Default for EdgeRules {
             waits_for_strict: true,
             fenced: true,
             keeps_epochs: true,
+            renew: Duration::from_secs(2),
         }
     }
 }
@@ -286,10 +289,7 @@ impl Edge {
             self.says(false),
             self.reports(),
         ));
-        out.push(Effect::After(
-            DEADLINE,
-            Input::RenewDeadline(self.numbers),
-        ));
+        out.push(Effect::After(DEADLINE, Input::RenewDeadline(self.numbers)));
     }
 
     fn says(&self, goodbye: bool) -> Renewal {
@@ -328,7 +328,7 @@ impl Edge {
                 if std::mem::take(&mut self.refused) {
                     out.push(Effect::After(Duration::ZERO, Input::WatchDue));
                 }
-                self.interval = Duration::from_secs(2);
+                self.interval = self.rules.renew;
                 self.interval.mul_f64(random.random_range(0.9..=1.0))
             }
             Err(refusal) => {

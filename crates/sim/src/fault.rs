@@ -6,19 +6,43 @@ use rand::{RngExt as _, rngs::StdRng};
 
 use crate::network::Place;
 
+/// Which edge.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// The one with this number.
+    Edge(usize),
+    /// The one that has this restream at that moment: there it hurts most.
+    Pusher(usize),
+}
+
+/// Who is cut off from whom.
+#[derive(Debug, Clone, Copy)]
+pub enum Partition {
+    /// The edge from all controllers.
+    Edge(Target),
+    /// The edge from one controller.
+    Pair(Target, usize),
+    /// The controller from all edges.
+    Controller(usize),
+    /// The controller from the database.
+    Database(usize),
+}
+
 /// Something that goes wrong, or a change that somebody makes.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// The edge is killed, and started anew after so long.
-    KillEdge(usize, Duration),
+    KillEdge(Target, Duration),
     /// It ends in order, and is started anew after so long.
-    StopEdge(usize, Duration),
+    StopEdge(Target, Duration),
     /// All its processes stand still for so long.
-    PauseEdge(usize, Duration),
+    PauseEdge(Target, Duration),
     /// A second process with its identity and a copy of its disk is started.
-    CloneEdge(usize),
+    CloneEdge(Target),
     /// The disk of the edge takes so long to write, from now on.
-    SlowDisk(usize, Duration),
+    SlowDisk(Target, Duration),
+    /// The edge takes so many units from now on.
+    Resize(Target, usize),
     /// An edge is started, if none runs.
     StartEdge(usize),
     /// It goes on.
@@ -27,12 +51,16 @@ pub enum Fault {
     KillController(usize, Duration),
     /// It stands still for so long.
     PauseController(usize, Duration),
+    /// The next controller that is about to commit assignments stands still for so long.
+    PausePlanner(Duration),
+    /// All controllers are killed, and started anew after so long.
+    KillControllers(Duration),
     /// It is started, if it does not run.
     StartController(usize),
     /// It goes on.
     ResumeController(usize),
-    /// Nothing gets through from one to the other for so long.
-    Cut(Place, Place, Duration),
+    /// Nothing gets through for so long; in the first direction, in the second, or in both.
+    Partition(Partition, [bool; 2], Duration),
     /// It does again.
     Heal(Place, Place),
     /// Messages get lost that often and may take that long.
@@ -89,15 +117,23 @@ pub fn draw(size: Size, end: Duration, random: &mut StdRng) -> Vec<(Duration, Fa
     let mut faults = Vec::new();
     // Of all kinds a few, or of a few kinds many.
     let kinds: Vec<u32> = (0..random.random_range(1..=12))
-        .map(|_| random.random_range(0..14))
+        .map(|_| random.random_range(0..18))
         .collect();
-    for _ in 0..random.random_range(3..=14) {
+    for _ in 0..random.random_range(3..=24) {
         let at = end.mul_f64(random.random_range(0.05..0.95));
         let kind = kinds[random.random_range(0..kinds.len())];
         draw_one(kind, at, size, random, &mut faults);
     }
     faults.push((end, Fault::End));
     faults
+}
+
+fn target(size: Size, random: &mut StdRng) -> Target {
+    if random.random_bool(0.5) {
+        Target::Edge(random.random_range(0..size.edges))
+    } else {
+        Target::Pusher(random.random_range(0..size.restreams))
+    }
 }
 
 fn draw_one(
@@ -107,7 +143,7 @@ fn draw_one(
     random: &mut StdRng,
     faults: &mut Vec<(Duration, Fault)>,
 ) {
-    let edge = random.random_range(0..size.edges);
+    let edge = target(size, random);
     let controller = random.random_range(0..size.controllers);
     let long = Duration::from_millis(random.random_range(100..40_000));
     let short = Duration::from_millis(random.random_range(50..6_000));
@@ -120,60 +156,70 @@ fn draw_one(
         4 => Fault::SlowDisk(edge, short),
         5 => Fault::KillController(controller, some),
         6 => Fault::PauseController(controller, some),
-        7 => {
-            return draw_partition(at, some, size, random, faults);
+        7 | 8 => {
+            let partition = match random.random_range(0..5) {
+                0 | 1 => Partition::Edge(edge),
+                2 => Partition::Pair(edge, controller),
+                3 => Partition::Controller(controller),
+                _ => Partition::Database(controller),
+            };
+            let directions = [[true, false], [false, true], [true, true]];
+            Fault::Partition(partition, directions[random.random_range(0..3)], some)
         }
-        8 => {
+        9 => {
             faults.push((at + some, Fault::GoodNetwork));
             Fault::BadNetwork(random.random_range(0.0..0.4), short)
         }
-        9 => Fault::StallDatabase(some),
-        10 => Fault::RestartDatabase(short),
-        11 => {
-            let lost = Duration::from_micros(random.random_range(0..1_000_000));
-            faults.push((at.saturating_sub(lost), Fault::Replicate));
-            Fault::Failover(some, random.random_range(-500_000..500_000))
-        }
-        12 => {
+        10 => Fault::StallDatabase(some),
+        11 => Fault::RestartDatabase(short),
+        12 | 13 => return draw_failover(at, some, edge, size, random, faults),
+        14 => {
             let camera = random.random_range(0..size.cameras);
             faults.push((at + short, Fault::Enable(camera, true)));
             Fault::Enable(camera, false)
         }
-        _ => {
+        15 => {
             let restream = random.random_range(0..size.restreams);
             faults.push((at + short, Fault::Push(restream, true)));
             Fault::Push(restream, false)
         }
+        16 => Fault::Resize(edge, random.random_range(0..=size.cameras + 2)),
+        _ if random.random_bool(0.7) => Fault::PausePlanner(long),
+        _ => Fault::KillControllers(some),
     };
     faults.push((at, fault));
 }
 
-/// One machine is cut off from all others of a kind, or from one, in one direction or both.
-fn draw_partition(
+/// The database is lost just after something has changed, and whom it concerned is restarted.
+fn draw_failover(
     at: Duration,
     long: Duration,
+    edge: Target,
     size: Size,
     random: &mut StdRng,
     faults: &mut Vec<(Duration, Fault)>,
 ) {
-    let controllers = 0..size.controllers;
-    let some = random.random_range(0..size.controllers);
-    let edge = Place::Edge(random.random_range(0..size.edges));
-    let pairs: Vec<_> = match random.random_range(0..4) {
-        0 => controllers.map(|c| (edge, Place::Controller(c))).collect(),
-        1 => vec![(edge, Place::Controller(some))],
-        2 => vec![(Place::Database, Place::Controller(some))],
-        _ => (0..size.edges)
-            .map(|e| (Place::Edge(e), Place::Controller(some)))
-            .collect(),
-    };
-    let directions = random.random_range(1..=3);
-    for (one, other) in pairs {
-        if directions & 1 != 0 {
-            faults.push((at, Fault::Cut(one, other, long)));
-        }
-        if directions & 2 != 0 {
-            faults.push((at, Fault::Cut(other, one, long)));
-        }
+    let mut before = |most| at.saturating_sub(Duration::from_micros(random.random_range(0..most)));
+    let (replicated, changed) = (before(1_000_000), before(1_500_000));
+    faults.push((replicated, Fault::Replicate));
+    let camera = random.random_range(0..size.cameras);
+    let restream = random.random_range(0..size.restreams);
+    match random.random_range(0..5) {
+        0 => faults.push((changed, Fault::Enable(camera, false))),
+        1 => faults.push((changed, Fault::Enable(camera, true))),
+        2 => faults.push((changed, Fault::Push(restream, random.random_bool(0.5)))),
+        3 => faults.push((changed, Fault::Resize(edge, random.random_range(0..=4)))),
+        _ => {}
     }
+    if random.random_bool(0.3) {
+        let long = Duration::from_millis(random.random_range(100..5000));
+        faults.push((at, Fault::KillEdge(edge, long)));
+    }
+    let down = if random.random_bool(0.5) {
+        Duration::from_millis(random.random_range(10..500))
+    } else {
+        long
+    };
+    let ahead = random.random_range(-500_000..500_000);
+    faults.push((at, Fault::Failover(down, ahead)));
 }

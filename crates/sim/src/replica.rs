@@ -75,6 +75,8 @@ pub enum Input {
     FlushDue,
     /// A turn of the planner is due; woken by this wait's number.
     PlanDue(u64),
+    /// Somebody has changed something through this controller.
+    PlanCalled,
     /// A turn of the decision who is dead is due.
     DeathDue,
     /// Revisions are to be read; woken by this wait's number.
@@ -123,7 +125,7 @@ pub enum Query {
     Explain(Uuid, i64, Vec<(SlotKey, i64, String)>),
     /// `lease_extend_all`.
     Extend(Duration),
-    /// `lease_census`.
+    /// `era_begin` and `lease_census`.
     Census,
     /// `node_die` and `node_return`.
     Die(Vec<NodeId>, Vec<NodeId>),
@@ -158,7 +160,16 @@ pub enum Answer {
     Census(Box<Census>),
     /// Of [`Query::Die`]: how many died and returned.
     Died(usize),
-    /// Of [`Query::Begin`], [`Query::Revision`] and [`Query::Desired`], as far as asked.
+    /// Of [`Query::Begin`].
+    Begun {
+        /// The node's.
+        revision: i64,
+        /// What it should do.
+        desired: Vec<Assignment>,
+        /// What the edge has may come from a database that was lost.
+        era_is_over: bool,
+    },
+    /// Of [`Query::Revision`] and [`Query::Desired`], as far as asked.
     Watched(i64, Vec<Assignment>),
 }
 
@@ -210,6 +221,7 @@ impl Replica {
             Input::Renew(peer, renewal, reports) => self.enlist(now, peer, renewal, reports, out),
             Input::FlushDue => self.flush(now, out),
             Input::PlanDue(wait) => self.plan_turn(now, wait, out),
+            Input::PlanCalled => self.plan_called(out),
             Input::DeathDue => self.death_turn(now, out),
             Input::FeedDue(wait) => self.feed_turn(wait, out),
             Input::Doorbell => self.feed_rung(out),

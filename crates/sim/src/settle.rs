@@ -65,8 +65,7 @@ impl World {
                         ..key
                     };
                     let holder = self.database.slots.get(&leader)?.node_id;
-                    (0..self.size.edges)
-                        .find(|edge| holder == Some(node(*edge)) && has_room(*edge))
+                    (0..self.size.edges).find(|edge| holder == Some(node(*edge)) && has_room(*edge))
                 }
             };
             let edge = room?;

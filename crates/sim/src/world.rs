@@ -136,6 +136,12 @@ struct Server {
     replicated: Option<Database>,
 }
 
+impl Server {
+    fn answers(&self) -> bool {
+        !self.down && self.stalled.is_none()
+    }
+}
+
 /// See the module's documentation.
 pub struct World {
     seed: u64,
@@ -156,6 +162,8 @@ pub struct World {
     controllers: Vec<Process<Replica, replica::Input>>,
     streams: BTreeMap<Peer, Stream>,
     network: Network,
+    /// The next controller that is about to commit assignments will be paused for so long.
+    ambush: Option<Duration>,
     pub(crate) checker: Checker,
     pub(crate) summary: Summary,
     ended: Option<Duration>,
@@ -203,6 +211,7 @@ impl World {
             controllers: Vec::new(),
             streams: BTreeMap::new(),
             network: Network::default(),
+            ambush: None,
             checker: Checker::new(size.edges),
             summary: Summary::default(),
             ended: None,
@@ -220,10 +229,12 @@ impl World {
 
     fn populate(&mut self) {
         // Sometimes leases are as short as they may be.
-        if self.random.random_bool(0.3) {
+        if self.random.random_bool(0.5) {
             self.keeps.replica.lease = headworks_types::edge::STRICT_STOP;
             self.keeps.replica.suspect = Duration::from_secs(5);
         }
+        let renew = [500, 1000, 2000][self.random.random_range(0..3)];
+        self.keeps.edge.renew = Duration::from_millis(renew);
         let work = self.size.cameras + self.size.restreams;
         for edge in 0..self.size.edges {
             let alloc = self.random.random_range(1..=work + 2);

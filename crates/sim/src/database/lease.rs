@@ -59,9 +59,8 @@ impl Database {
             self.leases.insert(renewal.node_id, new);
             return true;
         };
-        let counts = row.instance <= renewal.instance
-            || row.goodbye
-            || row.expires_at + rules.margin < now;
+        let counts =
+            row.instance <= renewal.instance || row.goodbye || row.expires_at + rules.margin < now;
         if counts {
             let strict_after = if row.instance == renewal.instance || row.goodbye {
                 row.strict_after
@@ -83,11 +82,12 @@ impl Database {
         Some(if held { NO_REVISION } else { revision })
     }
 
-    /// True while a process before the node's may still do strict work.
+    /// True while a process before the node's, or one that a lost database knew, may still do strict
+    /// work.
     #[must_use]
-    pub fn lease_held(&self, now: Stamp, node: NodeId) -> bool {
+    pub fn lease_held(&self, now: Stamp, rules: &Rules, node: NodeId) -> bool {
         let lease = self.leases.get(&node);
-        lease.is_some_and(|lease| lease.strict_after >= now)
+        self.era_is_over(rules) || lease.is_some_and(|lease| lease.strict_after >= now)
     }
 
     /// Gives every living node `lease` from now.
@@ -183,7 +183,10 @@ impl Database {
 }
 
 fn seconds(stamp: Stamp) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "hours in microseconds are exact")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "hours in microseconds are exact"
+    )]
     let micros = stamp as f64;
     micros / 1e6
 }

@@ -122,7 +122,7 @@ impl Database {
         Some(LastHolder {
             goodbye: lease.goodbye,
             over: lease.expires_at + rules.margin < now,
-            succeeds: lease.strict_after >= now,
+            succeeds: self.lease_held(now, rules, node),
             applied: lease.applied_revision,
             revision: self.revision_get(node)?,
         })

@@ -169,45 +169,54 @@ impl Replica {
         let Some(watch) = self.feed.watches.get_mut(&peer) else {
             return;
         };
-        let Ok(Answer::Watched(revision, desired)) = answer else {
-            if watch.has.is_some() {
+        match answer {
+            Ok(Answer::Begun {
+                revision,
+                desired,
+                era_is_over,
+            }) => {
+                let has = watch.has.take().filter(|_| !era_is_over);
+                watch.revision = revision;
+                let (slots, _) = watch.difference(desired);
+                let first = if has == Some(revision) {
+                    WatchMessage::Bookmark {
+                        revision,
+                        bundle_age: 0,
+                    }
+                } else {
+                    WatchMessage::Snapshot { revision, slots }
+                };
+                watch.line(peer, first, out);
+            }
+            Ok(Answer::Watched(_, desired)) if watch.read.is_some() => {
+                watch.revision = watch.read.take().unwrap_or(0);
+                watch.changed = false;
+                let (upsert, remove) = watch.difference(desired);
+                let delta = WatchMessage::Delta {
+                    revision: watch.revision,
+                    upsert,
+                    remove,
+                };
+                watch.line(peer, delta, out);
+            }
+            Ok(Answer::Watched(revision, _)) => {
+                watch.read = Some(revision);
+                let query = Query::Desired(watch.node);
+                self.call(Caller::Watch(peer), query, DEADLINE, out);
+                return;
+            }
+            _ if watch.has.is_some() => {
                 self.feed.watches.remove(&peer);
                 out.push(Effect::EndWatch(peer));
                 return;
             }
             // The delta is tried again.
-            watch.asking = false;
-            watch.wait += 1;
-            out.push(Effect::After(RETRY, Input::WatchDue(peer, watch.wait)));
-            return;
-        };
-        if let Some(has) = watch.has.take() {
-            watch.revision = revision;
-            let (slots, _) = watch.difference(desired);
-            let first = if revision == has {
-                WatchMessage::Bookmark {
-                    revision,
-                    bundle_age: 0,
-                }
-            } else {
-                WatchMessage::Snapshot { revision, slots }
-            };
-            watch.line(peer, first, out);
-        } else if let Some(read) = watch.read.take() {
-            watch.revision = read;
-            watch.changed = false;
-            let (upsert, remove) = watch.difference(desired);
-            let delta = WatchMessage::Delta {
-                revision: read,
-                upsert,
-                remove,
-            };
-            watch.line(peer, delta, out);
-        } else {
-            watch.read = Some(revision);
-            let query = Query::Desired(watch.node);
-            self.call(Caller::Watch(peer), query, DEADLINE, out);
-            return;
+            _ => {
+                watch.asking = false;
+                watch.wait += 1;
+                out.push(Effect::After(RETRY, Input::WatchDue(peer, watch.wait)));
+                return;
+            }
         }
         self.watch_look(peer, out);
     }

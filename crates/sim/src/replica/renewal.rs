@@ -78,9 +78,9 @@ impl Replica {
             return;
         }
         renewals.due = true;
-        let wait = renewals.next.map_or(Duration::ZERO, |next| {
-            next.saturating_duration_since(now)
-        });
+        let wait = renewals
+            .next
+            .map_or(Duration::ZERO, |next| next.saturating_duration_since(now));
         out.push(Effect::After(wait, Input::FlushDue));
     }
 

@@ -15,13 +15,7 @@ use crate::{
 
 impl World {
     /// A call gets to the database.
-    pub(super) fn called(
-        &mut self,
-        process: usize,
-        call: u64,
-        query: Box<Query>,
-        until: Duration,
-    ) {
+    pub(super) fn called(&mut self, process: usize, call: u64, query: Box<Query>, until: Duration) {
         let place = Place::Controller(self.controllers[process].place);
         let refused = Input::Answered(call, Err(Failed));
         if self.server.down {
@@ -41,10 +35,7 @@ impl World {
             return;
         }
         let answer = self.execute(process, &query);
-        match self
-            .network
-            .delay(Place::Database, place, &mut self.random)
-        {
+        match self.network.delay(Place::Database, place, &mut self.random) {
             Some(delay) if self.now + delay < until => {
                 let answered = Input::Answered(call, Ok(answer));
                 self.push(self.now + delay, Event::Controller(process, answered));
@@ -65,7 +56,7 @@ impl World {
                 for renewal in renewals {
                     if database.lease_renew(now, &rules, renewal, stamp(*lease)) {
                         let node = renewal.node_id;
-                        counted.push((node, database.lease_held(now, node)));
+                        counted.push((node, database.lease_held(now, &rules, node)));
                     }
                 }
                 Answer::Renewed(counted)
@@ -105,7 +96,13 @@ impl World {
                 database.lease_extend_all(now, stamp(*lease));
                 Answer::Done
             }
-            Query::Census => Answer::Census(Box::new(self.census())),
+            Query::Census => {
+                if database.era_begin(now, &rules) {
+                    self.say(|| "a new era of the database begins".to_owned());
+                    self.committed();
+                }
+                Answer::Census(Box::new(self.census()))
+            }
             Query::Die(die, return_) => {
                 let died = database.node_die(now, die);
                 let returned = database.node_return(now, return_);
@@ -113,10 +110,11 @@ impl World {
                 self.died(&died);
                 Answer::Died(changed)
             }
-            Query::Begin(node) => Answer::Watched(
-                database.revision_get(*node).unwrap_or(0),
-                database.desired_list(*node),
-            ),
+            Query::Begin(node) => Answer::Begun {
+                revision: database.revision_get(*node).unwrap_or(0),
+                desired: database.desired_list(*node),
+                era_is_over: database.era_is_over(&rules),
+            },
             Query::Revision(node) => {
                 Answer::Watched(database.revision_get(*node).unwrap_or(0), Vec::new())
             }
@@ -178,9 +176,7 @@ impl World {
         for process in 0..self.controllers.len() {
             let place = Place::Controller(self.controllers[process].place);
             if self.controllers[process].alive
-                && let Some(delay) = self
-                    .network
-                    .delay(Place::Database, place, &mut self.random)
+                && let Some(delay) = self.network.delay(Place::Database, place, &mut self.random)
             {
                 let bell = Event::Controller(process, Input::Doorbell);
                 self.push(self.now + delay, bell);

@@ -9,7 +9,7 @@ use super::{Event, Stream, World};
 use crate::{
     edge::{self, Refusal},
     network::Place,
-    replica::{self, Peer},
+    replica::{self, Peer, Query},
 };
 
 /// How long a connection that does not come about is waited for.
@@ -49,13 +49,25 @@ impl World {
         }
     }
 
+    /// A load balancer knows which controllers run, but not how they are.
+    fn balance(&mut self) -> usize {
+        let all = 0..self.size.controllers;
+        let live: Vec<_> = all
+            .filter(|one| self.controller_at(*one).is_some())
+            .collect();
+        match live[..] {
+            [] => 0,
+            _ => live[self.random.random_range(0..live.len())],
+        }
+    }
+
     /// A renewal, to any controller; it may come twice.
     fn to_controller(&mut self, index: usize, number: u64, input: replica::Input) {
         let edge = Place::Edge(self.edges[index].place);
-        let place = self.random.random_range(0..self.size.controllers);
+        let place = self.balance();
         let controller = Place::Controller(place);
         let Some(process) = self.controller_at(place) else {
-            // Nobody listens there.
+            // Nobody listens anywhere.
             if let Some(delay) = self.network.delay(controller, edge, &mut self.random) {
                 let refused = edge::Input::Granted(number, Err(Refusal::Unavailable));
                 self.push(self.now + delay, Event::Edge(index, refused));
@@ -75,7 +87,7 @@ impl World {
 
     fn watch(&mut self, index: usize, number: u64, revision: i64) {
         let edge = Place::Edge(self.edges[index].place);
-        let place = self.random.random_range(0..self.size.controllers);
+        let place = self.balance();
         let controller = Place::Controller(place);
         let there = self.network.delay(edge, controller, &mut self.random);
         let (Some(delay), Some(process)) = (there, self.controller_at(place)) else {
@@ -120,9 +132,17 @@ impl World {
                 }
                 replica::Effect::Call(call, query, deadline) => {
                     let until = self.now + self.controllers[index].clock.truly(deadline);
-                    let delay = self
-                        .network
-                        .delay(place, Place::Database, &mut self.random);
+                    let delay = self.network.delay(place, Place::Database, &mut self.random);
+                    if matches!(query, Query::Assign(..))
+                        && let Some(long) = self.ambush.take()
+                    {
+                        self.pause_controller(index, long);
+                        let sent = self.now + long;
+                        let call =
+                            Event::Call(index, call, Box::new(query), sent + until - self.now);
+                        self.push(sent, call);
+                        continue;
+                    }
                     let event = match delay {
                         Some(delay) if self.now + delay < until => {
                             (delay, Event::Call(index, call, Box::new(query), until))

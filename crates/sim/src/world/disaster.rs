@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::{Clock, Disk, Event, Process, World, node, slot};
 use crate::{
     edge::{self, Edge},
-    fault::Fault,
+    fault::{Fault, Partition, Target},
     network::Place,
-    replica::Replica,
+    replica::{self, Replica},
 };
 
 /// By how much clocks of edges and of controllers run wrong at most.
-const EDGE_RATE: f64 = 0.1;
+const EDGE_RATE: f64 = 0.15;
 const CONTROLLER_RATE: f64 = 0.01;
 /// Who has been well for this much longer than a lease does not die.
 const CERTAIN: Duration = Duration::from_secs(6);
@@ -27,33 +27,40 @@ impl World {
         }
         self.say(|| format!("-- {fault:?}"));
         match fault {
-            Fault::KillEdge(edge, long) => {
-                self.trouble(edge);
+            Fault::KillEdge(target, long) => {
+                let edge = self.target(target);
                 for process in self.edges_at(edge) {
                     self.kill(process);
                 }
                 self.later(long, Fault::StartEdge(edge));
             }
-            Fault::StopEdge(edge, long) => {
-                self.trouble(edge);
+            Fault::StopEdge(target, long) => {
+                let edge = self.target(target);
                 for process in self.edges_at(edge) {
                     self.push(self.now, Event::Edge(process, edge::Input::Terminate));
                 }
                 self.later(long + Duration::from_secs(4), Fault::StartEdge(edge));
             }
-            Fault::PauseEdge(edge, long) => {
-                self.trouble(edge);
+            Fault::PauseEdge(target, long) => {
+                let edge = self.target(target);
                 for process in self.edges_at(edge) {
                     self.edges[process].paused = true;
                 }
                 self.later(long, Fault::ResumeEdge(edge));
             }
-            Fault::CloneEdge(edge) => {
-                self.trouble(edge);
+            Fault::CloneEdge(target) => {
+                let edge = self.target(target);
                 let process = self.edges_at(edge).pop();
                 self.start_edge(edge, process);
             }
-            Fault::SlowDisk(edge, slow) => self.slow_disks[edge] = slow,
+            Fault::SlowDisk(target, slow) => {
+                let edge = self.target(target);
+                self.slow_disks[edge] = slow;
+            }
+            Fault::Resize(target, units) => {
+                let edge = self.target(target);
+                self.resize(edge, i64::try_from(units).unwrap_or(i64::MAX));
+            }
             Fault::StartEdge(edge) => {
                 self.trouble(edge);
                 if self.edges_at(edge).is_empty() {
@@ -65,10 +72,8 @@ impl World {
                 self.trouble(edge);
                 self.resume_edge(edge);
             }
-            Fault::Cut(from, to, long) => {
-                self.trouble_at([from, to]);
-                self.network.cut(from, to);
-                self.later(long, Fault::Heal(from, to));
+            Fault::Partition(partition, directions, long) => {
+                self.partition(partition, directions, long);
             }
             Fault::Heal(from, to) => {
                 self.trouble_at([from, to]);
@@ -88,29 +93,19 @@ impl World {
 
     /// What everybody notices.
     fn disaster_of_all(&mut self, fault: Fault) {
-        self.checker.trouble_of_all(self.now);
         match fault {
-            Fault::KillController(controller, long) => {
-                if let Some(process) = self.controller_at(controller) {
-                    self.controllers[process].alive = false;
-                    let peers: Vec<_> = self
-                        .streams
-                        .iter()
-                        .filter(|(_, stream)| stream.controller == process)
-                        .map(|(peer, _)| *peer)
-                        .collect();
-                    for peer in peers {
-                        self.end_stream(peer);
-                    }
+            Fault::KillController(controller, long) => self.kill_controller(controller, long),
+            Fault::KillControllers(long) => {
+                for controller in 0..self.size.controllers {
+                    self.kill_controller(controller, long);
                 }
-                self.later(long, Fault::StartController(controller));
             }
             Fault::PauseController(controller, long) => {
                 if let Some(process) = self.controller_at(controller) {
-                    self.controllers[process].paused = true;
+                    self.pause_controller(process, long);
                 }
-                self.later(long, Fault::ResumeController(controller));
             }
+            Fault::PausePlanner(long) => self.ambush = Some(long),
             Fault::StartController(controller) => {
                 if self.controller_at(controller).is_none() {
                     self.start_controller(controller);
@@ -118,10 +113,12 @@ impl World {
             }
             Fault::ResumeController(controller) => self.resume_controller(controller),
             Fault::BadNetwork(loss, slow) => {
+                self.checker.trouble_of_all(self.now);
                 self.network.loss = loss;
                 self.network.slow = slow;
             }
             Fault::GoodNetwork => {
+                self.checker.trouble_of_all(self.now);
                 self.network.loss = 0.0;
                 self.network.slow = Duration::ZERO;
             }
@@ -138,8 +135,10 @@ impl World {
             Fault::Failover(long, ahead) => {
                 if let Some(replicated) = self.server.replicated.take() {
                     self.checker.lost(&self.database, &replicated);
-                    self.summary.lost += u64::from(self.database != replicated);
+                    self.summary.lost += u64::from(self.database.slots != replicated.slots);
+                    let timeline = self.database.timeline + 1;
                     self.database = replicated;
+                    self.database.timeline = timeline;
                     self.server.ahead += ahead;
                 }
                 self.server.down = true;
@@ -152,9 +151,93 @@ impl World {
         }
     }
 
+    fn kill_controller(&mut self, controller: usize, long: Duration) {
+        if let Some(process) = self.controller_at(controller) {
+            self.controllers[process].alive = false;
+            let of = |stream: &super::Stream| stream.controller == process;
+            let streams = self.streams.iter().filter(|(_, stream)| of(stream));
+            let peers: Vec<_> = streams.map(|(peer, _)| *peer).collect();
+            for peer in peers {
+                self.end_stream(peer);
+            }
+        }
+        self.later(long, Fault::StartController(controller));
+    }
+
+    pub(super) fn pause_controller(&mut self, process: usize, long: Duration) {
+        self.checker.trouble_of_all(self.now);
+        self.controllers[process].paused = true;
+        let place = self.controllers[process].place;
+        self.later(long, Fault::ResumeController(place));
+    }
+
+    fn partition(&mut self, partition: Partition, directions: [bool; 2], long: Duration) {
+        let controllers = (0..self.size.controllers).map(Place::Controller);
+        let pairs: Vec<_> = match partition {
+            Partition::Edge(target) => {
+                let edge = Place::Edge(self.target(target));
+                controllers.map(|controller| (edge, controller)).collect()
+            }
+            Partition::Pair(target, controller) => {
+                let edge = Place::Edge(self.target(target));
+                vec![(edge, Place::Controller(controller))]
+            }
+            Partition::Controller(controller) => (0..self.size.edges)
+                .map(|edge| (Place::Edge(edge), Place::Controller(controller)))
+                .collect(),
+            Partition::Database(controller) => {
+                vec![(Place::Controller(controller), Place::Database)]
+            }
+        };
+        for (one, other) in pairs {
+            self.trouble_at([one, other]);
+            let both = [(one, other), (other, one)];
+            for ((from, to), is_cut) in both.into_iter().zip(directions) {
+                if is_cut {
+                    self.network.cut(from, to);
+                    self.later(long, Fault::Heal(from, to));
+                }
+            }
+        }
+    }
+
+    /// The edge that is meant; something is wrong with it from now on.
+    fn target(&mut self, target: Target) -> usize {
+        let edge = match target {
+            Target::Edge(edge) => edge,
+            Target::Pusher(restream) => {
+                let row = self.database.slots.get(&slot(restream, Role::Restream));
+                let holder = row.and_then(|row| row.node_id);
+                let edges = 0..self.size.edges;
+                let found = edges.into_iter().find(|edge| holder == Some(node(*edge)));
+                found.unwrap_or(0)
+            }
+        };
+        self.trouble(edge);
+        edge
+    }
+
+    /// The edge says that it takes so much, if the database answers.
+    fn resize(&mut self, edge: usize, units: i64) {
+        if self.server.answers() {
+            self.database.node_resize(node(edge), units);
+            self.call_planner();
+        }
+    }
+
+    /// Who has changed something wakes the planner of his controller.
+    fn call_planner(&mut self) {
+        let place = self.random.random_range(0..self.size.controllers);
+        if let Some(process) = self.controller_at(place) {
+            let called = replica::Input::PlanCalled;
+            self.push(self.now, Event::Controller(process, called));
+        }
+    }
+
     /// All goes well from now on. One edge may stay away.
     fn end(&mut self) {
         self.network.heal_all();
+        self.ambush = None;
         self.release_streams();
         self.server.down = false;
         self.server.stalled = None;
@@ -240,7 +323,12 @@ impl World {
 
     fn clock(&mut self, rate: f64) -> Clock {
         Clock {
-            rate: 1.0 + self.random.random_range(-rate..rate),
+            // Mostly well, else wrong by anything.
+            rate: if self.random.random_bool(0.4) {
+                1.0
+            } else {
+                1.0 + self.random.random_range(-rate..rate)
+            },
             offset: Duration::from_secs(self.random.random_range(0..10_000)),
         }
     }
@@ -289,9 +377,10 @@ impl World {
 
     /// A change through the API, if the database answers.
     fn want(&mut self, keys: &[headworks_types::edge::SlotKey], wanted: bool) {
-        if !self.server.down && self.server.stalled.is_none() {
+        if self.server.answers() {
             self.database.slot_want(keys, wanted);
             self.committed();
+            self.call_planner();
         }
     }
 
@@ -329,14 +418,13 @@ impl World {
         for place in places {
             match place {
                 Place::Edge(edge) => self.trouble(edge),
-                Place::Controller(_) => {}
-                Place::Database => self.checker.trouble_of_all(self.now),
+                Place::Controller(_) | Place::Database => self.checker.trouble_of_all(self.now),
             }
         }
     }
 
-    /// The edge's number, if the node lives and nothing was wrong with it or with us for longer than a
-    /// lease.
+    /// The edge's number, if the node lives and has been in touch with controllers that live for longer
+    /// than a lease. That all were away, or the database, is no reason for it to die.
     pub(super) fn is_fine(&self, node: NodeId) -> Option<usize> {
         let edge = (0..self.size.edges).find(|edge| super::node(*edge) == node)?;
         let lease = self.keeps.replica.lease;
@@ -356,7 +444,6 @@ impl World {
             && !self.edges[process].machine.is_off()
             && self.network.loss == 0.0
             && self.network.slow.is_zero()
-            && (0..self.size.controllers).all(|one| self.controller_at(one).is_some())
             && is_reached
             && self.checker.untroubled(edge, self.now) > lease + CERTAIN;
         is_fine.then_some(edge)
