@@ -21,8 +21,8 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -35,7 +35,8 @@ pub(crate) async fn node_insert(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        capacity
+        capacity,
+        spec.relay.as_ref().map(url::Url::as_str)
     )
     .execute(conn)
     .await?;
@@ -61,7 +62,8 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)?;
     let result = sqlx::query!(
         r#"UPDATE node
-           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
+           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
+               relay = $8
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -69,7 +71,8 @@ pub(crate) async fn node_update(
         spec.zone,
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
-        spec.version
+        spec.version,
+        spec.relay.as_ref().map(url::Url::as_str)
     )
     .execute(conn)
     .await?;

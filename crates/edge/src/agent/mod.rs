@@ -12,6 +12,7 @@ mod applier;
 mod bundle;
 mod certificate;
 mod desired;
+mod directory;
 mod identity;
 mod join;
 mod lease;
@@ -46,7 +47,7 @@ pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
 use sessions::SessionLoop;
-use watch::WatchLoop;
+use watch::{Told, WatchLoop};
 
 /// How the agent is doing; the lease reports it, and readiness is read from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,7 +110,8 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let watch = WatchLoop::load(data, work.clone(), access, directory, Arc::clone(&status))?;
+        let told = Told { access, directory };
+        let watch = WatchLoop::load(data, work.clone(), told, Arc::clone(&status), &clock)?;
         Ok(Self {
             config: Arc::clone(config),
             bound,

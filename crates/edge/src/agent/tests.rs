@@ -1,6 +1,7 @@
 //! The agent against a scripted controller over real HTTP.
 
 mod controller;
+mod directory;
 mod slow;
 mod strict;
 
@@ -50,6 +51,8 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 struct Edge {
     directory: tempfile::TempDir,
     config: Config,
+    /// What it knows of the others.
+    known: Directory,
 }
 
 impl Edge {
@@ -60,7 +63,12 @@ impl Edge {
         config.controller_url = Some(controller.clone());
         config.join_token = Some(authority().join_token());
         config.name = Some("edge-1".to_owned());
-        Self { directory, config }
+        let known = Directory::default();
+        Self {
+            directory,
+            config,
+            known,
+        }
     }
 
     fn path(&self) -> &Path {
@@ -105,7 +113,7 @@ impl Edge {
             Bound::new(([127, 0, 0, 1], 8081).into()),
             work.clone(),
             access.clone(),
-            Directory::default(),
+            self.known.clone(),
             clock,
         );
         (agent.expect("loads"), work, access)
