@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     db::{
+        era::era_begin,
         event::{NewEvent, event_insert_many},
         lease::{Changed, lease_census, lease_extend_all, node_die, node_return},
         session::session_sweep,
@@ -83,8 +84,16 @@ pub(crate) async fn turn(state: &State, health: &mut Health) -> anyhow::Result<S
     Ok(status.context("the database did not answer in time")??)
 }
 
-/// Counts the nodes; after an outage, with new leases.
+/// Counts the nodes; after an outage, with new leases. Looks whether the database is another one.
 pub(crate) async fn list(state: &State, health: &mut Health) -> sqlx::Result<Census> {
+    let mut tx = state.pool.begin().await?;
+    if era_begin(&mut tx).await? {
+        tracing::warn!(
+            "the database is a new one, which may have lost commits: all edges are told anew, and \
+             pushes wait until every one from before has stopped"
+        );
+    }
+    tx.commit().await?;
     let mut conn = state.pool.acquire().await?;
     if health.was_lost() {
         let lease = state.config.lease_dead.as_secs_f64();
