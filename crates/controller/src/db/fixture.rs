@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use headworks_types::{
-    Advertise, CameraId, Labels, NodeId, NodeLimits, NodeLoad, ProjectId, RestreamAudio, RestreamId,
-    RestreamSigning, RestreamVideo, Transport, UserId,
+    Advertise, CameraId, Labels, NodeId, NodeLimits, NodeLoad, ProjectId, RestreamAudio,
+    RestreamId, RestreamSigning, RestreamVideo, Transport, UserId,
     edge::{NodeSpec, Role, SlotKey},
 };
 use sqlx::{PgConnection, PgPool};
