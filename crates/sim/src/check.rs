@@ -12,7 +12,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use headworks_types::{NodeId, edge::SlotKey};
 
-use crate::{database::Database, edge::Edge, world::slot_words as words};
+use crate::{
+    database::{Database, Report},
+    edge::Edge,
+    world::slot_words as words,
+};
 
 /// What has been seen so far.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Checker {
     given: BTreeMap<(SlotKey, i64), NodeId>,
     /// The highest epoch that each edge process, or one before it, has run.
     seen: BTreeMap<(usize, SlotKey), i64>,
+    /// What each edge process runs since it was told last.
+    running: BTreeMap<usize, Vec<Report>>,
     /// Who pushed each slot last.
     pushers: BTreeMap<SlotKey, usize>,
     /// The sum of all revisions at the last bell.
@@ -43,6 +49,7 @@ impl Checker {
             reported: BTreeMap::new(),
             given: BTreeMap::new(),
             seen: BTreeMap::new(),
+            running: BTreeMap::new(),
             pushers: BTreeMap::new(),
             revisions: 0,
             trouble: vec![Duration::ZERO; edges],
@@ -131,6 +138,16 @@ impl Checker {
                 let slot = words(key);
                 format!("I2: process {process} runs {slot} under {epoch} after {before}")
             })
+        })
+    }
+
+    /// I4: what it runs changes only when it is told, or starts.
+    pub fn media(&mut self, process: usize, edge: &Edge, is_told: bool) -> Option<String> {
+        let running: Vec<_> = edge.running().collect();
+        let before = self.running.insert(process, running);
+        let is_same = before.as_ref() == self.running.get(&process);
+        (!is_told && !is_same).then(|| {
+            format!("I4: process {process} does not run what it did, and nobody has said so")
         })
     }
 

@@ -66,8 +66,19 @@ pub struct Summary {
     pub deaths: u64,
     /// Strict slots that began to be pushed by another process than before.
     pub handovers: u64,
-    /// Databases that lost what they had acknowledged.
+    /// Databases that lost assignments that they had acknowledged.
     pub lost: u64,
+}
+
+impl Summary {
+    /// Adds what another run came to.
+    pub fn add(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.assignments += other.assignments;
+        self.deaths += other.deaths;
+        self.handovers += other.handovers;
+        self.lost += other.lost;
+    }
 }
 
 /// Runs the world of this seed to its end.

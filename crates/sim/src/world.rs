@@ -299,9 +299,8 @@ impl World {
             process.deferred.push(input);
             return;
         }
-        if matches!(input, edge::Input::Saved)
-            && let Some(written) = self.disks[index].writing.take()
-        {
+        let is_told = matches!(input, edge::Input::Saved);
+        if is_told && let Some(written) = self.disks[index].writing.take() {
             self.disks[index].content = Some(*written);
         }
         if self.trace
@@ -316,7 +315,7 @@ impl World {
             .machine
             .handle(now, input, &mut self.random, &mut out);
         self.edge_effects(index, out);
-        self.check_edge(index);
+        self.check_edge(index, is_told);
     }
 
     fn controller(&mut self, index: usize, input: replica::Input) {
@@ -344,14 +343,16 @@ impl World {
         process.machine.emitting(now).collect()
     }
 
-    fn check_edge(&mut self, index: usize) {
+    fn check_edge(&mut self, index: usize, is_told: bool) {
         let emitting: Vec<_> = (0..self.edges.len())
             .map(|index| self.emitting(index))
             .collect();
         let mut found = self.checker.pushes(&emitting, &mut self.summary.handovers);
         let process = &self.edges[index];
         if found.is_none() && process.alive {
-            found = self.checker.epochs(index, &process.machine);
+            let edge = &process.machine;
+            found = self.checker.epochs(index, edge);
+            found = found.or_else(|| self.checker.media(index, edge, is_told));
         }
         self.fail(found);
     }

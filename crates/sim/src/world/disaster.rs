@@ -111,7 +111,10 @@ impl World {
                     self.start_controller(controller);
                 }
             }
-            Fault::ResumeController(controller) => self.resume_controller(controller),
+            Fault::ResumeController(controller) => {
+                self.checker.trouble_of_all(self.now);
+                self.resume_controller(controller);
+            }
             Fault::BadNetwork(loss, slow) => {
                 self.checker.trouble_of_all(self.now);
                 self.network.loss = loss;
@@ -301,7 +304,7 @@ impl World {
         });
         self.edge_effects(index, out);
         self.say(|| format!("{} starts", self.edge_name(index)));
-        self.check_edge(index);
+        self.check_edge(index, true);
     }
 
     pub(super) fn start_controller(&mut self, controller: usize) {
@@ -405,7 +408,7 @@ impl World {
     fn check_pushes(&mut self) {
         for index in 0..self.edges.len() {
             if self.edges[index].alive {
-                self.check_edge(index);
+                self.check_edge(index, false);
             }
         }
     }
