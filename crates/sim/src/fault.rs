@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headworks_planner::Intake;
 use rand::{RngExt as _, rngs::StdRng};
 
 use crate::network::Place;
@@ -43,6 +44,8 @@ pub enum Fault {
     SlowDisk(Target, Duration),
     /// The edge takes so many units from now on.
     Resize(Target, usize),
+    /// An operator closes the edge, empties it, or opens it again.
+    Intake(Target, Intake),
     /// An edge is started, if none runs.
     StartEdge(usize),
     /// It goes on.
@@ -182,6 +185,10 @@ fn draw_one(
             let restream = random.random_range(0..size.restreams);
             faults.push((at + short, Fault::Push(restream, true)));
             Fault::Push(restream, false)
+        }
+        16 if random.random_bool(0.6) => {
+            let intakes = [Intake::Open, Intake::Cordoned, Intake::Draining];
+            Fault::Intake(edge, intakes[random.random_range(0..3)])
         }
         16 => Fault::Resize(edge, random.random_range(0..=size.cameras + 2)),
         _ if random.random_bool(0.7) => Fault::PausePlanner(long),

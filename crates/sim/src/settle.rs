@@ -1,11 +1,11 @@
 //! Whether all is well: nothing is left to do, and every edge does what it should.
 
 use headworks_duty::Life;
-use headworks_planner::{Fleet, Policy, plan};
+use headworks_planner::{Fleet, Intake, Policy, plan};
 use headworks_types::{NodeState, edge::Role};
 
 use crate::{
-    database::Report,
+    database::{NodeRow, Report},
     world::{World, node, slot_words as words},
 };
 
@@ -50,11 +50,26 @@ impl World {
         if let Some(one) = plan.releases.first() {
             return Some(format!("{} has yet to be released", words(one.slot)));
         }
+        // Who is emptied keeps only what nobody else can take.
         let is_ready = |edge| !self.edges_at(edge).is_empty();
         let has_room = |edge: usize| {
             let row = self.database.nodes.get(&node(edge));
-            is_ready(edge) && row.is_some_and(|row| row.used < row.alloc)
+            let is_open = |row: &NodeRow| row.used < row.alloc && row.intake == Intake::Open;
+            is_ready(edge) && row.is_some_and(is_open)
         };
+        let leaves = |edge: &usize| {
+            let row = self.database.nodes.get(&node(*edge));
+            let is_emptied = row.is_some_and(|row| row.intake == Intake::Draining && row.used > 0);
+            is_emptied && is_ready(*edge)
+        };
+        let edges = 0..self.size.edges;
+        if let Some(edge) = edges.clone().find(leaves)
+            && let Some(other) = edges.clone().find(|other| has_room(*other))
+        {
+            return Some(format!(
+                "edge-{edge} is not empty yet, although edge-{other} has room"
+            ));
+        }
         plan.refusals.iter().find_map(|refusal| {
             let key = refusal.slot;
             let room = match key.role {

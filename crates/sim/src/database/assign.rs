@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use headworks_planner::Intake;
 use headworks_types::{
     NodeId,
     edge::{Fencing, SlotKey},
@@ -33,7 +34,7 @@ pub enum Outcome {
     Done(i64),
     /// The slot has changed, or its last holder may still work.
     Stale,
-    /// The new holder has no room.
+    /// The new holder has no room, or takes no new work.
     Full,
 }
 
@@ -98,7 +99,8 @@ impl Database {
         step.slot.role.fencing() == Fencing::Strict && bound().unwrap_or(false)
     }
 
-    /// Moves the slot's cost from account to account; false if there is no room.
+    /// Moves the slot's cost from account to account; false if there is no room, or the node takes no
+    /// new work.
     fn book(&mut self, step: &Step) -> bool {
         let Some(slot) = self.slots.get(&step.slot) else {
             return false;
@@ -109,7 +111,9 @@ impl Database {
                 return false;
             };
             let back = if holder == Some(to) { held } else { 0 };
-            if account.used - back + step.cost > account.alloc {
+            let comes = holder != Some(to);
+            let closed = matches!(account.intake, Intake::Cordoned | Intake::Draining);
+            if closed && comes || account.used - back + step.cost > account.alloc {
                 return false;
             }
             account.used += step.cost;

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use headworks_duty::LastHolder;
 use headworks_planner::{Node, Slot, Wanted};
 use headworks_types::{
-    Labels, NodeId, Placement,
+    NodeId,
     edge::{Fencing, Role, SlotKey},
 };
 use uuid::Uuid;
@@ -62,13 +62,10 @@ impl Database {
         let nodes = self.nodes.iter();
         nodes
             .map(|(id, node)| Node {
-                id: *id,
-                name: node.name.clone(),
-                site: "lyon".to_owned(),
-                labels: Labels::default(),
                 alloc: u32::try_from(node.alloc).unwrap_or(0),
                 state: self.life(now, *id).state(suspect),
                 intake: node.intake,
+                ..Node::new(*id, node.name.as_str())
             })
             .collect()
     }
@@ -82,21 +79,21 @@ impl Database {
                 let strict = key.role.fencing() == Fencing::Strict;
                 let held = u32::try_from(row.cost).ok().and_then(NonZeroU32::new);
                 let slot = Slot {
-                    key: *key,
                     node: row.node_id,
                     wanted: if row.wanted {
                         Wanted::Yes
                     } else {
                         Wanted::No("it is stopped")
                     },
-                    placement: Placement::default(),
-                    cost: held.unwrap_or(NonZeroU32::MIN),
+                    booked: held,
+                    exclusive: strict,
                     follows: strict.then_some(SlotKey {
                         role: Role::Ingest,
                         ordinal: 0,
                         ..*key
                     }),
                     bound: strict.then(|| self.bound(now, rules, *key)).flatten(),
+                    ..Slot::new(*key)
                 };
                 (slot, row.epoch, row.reason.clone())
             })

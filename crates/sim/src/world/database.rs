@@ -133,6 +133,7 @@ impl World {
             returned: count.returned,
             now: time(now),
             database_started: time(self.server.started),
+            ..Census::default()
         }
     }
 

@@ -61,6 +61,15 @@ impl World {
                 let edge = self.target(target);
                 self.resize(edge, i64::try_from(units).unwrap_or(i64::MAX));
             }
+            Fault::Intake(target, intake) => {
+                let edge = self.target(target);
+                if self.server.answers()
+                    && let Some(row) = self.database.nodes.get_mut(&node(edge))
+                {
+                    row.intake = intake;
+                    self.call_planner();
+                }
+            }
             Fault::StartEdge(edge) => {
                 self.trouble(edge);
                 if self.edges_at(edge).is_empty() {

@@ -14,9 +14,7 @@ use super::*;
 use crate::db::{
     era::era_begin,
     fixture::{renewal, restream, spec},
-    lease::{
-        Renewal, lease_census, lease_extend_all, lease_renew, node_die, node_return,
-    },
+    lease::{Renewal, lease_census, lease_extend_all, lease_renew, node_die, node_return},
     node::{node_insert, node_update},
     planner_lease::{planner_acquire, planner_hold, planner_resign},
 };
@@ -347,7 +345,10 @@ impl Both<'_> {
         for row in leases {
             let model = &self.model.leases[&row.node_id.into()];
             let real = (row.instance, row.goodbye, row.applied_revision);
-            assert_eq!(real, (model.instance, model.goodbye, model.applied_revision));
+            assert_eq!(
+                real,
+                (model.instance, model.goodbye, model.applied_revision)
+            );
             close(row.expires_at, model.expires_at);
             match row.strict_after {
                 Some(after) => close(after, model.strict_after),
@@ -372,7 +373,11 @@ impl Both<'_> {
             let key = slot_key(row.camera_id, &row.role, row.ordinal).expect("is a key");
             let model = &self.model.slots[&key];
             let real = (row.epoch, row.reported_epoch, i64::from(row.cost));
-            assert_eq!(real, (model.epoch, model.reported_epoch, model.cost), "{key}");
+            assert_eq!(
+                real,
+                (model.epoch, model.reported_epoch, model.cost),
+                "{key}"
+            );
             assert_eq!(row.node_id.map(NodeId::from), model.node_id, "{key}");
             let left = (row.left_node_id.map(NodeId::from), row.left_revision);
             assert_eq!(left, (model.left_node_id, model.left_revision), "{key}");
@@ -387,13 +392,18 @@ impl Both<'_> {
         }
         // What the planner is told of who may still push.
         let now = self.now(conn).await;
-        let fleet = slot_fleet(conn).await.expect("lists");
+        let fleet = slot_fleet(conn, None).await.expect("lists");
         let model = self.model.slot_fleet(now, &self.rules);
         let model: BTreeMap<_, _> = model.iter().map(|(one, ..)| (one.key, one)).collect();
         for FleetSlot { slot, epoch, .. } in fleet {
             let one = model[&slot.key];
             assert_eq!(epoch, self.model.slots[&slot.key].epoch);
-            assert_eq!((slot.node, slot.bound), (one.node, one.bound), "{}", slot.key);
+            assert_eq!(
+                (slot.node, slot.bound),
+                (one.node, one.bound),
+                "{}",
+                slot.key
+            );
             assert_eq!(slot.wanted == Wanted::Yes, one.wanted == Wanted::Yes);
             assert_eq!(slot.follows, one.follows);
         }
@@ -418,7 +428,14 @@ async fn the_model_does_what_the_sql_does(pool: PgPool) {
         both.compare().await;
     }
     // All of it has happened.
-    for part in ["Done", "Stale", "Full", "told None", "begins: true", "silent: [node"] {
+    for part in [
+        "Done",
+        "Stale",
+        "Full",
+        "told None",
+        "begins: true",
+        "silent: [node",
+    ] {
         let count = story.iter().filter(|what| what.contains(part)).count();
         assert!(count > 3, "{part} happened {count} times");
     }
