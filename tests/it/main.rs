@@ -12,6 +12,7 @@ mod limit;
 mod operator;
 mod parts;
 mod playback;
+mod pooled;
 mod publish;
 mod restream;
 mod scene;

@@ -7,6 +7,7 @@
 //! * [`Publisher`]: a foreign encoder (FFmpeg) that publishes to us.
 //! * [`Browser`]: Chromium with a player of web pages.
 //! * [`RtmpServer`] (nginx), [`RtspRecorder`] (GStreamer): somebody else's servers, to push to.
+//! * [`PgBouncer`]: a pooler before a database.
 //! * [`OidcProvider`]: somebody else's OpenID provider, to sign in with.
 //! * [`Headworks`]: the built binary as a process.
 //! * [`interop`]: the table of real peers, in both directions.
@@ -25,6 +26,7 @@ pub mod http;
 pub mod interop;
 pub mod judge;
 mod oidc_provider;
+mod pgbouncer;
 mod player;
 mod process;
 mod publisher;
@@ -39,6 +41,7 @@ pub use deadline::{Deadline, Stopwatch, wait_until};
 pub use headworks::{Headworks, Launch, binary};
 pub use headworks_postgres::{Options as PostgresOptions, Server as Postgres};
 pub use oidc_provider::OidcProvider;
+pub use pgbouncer::PgBouncer;
 pub use player::{Player, Seen, TrackSeen};
 pub use process::{Interrupt, Process, Signal, Stream};
 pub use publisher::Publisher;

@@ -137,14 +137,15 @@ pub(crate) async fn turn(state: &State, health: &mut Health) -> anyhow::Result<S
 
 /// Counts the nodes; after an outage, with new leases.
 pub(crate) async fn list(state: &State, health: &mut Health) -> sqlx::Result<Census> {
-    let mut conn = state.pool.acquire().await?;
     if health.outage {
         let lease = state.config.lease_dead.as_secs_f64();
-        let extended = lease_extend_all(&mut conn, lease).await?;
+        let mut tx = state.pool.begin().await?;
+        let extended = lease_extend_all(&mut tx, lease).await?;
+        tx.commit().await?;
         health.outage = false;
         tracing::info!(extended, "the database is back; all leases were extended");
     }
-    lease_census(&mut conn).await
+    lease_census(&mut *state.pool.acquire().await?).await
 }
 
 /// Decides who is dead, where `healthy` says that the database has been so for long enough.

@@ -101,8 +101,9 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
     }
     if let Role::Planner { term } = last {
         let resigned = async {
-            let mut conn = state.pool.acquire().await?;
-            planner_resign(&mut conn, me, term).await
+            let mut tx = state.pool.begin().await?;
+            planner_resign(&mut tx, me, term).await?;
+            tx.commit().await
         };
         let resigned = timeout(RESIGN, resigned)
             .await
@@ -134,9 +135,9 @@ fn report(last: Role, status: Status) {
 
 /// One turn: list, decide, act, if it is ours to plan.
 pub(crate) async fn turn(state: &State, me: Uuid) -> sqlx::Result<Status> {
-    let mut conn = state.pool.acquire().await?;
-    let term = planner_acquire(&mut conn, me, LEASE.as_secs_f64()).await?;
-    drop(conn);
+    let mut tx = state.pool.begin().await?;
+    let term = planner_acquire(&mut tx, me, LEASE.as_secs_f64()).await?;
+    tx.commit().await?;
     let Some(term) = term else {
         return Ok(Status::default());
     };

@@ -127,10 +127,7 @@ impl Watch {
         let heard = *announced.borrow();
         let bundle = state.edges.feeds.bundle();
         // One snapshot of the database: if the edge has this revision, it has these slots.
-        let mut tx = state
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .await?;
+        let mut tx = state.pool.snapshot().await?;
         let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
         let desired = desired_list(&mut tx, node).await?;
         let first_bundle = app::edge::bundle_line(&mut tx).await?;
