@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use headworks_postgres::Server;
 use tempfile::TempDir;
 
-use crate::{Process, Signal, wait_until};
+use crate::{Place, Process, Signal, wait_until};
 
 const START: Duration = Duration::from_secs(30);
 
@@ -29,22 +29,32 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// Starts one on 127.0.0.1 before `database` and waits until it listens.
     pub fn start(database: &Server, sessions: u32) -> anyhow::Result<Self> {
+        // It cannot choose a port by itself.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Self::start_in(&Place::default(), database, port, sessions)
+    }
+
+    /// As [`PgBouncer::start`], at this port somewhere else.
+    pub(crate) fn start_in(
+        place: &Place,
+        database: &Server,
+        port: u16,
+        sessions: u32,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()?;
-        // It cannot choose a port by itself.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = configure(directory.path(), database, port, sessions)?;
-        let mut process = Process::spawn(command(&config), Signal::Kill, |_, _| {})
+        let mut process = Process::spawn(command(place, &config), Signal::Kill, |_, _| {})
             .context("pgbouncer needs `cargo xtask setup`")?;
         let listens = wait_until("pgbouncer listens", START, || {
             if let Some(status) = process.try_wait() {
                 return Some(Err(status));
             }
-            TcpStream::connect(("127.0.0.1", port)).ok().map(Ok)
+            process.tail().contains("process up").then_some(Ok(()))
         });
         match listens {
-            Ok(Ok(_)) => Ok(Self {
+            Ok(Ok(())) => Ok(Self {
                 process,
                 port,
                 _directory: directory,
@@ -68,7 +78,7 @@ impl PgBouncer {
 }
 
 /// Writes its configuration; returns where.
-pub(crate) fn configure(
+fn configure(
     directory: &Path,
     database: &Server,
     port: u16,
@@ -93,17 +103,17 @@ pub(crate) fn configure(
 }
 
 /// It refuses to be root, and a change of user forgets what is to become of orphans.
-pub(crate) fn command(config: &Path) -> Command {
+fn command(place: &Place, config: &Path) -> Command {
     let mut command;
     let is_root =
         fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     if is_root {
-        command = Command::new("setpriv");
+        command = place.command("setpriv");
         command
             .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
             .args(["--pdeathsig=KILL", "pgbouncer"]);
     } else {
-        command = Command::new("pgbouncer");
+        command = place.command("pgbouncer");
     }
     command.arg(config);
     command
