@@ -79,19 +79,27 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         Some(binary) => binary.into(),
         None => cargo::build_headworks(false)?,
     };
-    let mut judged = Vec::new();
+    let (mut judged, mut failures) = (Vec::new(), Vec::new());
     for scenario in &choice.scenarios {
         println!("\n{}: {}", scenario.name, scenario.what);
-        let one = run_one(scenario, choice.length, &binary, &interrupt)?;
-        println!("{}", table::line(&one));
-        judged.push(one);
+        match run_one(scenario, choice.length, &binary, &interrupt) {
+            Ok(Some(one)) => {
+                println!("{}", table::line(&one));
+                failures.extend(one.failures());
+                judged.push(one);
+            }
+            Ok(None) => bail!("interrupted"),
+            Err(error) => {
+                println!("  {error:#}");
+                failures.push(format!("{error:#}"));
+            }
+        }
     }
     let table = table::markdown(&judged, choice.length);
     println!("\n{table}");
     if choice.write {
         table::write_readme(&table)?;
     }
-    let failures: Vec<_> = judged.iter().flat_map(Judged::failures).collect();
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
@@ -106,13 +114,13 @@ pub(crate) fn quick() -> anyhow::Result<()> {
     run(&names.map(|scenario| scenario.name).collect::<Vec<_>>())
 }
 
-/// In a thread of its own, so that Ctrl-C ends everything: all that was started dies with us.
+/// In a thread of its own, so that Ctrl-C ends everything (none): all that was started dies with us.
 fn run_one(
     scenario: &'static Scenario,
     length: Length,
     binary: &Path,
     interrupt: &Interrupt,
-) -> anyhow::Result<Judged> {
+) -> anyhow::Result<Option<Judged>> {
     let directory = tempfile::Builder::new()
         .prefix("headworks-chaos-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
@@ -127,14 +135,14 @@ fn run_one(
         if interrupt.wait(LOOK) {
             // What still runs may write a last file.
             let _ = fs::remove_dir_all(directory.path());
-            bail!("interrupted");
+            return Ok(None);
         }
     }
     let judged = worker
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let kept = keep(scenario.name, directory.path());
-    judged.with_context(|| match kept {
+    judged.map(Some).with_context(|| match kept {
         Ok(kept) => format!("{}: see {}", scenario.name, kept.display()),
         Err(error) => format!("{}: nothing was kept: {error:#}", scenario.name),
     })
