@@ -206,13 +206,14 @@ impl Service {
         );
         let pushed = restreams.sent().clone();
         let work = Work::new(ingests, restreams);
+        let directory = Directory::default();
         let agent = Agent::load(
             &config,
             &data,
             bound,
             work.clone(),
             access.clone(),
-            Directory::default(),
+            directory,
             clock.clone(),
         )?
         .with_audit(audit, store);

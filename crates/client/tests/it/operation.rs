@@ -7,7 +7,7 @@ use headworks_client::{Client, Error};
 use headworks_types::{
     Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
     CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource, CameraUpdate,
-    GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLoad,
+    GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLimits, NodeLoad,
     OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
     PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal, ProjectCreate, ProjectId,
     ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId,
@@ -111,6 +111,7 @@ async fn the_edges_api() {
             zone: "a".to_owned(),
             labels: Labels::default(),
             capacity: 1,
+            limits: NodeLimits::default(),
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
             relay: None,
             version: "1".to_owned(),
@@ -148,7 +149,7 @@ async fn the_edges_api() {
             queue: ID,
             entries: vec![],
         };
-        call!(names, client.watch(0));
+        call!(names, client.watch(0, Some(0)));
         call!(names, client.session_report(&report));
         call!(names, client.audit_deliver(&delivery));
     })

@@ -1,60 +1,16 @@
 //! Node leases: who is believed alive. Database time only.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use headworks_duty::Census;
 use headworks_types::{
-    NodeId, NodeLoad, NodeState,
+    NodeId, NodeLoad,
     edge::{NO_REVISION, STRICT_MARGIN},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{node::revision_list, to_json};
-
-/// How a node lives, as its rows tell.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
-    /// A reconciler has declared it dead.
-    pub(crate) died: bool,
-    /// It said that it stops.
-    pub(crate) goodbye: bool,
-    /// Seconds since it renewed its lease; `None` if it never did.
-    pub(crate) silence: Option<f64>,
-}
-
-impl Life {
-    /// How the cluster sees the node, where `suspect` is the silence that makes it suspect.
-    pub(crate) fn state(&self, suspect: Duration) -> NodeState {
-        match self.silence {
-            _ if self.died || self.goodbye => NodeState::Dead,
-            Some(silence) if silence <= suspect.as_secs_f64() => NodeState::Ready,
-            _ => NodeState::Suspect,
-        }
-    }
-
-    /// The same for people; goes on after the node's name.
-    pub(crate) fn words(&self, suspect: Duration) -> String {
-        let Some(silence) = self.silence else {
-            return "has joined, but has not reported yet".to_owned();
-        };
-        let silence_words = duration(silence);
-        match self.state(suspect) {
-            NodeState::Ready => "renews its lease".to_owned(),
-            _ if self.goodbye => format!("was stopped {silence_words} ago"),
-            _ => format!("has not reported for {silence_words}"),
-        }
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    match seconds.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
-}
 
 /// One node's part of a batch of renewals.
 pub(crate) struct Renewal {
@@ -199,23 +155,6 @@ pub(crate) async fn lease_extend_all(conn: &mut PgConnection, seconds: f64) -> s
     .execute(conn)
     .await?;
     Ok(result.rows_affected())
-}
-
-/// What has to be known before a node may be declared dead.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Census {
-    /// Nodes that were not dead a minute ago.
-    pub(crate) living: usize,
-    /// How many of these have been declared dead since.
-    pub(crate) died: usize,
-    /// Nodes whose lease has run out and that are not declared dead.
-    pub(crate) silent: Vec<NodeId>,
-    /// Nodes that are declared dead and renew their lease.
-    pub(crate) returned: Vec<NodeId>,
-    /// What time it is for the database.
-    pub(crate) now: DateTime<Utc>,
-    /// When the database server started.
-    pub(crate) database_started: DateTime<Utc>,
 }
 
 /// Counts the living and the silent.

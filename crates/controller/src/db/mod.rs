@@ -8,6 +8,7 @@ pub(crate) mod camera;
 pub(crate) mod camera_group;
 pub(crate) mod cluster_ca;
 pub(crate) mod cluster_secret;
+pub(crate) mod directory;
 pub(crate) mod event;
 #[cfg(test)]
 pub(crate) mod fixture;

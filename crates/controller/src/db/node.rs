@@ -1,11 +1,12 @@
 //! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
 
+use headworks_duty::Life;
 use headworks_types::{Node, NodeId, NodeLoad, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, lease::Life, to_json};
+use super::{ensure_one_row, from_json, to_json};
 
 /// The channel on which a change of revisions is announced. Only a doorbell: whoever listens asks
 /// for the revisions.
@@ -20,8 +21,8 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -34,7 +35,8 @@ pub(crate) async fn node_insert(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        capacity
+        capacity,
+        spec.relay.as_ref().map(url::Url::as_str)
     )
     .execute(conn)
     .await?;
@@ -60,7 +62,8 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)?;
     let result = sqlx::query!(
         r#"UPDATE node
-           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
+           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
+               relay = $8
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -68,7 +71,8 @@ pub(crate) async fn node_update(
         spec.zone,
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
-        spec.version
+        spec.version,
+        spec.relay.as_ref().map(url::Url::as_str)
     )
     .execute(conn)
     .await?;
@@ -202,6 +206,8 @@ impl Row {
             message: format!("{}{}", life.words(suspect), error.unwrap_or_default()),
             advertise: from_json(self.advertise)?,
             version: self.software,
+            limits: headworks_types::NodeLimits::default(),
+            full: false,
             load,
             last_seen_at: self.renewed_at,
             revoked_at: self.revoked_at,

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::auth::throttle::FORGET_SECONDS,
     db::{
-        audit::audit_sweep, event::event_sweep, join_token::join_token_sweep,
-        oidc::oidc_state_sweep, revocation::revocation_sweep, sign_in::sign_in_sweep,
-        sign_in_throttle::throttle_sweep,
+        audit::audit_sweep, directory::directory_sweep, event::event_sweep,
+        join_token::join_token_sweep, oidc::oidc_state_sweep, revocation::revocation_sweep,
+        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
     },
     state::State,
 };
@@ -25,6 +25,8 @@ const EVENT_DAYS: i32 = 90;
 const JOIN_TOKEN_DAYS: i32 = 1;
 /// How long sign-ins are kept that have expired.
 const SIGN_IN_DAYS: i32 = 1;
+/// How long changes of the directory are kept.
+const DIRECTORY_HOURS: i32 = 24;
 /// How many rows one statement deletes, so that it never holds anything up.
 const BATCH: i64 = 10_000;
 
@@ -36,6 +38,8 @@ pub(crate) struct Status {
     pub(crate) audit: u64,
     /// Sign-ins, and what was counted and remembered on the way to them.
     pub(crate) sign_ins: u64,
+    /// Changes of the directory.
+    pub(crate) directory: u64,
 }
 
 /// Keeps house until the controller stops.
@@ -60,6 +64,10 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
         sign_ins: sweep(state, |conn| sign_in_batch(conn).boxed()).await?,
         join_tokens: sweep(state, |conn| {
             join_token_sweep(conn, JOIN_TOKEN_DAYS).boxed()
+        })
+        .await?,
+        directory: sweep(state, |conn| {
+            directory_sweep(conn, DIRECTORY_HOURS, BATCH).boxed()
         })
         .await?,
         audit: 0,

@@ -13,7 +13,7 @@ use headworks_bootstrap::Tasks;
 use headworks_client::{Client, NodeCredentials};
 use headworks_controller::{Config, Service};
 use headworks_types::{
-    Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLoad, Secret,
+    Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLimits, NodeLoad, Secret,
     edge::{
         Bundle, CertificateRequest, JoinRequest, LeaseGrant, LeaseRenewal, NodeCertificate,
         NodeSpec, SlotReport, WatchMessage,
@@ -244,6 +244,7 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
         zone: "lyon".to_owned(),
         labels: Labels::default(),
         capacity: 10,
+        limits: NodeLimits::default(),
         advertise: Advertise {
             rtmp: Some(format!("rtmp://{name}:1935/").parse().expect("is a URL")),
             rtsp: Some(format!("rtsp://{name}:8554/").parse().expect("is a URL")),
@@ -303,7 +304,13 @@ impl Edge {
     }
 
     pub(crate) async fn watch(&self, revision: i64) -> Watch {
-        let messages = self.client.watch(revision).await.expect("watches");
+        self.watch_with(revision, None).await
+    }
+
+    /// As [`Edge::watch`], with the directory from this cursor on.
+    pub(crate) async fn watch_with(&self, revision: i64, directory: Option<i64>) -> Watch {
+        let messages = self.client.watch(revision, directory).await;
+        let messages = messages.expect("watches");
         Watch(
             messages
                 .map(|message| message.expect("is a message"))

@@ -7,12 +7,16 @@ use super::{Entry, What, history::FPS};
 /// A connection that has brought more has brought media: handshake and commands are shorter.
 const PUSHING: u64 = 8 << 10;
 
+/// How far behind the camera a viewer may be, in seconds.
+const BEHIND: f64 = 2.0;
+
 /// What one viewer saw between two times.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Viewing {
     /// Different pictures.
     pub pictures: u64,
-    /// Pictures of the camera between its first and its last that it did not see.
+    /// Pictures of the camera that it did not see: after those that it had seen before, and up to the
+    /// last that it saw, or must have seen by the end.
     pub lost: u64,
     /// Pictures that it saw again.
     pub repeated: u64,
@@ -30,7 +34,16 @@ pub fn viewing(history: &[Entry], viewer: &str, from: f64, until: f64) -> Viewin
     let mut seen = BTreeSet::new();
     let mut viewing = Viewing::default();
     let mut last = from;
-    for entry in between(history, from, until).filter(|entry| entry.actor == viewer) {
+    let of_viewer = |entry: &&Entry| entry.actor == viewer;
+    let number = |entry: &Entry| match entry.what {
+        What::Picture { number } => Some(number),
+        _ => None,
+    };
+    let before = between(history, 0.0, from)
+        .filter(of_viewer)
+        .filter_map(number)
+        .max();
+    for entry in between(history, from, until).filter(of_viewer) {
         match &entry.what {
             What::Picture { number } => {
                 if !seen.insert(*number) {
@@ -46,8 +59,14 @@ pub fn viewing(history: &[Entry], viewer: &str, from: f64, until: f64) -> Viewin
     }
     viewing.longest_gap = viewing.longest_gap.max(until - last);
     viewing.pictures = seen.len() as u64;
-    if let (Some(first), Some(last)) = (seen.first(), seen.last()) {
-        viewing.lost = last - first + 1 - viewing.pictures;
+    let due = ((until - BEHIND) * f64::from(FPS)) as u64;
+    let last = seen.last().copied().unwrap_or(0).max(due);
+    let first = before.map(|before| before + 1).or(seen.first().copied());
+    if let Some(first) = first {
+        // What comes again later counts as seen, not as lost.
+        viewing.lost = (first..=last)
+            .filter(|number| !seen.contains(number))
+            .count() as u64;
     }
     viewing
 }
@@ -227,6 +246,9 @@ mod tests {
         ]);
         let seen = viewing(&history, "v", 1.0, 5.0);
         assert_eq!((seen.pictures, seen.lost, seen.repeated), (3, 43, 1));
+        // From the one before, and to the end.
+        assert_eq!(viewing(&history, "v", 3.5, 4.5).lost, 42);
+        assert_eq!(viewing(&history, "v", 3.5, 8.0).lost, 42 + 30);
         assert_eq!((seen.interruptions, seen.broken), (1, 1));
         assert!((seen.longest_gap - 2.8).abs() < 1e-9, "{seen:?}");
         let whole = viewing(&history, "other", 1.0, 1.2);

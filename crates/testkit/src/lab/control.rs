@@ -12,7 +12,9 @@ use std::{
 use anyhow::Context;
 
 use super::{Namespace, network::CONTROL};
-use crate::{Headworks, Launch, PgBouncer, Postgres, PostgresOptions, Process, Signal, wait_until};
+use crate::{
+    Headworks, Launch, PgBouncer, Postgres, PostgresOptions, Process, Signal, http, wait_until,
+};
 
 /// From nothing to an admin key.
 const START: Duration = Duration::from_secs(90);
@@ -72,6 +74,11 @@ impl Control {
         for number in 1..CONTROLLERS {
             control.start_controller(number)?;
         }
+        let ready = format!("http://{CONTROL}:8080/readyz");
+        wait_until("the load balancer leads to a controller", START, || {
+            let answer = namespace.with(|| http::get(&ready)).ok()?.ok()?;
+            (answer.status == 200).then_some(())
+        })?;
         Ok(control)
     }
 

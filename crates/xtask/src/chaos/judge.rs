@@ -20,6 +20,8 @@ pub(super) struct Judged {
     pub(super) harmed: Vec<Viewing>,
     /// The others.
     pub(super) unharmed: Vec<Viewing>,
+    /// The audience of the push.
+    pub(super) audience: Viewing,
     pub(super) changes: Changes,
     /// How often somebody began to push.
     pub(super) pushes: usize,
@@ -47,6 +49,7 @@ impl Judged {
             bar: done.bar,
             harmed: viewing(harmed),
             unharmed: viewing(unharmed),
+            audience: check::viewing(history, audience, done.fault, done.over),
             changes: check::changes(history),
             pushes: check::pushes(history),
             double_pushes: check::double_pushes(history),

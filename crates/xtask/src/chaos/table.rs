@@ -14,10 +14,10 @@ const MARKS: [&str; 2] = ["<!-- table -->\n", "<!-- /table -->"];
 pub(super) fn markdown(judged: &[Judged], length: Length) -> String {
     let mut table = format!(
         "{} form.\n\n\
-         | scenario | picture elsewhere, s | at the target, s | frames lost (longest gap, s) at edges \
+         | scenario | picture elsewhere, s | at the target, s | frames lost (longest gap, s) there | frames lost (longest gap, s) at edges \
          struck | at the others | interrupted there | changes acknowledged | lost | unanswered (longest \
          gap, s) | pushes | at once |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         match length {
             Length::Short => "Short",
             Length::Long => "Long",
@@ -28,6 +28,7 @@ pub(super) fn markdown(judged: &[Judged], length: Length) -> String {
             one.name.to_owned(),
             time(one.back, one.bar),
             time(one.pushed, None),
+            viewers(std::slice::from_ref(&one.audience)),
             viewers(&one.harmed),
             viewers(&one.unharmed),
             zero(one.interrupted()),
@@ -48,12 +49,13 @@ pub(super) fn markdown(judged: &[Judged], length: Length) -> String {
 /// One of them, in words.
 pub(super) fn line(one: &Judged) -> String {
     format!(
-        "  picture elsewhere after {} s, at the target after {} s\n  \
+        "  picture elsewhere after {} s, at the target after {} s, lost there {}\n  \
          lost at edges struck: {}; at the others: {}, {} interrupted\n  \
          {} changes acknowledged, {} lost, {} unanswered, {:.1} s without an answer\n  \
          {} pushes, {} at once",
         time(one.back, one.bar),
         time(one.pushed, None),
+        viewers(std::slice::from_ref(&one.audience)),
         viewers(&one.harmed),
         viewers(&one.unharmed),
         one.interrupted(),
