@@ -186,11 +186,11 @@ mod tests {
             .expect("is a setting")
     }
 
-    #[sqlx::test(migrations = false)]
-    async fn connections_are_limited_but_for_the_set_up(pool: PgPool) {
+    fn config(pool: &PgPool, pooled: bool) -> Config {
         let config = serde_json::json!({
             "listen": "127.0.0.1:0",
             "database_url": pool.connect_options().to_url_lossy(),
+            "database_pooled": pooled,
             "database_connections": 2,
             "database_wait": "10s",
             "request_timeout": "5s",
@@ -198,7 +198,53 @@ mod tests {
             "lease_suspect": "6s",
             "lease_dead": "10s",
         });
-        let config = serde_json::from_value(config).expect("is a configuration");
+        serde_json::from_value(config).expect("is a configuration")
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn nothing_is_written_outside_a_transaction_behind_a_pooler_or_not(pool: PgPool) {
+        for pooled in [false, true] {
+            let config = config(&pool, pooled);
+            let limited = open(&config, &Clock::system()).await.expect("opens");
+            let mut reader = limited.acquire().await.expect("connects");
+            assert_eq!(setting(&mut reader, "transaction_read_only").await, "on");
+            assert_eq!(setting(&mut reader, "statement_timeout").await, "30s");
+            drop(reader);
+            let mut snapshot = limited.snapshot().await.expect("begins");
+            assert_eq!(setting(&mut snapshot, "transaction_read_only").await, "on");
+            drop(snapshot);
+            let mut tx = limited.begin().await.expect("begins");
+            assert_eq!(setting(&mut tx, "transaction_read_only").await, "off");
+            for (name, value) in &LIMITS[..3] {
+                assert_eq!(setting(&mut tx, name).await, *value);
+            }
+            drop(tx);
+            limited.close().await;
+        }
+    }
+
+    /// As by another client of the pooler in the same session.
+    #[sqlx::test(migrations = false)]
+    async fn behind_a_pooler_no_statement_of_somebody_else_is_in_the_way(pool: PgPool) {
+        let mut config = config(&pool, true);
+        config.database_connections = 1;
+        let limited = open(&config, &Clock::system()).await.expect("opens");
+        let mut tx = limited.begin().await.expect("begins");
+        for number in 1..20 {
+            let theirs = format!("PREPARE sqlx_s_{number} AS SELECT 'theirs'");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(theirs))
+                .execute(&mut *tx)
+                .await
+                .expect("prepares");
+        }
+        tx.commit().await.expect("commits");
+        let mut reader = limited.acquire().await.expect("connects");
+        assert_eq!(setting(&mut reader, "jit").await, "off");
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn connections_are_limited_but_for_the_set_up(pool: PgPool) {
+        let config = config(&pool, false);
         let limited = open(&config, &Clock::system()).await.expect("opens");
         let mut tx = limited.begin().await.expect("begins");
         for (name, value) in &LIMITS[..3] {
