@@ -13,7 +13,7 @@ use crate::{
 
 /// Asks for a playback token for one camera, and for the edges where it is watched best. What it says
 /// of the token is as for `playback_token_issue`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CameraPlaybackRequest {
     /// The zone that the viewer is in. If absent, that of `address`.

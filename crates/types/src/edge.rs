@@ -20,9 +20,9 @@ use uuid::Uuid;
 
 use crate::{
     Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLimits,
-    NodeLoad, OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
-    RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track, Transport, Validate,
-    Violations,
+    NodeLoad, OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId,
+    RestreamSigning, RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track,
+    Transport, Validate, Violations,
 };
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};

@@ -24,7 +24,7 @@ pub(crate) use gate::Gate;
 pub(crate) use renewal::{Renewals, Waiting};
 pub(crate) use sign_in::{KnownCertificates, NodeCaller};
 
-use super::{Error, Result, signing_key};
+use super::{Error, Result, camera_playback::Places, signing_key};
 use crate::{
     credential::{self, Kind},
     db::{
@@ -56,6 +56,8 @@ pub(crate) struct Edges {
     pub(crate) gate: Gate,
     /// What certificates of nodes are worth.
     pub(crate) certificates: KnownCertificates,
+    /// Where viewers can be sent.
+    pub(crate) places: Places,
 }
 
 /// What every edge has to know, as a watch sends it.

@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 use super::{node::revision_list, to_json};
 
+/// A node that was full is so until it has less than this part of what it takes: else viewers would
+/// come and be turned away by turns.
+const STILL_FULL: f32 = 0.9;
+
 /// One node's part of a batch of renewals.
 pub(crate) struct Renewal {
     pub(crate) node_id: NodeId,
@@ -46,13 +50,15 @@ pub(crate) async fn lease_renew(
     let loads = loads.collect::<sqlx::Result<Vec<_>>>()?;
     let renewed = sqlx::query!(
         r#"INSERT INTO node_lease AS l
-               (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error, load)
+               (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error,
+                load, share, is_full)
            SELECT r.node_id, r.instance, clock_timestamp(),
                   clock_timestamp() + make_interval(secs => $7),
-                  r.goodbye, r.revision, r.error, r.load
+                  r.goodbye, r.revision, r.error, r.load, f.share, f.share >= 1
            FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::jsonb[])
                 AS r (node_id, instance, goodbye, revision, error, load)
            JOIN node n ON n.id = r.node_id
+           CROSS JOIN LATERAL node_share(n.max_viewers, n.max_egress_mbit, r.load) AS f (share)
            ORDER BY r.node_id
            ON CONFLICT (node_id) DO UPDATE SET
                instance = excluded.instance,
@@ -62,6 +68,8 @@ pub(crate) async fn lease_renew(
                applied_revision = excluded.applied_revision,
                apply_error = excluded.apply_error,
                load = excluded.load,
+               share = excluded.share,
+               is_full = excluded.is_full OR l.is_full AND excluded.share >= $9,
                strict_after = CASE
                    WHEN l.instance = excluded.instance OR l.goodbye THEN l.strict_after
                    ELSE GREATEST(l.strict_after, l.expires_at + make_interval(secs => $8))
@@ -76,7 +84,8 @@ pub(crate) async fn lease_renew(
         &errors as &[Option<String>],
         &loads,
         seconds,
-        STRICT_MARGIN.as_secs_f64()
+        STRICT_MARGIN.as_secs_f64(),
+        STILL_FULL
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -20,6 +20,7 @@ pub(crate) mod node;
 pub(crate) mod node_certificate;
 pub(crate) mod oidc;
 pub(crate) mod planner_lease;
+pub(crate) mod playback;
 pub(crate) mod playback_key;
 pub(crate) mod project;
 pub(crate) mod reseal;

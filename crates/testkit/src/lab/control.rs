@@ -86,9 +86,13 @@ impl Control {
         let first = self.controllers[0].as_mut().context("it was started")?;
         let key = wait_until("the first controller prints a key", START, || {
             // A line of words, and then the key.
-            first.output().get(1).cloned()
+            let key = first.output().get(1).cloned();
+            match first.wait(Duration::ZERO) {
+                Ok(status) => Some(key.with_context(|| format!("it ended ({status})"))),
+                Err(_) => key.map(Ok),
+            }
         });
-        key.with_context(|| first.log())
+        key.and_then(|key| key).with_context(|| first.log())
     }
 
     /// May do everything.

@@ -29,10 +29,7 @@ mod tests {
     use super::*;
 
     fn place(camera: u128, node: u128) -> u64 {
-        rendezvous(
-            Uuid::from_u128(camera).into(),
-            Uuid::from_u128(node).into(),
-        )
+        rendezvous(Uuid::from_u128(camera).into(), Uuid::from_u128(node).into())
     }
 
     #[test]
