@@ -6,13 +6,12 @@ use std::{
     io::{BufWriter, Write as _},
     path::Path,
     sync::{Arc, Mutex},
-    time::SystemTime,
 };
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::{Stopwatch, process::lock};
+use crate::{Stopwatch, deadline::unix_time, process::lock};
 
 /// Pictures a second of every camera in a lab.
 pub const FPS: u32 = 15;
@@ -135,14 +134,13 @@ impl History {
     /// Begins one, which is also written to this file.
     pub fn begin(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| format!("make {}", path.display()))?;
-        let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         Ok(Self {
             inner: Arc::new(Mutex::new(Inner {
                 entries: Vec::new(),
                 file: BufWriter::new(file),
             })),
             watch: Stopwatch::start(),
-            began: began.as_secs_f64(),
+            began: unix_time(),
         })
     }
 
