@@ -13,6 +13,7 @@ mod limit;
 mod operator;
 mod parts;
 mod playback;
+mod pooled;
 mod publish;
 mod restream;
 mod scene;
