@@ -1,7 +1,5 @@
 -- How many viewers nodes serve, and where a camera is watched.
 ALTER TABLE node
-    -- Where other edges reach it; null if it relays to nobody.
-    ADD COLUMN IF NOT EXISTS relay text,
     -- What it takes, as it says itself; null is without limit, 0 serves nobody.
     ADD COLUMN max_viewers integer CHECK (max_viewers >= 0),
     ADD COLUMN max_egress_mbit integer CHECK (max_egress_mbit >= 0);

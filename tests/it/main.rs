@@ -5,6 +5,7 @@ mod away;
 mod camera;
 mod cluster;
 mod database;
+mod drain;
 mod hls;
 mod interop;
 mod lifecycle;

@@ -13,13 +13,13 @@ use crate::{
     db::{
         audit::audit_sweep, directory::directory_sweep, event::event_sweep,
         join_token::join_token_sweep, oidc::oidc_state_sweep, revocation::revocation_sweep,
-        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
+        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep, slot::move_sweep,
     },
     state::State,
 };
 
 const PERIOD: Duration = Duration::from_secs(600);
-/// How long events are kept.
+/// How long events are kept, and moves of slots.
 const EVENT_DAYS: i32 = 90;
 /// How long join tokens are kept that work no more.
 const JOIN_TOKEN_DAYS: i32 = 1;
@@ -34,6 +34,7 @@ const BATCH: i64 = 10_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) events: u64,
+    pub(crate) moves: u64,
     pub(crate) join_tokens: u64,
     pub(crate) audit: u64,
     /// Sign-ins, and what was counted and remembered on the way to them.
@@ -70,6 +71,7 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             directory_sweep(conn, DIRECTORY_HOURS, BATCH).boxed()
         })
         .await?,
+        moves: sweep(state, |conn| move_sweep(conn, EVENT_DAYS, BATCH).boxed()).await?,
         audit: 0,
     };
     sweep(state, |conn| revocation_sweep(conn).boxed()).await?;

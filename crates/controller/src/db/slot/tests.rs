@@ -1,7 +1,9 @@
 //! Every function of slots on a real PostgreSQL, and the invariants I1 and I2.
 
 mod handover;
+mod model;
 mod race;
+mod reprice;
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
@@ -55,6 +57,7 @@ fn report(node_id: NodeId, camera: CameraId, epoch: i64, state: SlotState) -> Re
             refused: None,
             published: Vec::new(),
             restream: None,
+            usage: None,
         },
     }
 }
@@ -412,7 +415,7 @@ async fn viewers_and_nodes_find_what_is_placed(pool: PgPool) {
     assert_eq!((desired[0].key, desired[0].epoch), (slot(gate), 1));
     assert_eq!(desired[0].project_id, project);
 
-    let fleet = slot_fleet(&mut conn).await.expect("lists");
+    let fleet = slot_fleet(&mut conn, None).await.expect("lists");
     let nodes: Vec<_> = fleet
         .iter()
         .map(|slot| (slot.slot.key.camera_id, slot.slot.node))

@@ -36,6 +36,7 @@ use crate::{
         edge::{DirectoryReader, NodeCaller},
     },
     db::{
+        era::era_is_over,
         node::revision_get,
         node_certificate::certificate_stands,
         slot::{Desired, desired_list},
@@ -133,6 +134,8 @@ struct Watch {
 /// What a watch begins with.
 struct Began {
     revision: i64,
+    /// What the edge has may come from a database that was lost, whatever its revision.
+    era_is_over: bool,
     desired: Vec<Desired>,
     bundle: Bytes,
 }
@@ -152,6 +155,7 @@ impl Began {
         let mut tx = state.pool.snapshot().await?;
         let read_at = state.clock.monotonic();
         let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
+        let era_is_over = era_is_over(&mut tx).await?;
         let desired = desired_list(&mut tx, node).await?;
         let bundle = match state.edges.feeds.bundle_since(came_at) {
             Some(bundle) => bundle,
@@ -164,10 +168,20 @@ impl Began {
         tx.commit().await?;
         Ok(Self {
             revision,
+            era_is_over,
             desired,
             bundle,
         })
     }
+}
+
+/// False if the node is refused now. Who cannot be asked is no reason to end its watch.
+async fn may_go_on(state: &State, certificate: &Fingerprint) -> bool {
+    let stands = async {
+        let mut conn = state.pool.acquire().await?;
+        certificate_stands(&mut conn, certificate).await
+    };
+    !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
 }
 
 /// The next line of the directory, if its edge keeps one.
@@ -207,7 +221,7 @@ impl Watch {
         };
         let revision = began.revision;
         let (slots, _) = watch.difference(began.desired);
-        let second = if revision == query.revision {
+        let second = if revision == query.revision && !began.era_is_over {
             WatchMessage::Bookmark {
                 revision,
                 bundle_age: 0,
@@ -244,7 +258,7 @@ impl Watch {
                 return Some(bundle);
             }
             if self.has_changed() {
-                if !self.may_go_on().await {
+                if !may_go_on(&self.state, &self.certificate).await {
                     return None;
                 }
                 let delta = timeout(DEADLINE, self.delta()).await;
@@ -265,22 +279,13 @@ impl Watch {
                 _ = self.bundle.changed() => {}
                 line = line_of(&mut self.directory) => return Some(line),
                 () = sleep_until(self.bookmark_at) => {
-                    if !self.may_go_on().await {
+                    if !may_go_on(&self.state, &self.certificate).await {
                         return None;
                     }
                     return self.write(&self.bookmark());
                 }
             }
         }
-    }
-
-    /// False if the node is refused now. Who cannot be asked is no reason to end it.
-    async fn may_go_on(&self) -> bool {
-        let stands = async {
-            let mut conn = self.state.pool.acquire().await?;
-            certificate_stands(&mut conn, &self.certificate).await
-        };
-        !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
     }
 
     /// Nothing new; says how old that is. What was sent was read at the beginning, if this
@@ -388,6 +393,7 @@ impl Watch {
                 source: slot.source,
                 credentials,
                 start: slot.start,
+                exclusive: slot.exclusive,
                 stream_keys: slot.stream_keys,
                 outbound_allow: slot.outbound_allow,
             }),
