@@ -89,6 +89,7 @@ pub(crate) struct Agent {
     work: Work,
     sessions: Sessions,
     clock: Clock,
+    directory: Directory,
     /// What is to be told to the audit log, and where it is kept.
     audit: Option<(Audit, Store)>,
 }
@@ -110,7 +111,8 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let watch = WatchLoop::load(data, work.clone(), access, directory, Arc::clone(&status))?;
+        let known = directory.clone();
+        let watch = WatchLoop::load(data, work.clone(), access, known, Arc::clone(&status))?;
         Ok(Self {
             config: Arc::clone(config),
             bound,
@@ -122,6 +124,7 @@ impl Agent {
             work,
             sessions,
             clock,
+            directory,
             audit: None,
         })
     }
@@ -151,6 +154,7 @@ impl Agent {
                 None => return Ok(()),
             },
         };
+        self.directory.set_own(identity.node_id);
         tasks.spawn("agent", self.run(identity, token));
         Ok(())
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     access::sign::Issuer,
-    hub::{self, Publisher, testing::tracks},
+    hub::{self, Hub, Publisher, testing::tracks},
     visitors::Visitors,
 };
 
@@ -45,7 +45,7 @@ impl World {
         let mut publisher = hub.publish(camera);
         publisher.start_session(tracks());
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub.clone(), issuer.access(clock.clone()));
+        let state = Viewing::testing(hub.clone(), issuer.access(clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("binds");

@@ -19,6 +19,7 @@ use crate::{
     outbound,
     rtsp::{Datagrams, Rtsp},
     testing::{self, acceptor, slot_key, stream_key},
+    viewing::Viewing,
     visitors::Visitors,
 };
 
@@ -69,9 +70,8 @@ impl World {
         let any = ([127, 0, 0, 1], 0).into();
         let datagrams = runtime.block_on(Datagrams::bind(any, &tasks));
         let rtsp = Rtsp::new(
-            hub,
+            Viewing::testing(hub, access),
             ingests.clone(),
-            access,
             Visitors::new(2000, TrustedProxies::default(), clock.clone()),
             Some(datagrams.expect("binds")),
             clock,
