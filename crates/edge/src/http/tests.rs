@@ -297,6 +297,7 @@ async fn refusals_are_problems() {
     assert_eq!(client.answer().await.status, 405);
     world.play(1);
     let path = world.path("stream.flv");
+    world.publisher.stream().set_final(true);
     drop(world.publisher);
     assert!(world.hub.stream(world.camera).is_none());
     let mut client = Client(TcpStream::connect(world.address).await.expect("connects"));
