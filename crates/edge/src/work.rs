@@ -83,7 +83,7 @@ impl Work {
         reports
     }
 
-    /// The media side of the node's load; processor and memory are left at zero.
+    /// The media side of the node's load; processor, memory and rate are left at zero.
     pub(crate) fn load(&self) -> NodeLoad {
         self.ingests.load()
     }

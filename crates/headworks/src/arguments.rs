@@ -7,10 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::operator::{
     Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, audit::AuditVerb, auth::AuthVerb,
     camera::CameraVerb, camera_group::CameraGroupVerb, event::EventVerb, grant::GrantVerb,
-    join_token::JoinTokenVerb, node::NodeVerb, playback_key::PlaybackKeyVerb, project::ProjectVerb,
-    restream::RestreamVerb, role::RoleVerb, session::SessionVerb, sign_in::SignInArguments,
-    signing_key::SigningKeyVerb, stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb,
-    user_group::UserGroupVerb,
+    join_token::JoinTokenVerb, node::NodeVerb, playback::PlaybackArguments,
+    playback_key::PlaybackKeyVerb, project::ProjectVerb, restream::RestreamVerb, role::RoleVerb,
+    session::SessionVerb, sign_in::SignInArguments, signing_key::SigningKeyVerb,
+    stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb, user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Grant(Noun<GrantVerb>),
     /// Access: why somebody may do something, or may not
     Access(Noun<AccessVerb>),
+    /// Where to watch a camera best: prints addresses, the best edge first
+    Playback(PlaybackArguments),
     /// Playback tokens: what players carry
     Token(Noun<TokenVerb>),
     /// Playback keys: your own keys, whose playback tokens count
@@ -109,6 +111,7 @@ impl Command {
             Self::Role(noun) => Some(&mut noun.api),
             Self::Grant(noun) => Some(&mut noun.api),
             Self::Access(noun) => Some(&mut noun.api),
+            Self::Playback(arguments) => Some(&mut arguments.api),
             Self::Token(noun) => Some(&mut noun.api),
             Self::PlaybackKey(noun) => Some(&mut noun.api),
             Self::Session(noun) => Some(&mut noun.api),

@@ -65,6 +65,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Access(command) => operator::access::run(command).await,
         Command::Role(command) => operator::role::run(command).await,
         Command::CameraGroup(command) => operator::camera_group::run(command).await,
+        Command::Playback(arguments) => operator::playback::run(arguments).await,
         Command::Token(command) => operator::token::run(command).await,
         Command::PlaybackKey(command) => operator::playback_key::run(command).await,
         Command::Session(command) => operator::session::run(command).await,

@@ -26,6 +26,14 @@ const WITHOUT: &[(&str, &str)] = &[
         "a program's; `restream import` takes lists of people",
     ),
     (
+        "camera_live",
+        "players open it; `playback` prints where it leads",
+    ),
+    (
+        "camera_watch",
+        "browsers open it; `playback` prints where it leads",
+    ),
+    (
         "restream_update",
         "`restream start` and `stop` switch it; another target is another restream",
     ),
@@ -70,6 +78,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("camera_group_update", "camera-group move CGRP"),
     ("camera_group_view", "camera-group view CGRP"),
     ("camera_list", "camera list"),
+    (
+        "camera_playback",
+        "playback CAM --zone lyon --address 192.0.2.7 --viewer ann",
+    ),
     (
         "camera_update",
         "camera update CAM --name a --enabled false",

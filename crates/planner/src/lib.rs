@@ -11,8 +11,10 @@ mod follow;
 mod reason;
 mod room;
 mod score;
+mod viewer;
 
 pub use fleet::{Fleet, Intake, Move, Node, Plan, Policy, Refusal, Release, Slot, Wanted};
+pub use viewer::{Candidate, Ranked, Viewer, rank};
 
 /// Says what to change so that every wanted slot has a living node that fits it.
 ///

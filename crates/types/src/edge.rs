@@ -7,6 +7,7 @@
 
 mod audit;
 mod directory;
+mod rendezvous;
 mod view;
 
 use std::{fmt, time::Duration};
@@ -18,14 +19,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLoad,
-    OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
-    RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track, Transport, Validate,
-    Violations,
+    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLimits,
+    NodeLoad, OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId,
+    RestreamSigning, RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track,
+    Transport, Validate, Violations,
 };
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
 pub use directory::{DirectoryUpdate, Peer, Route};
+pub use rendezvous::rendezvous;
 pub use view::{
     PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
     SessionSent, ViewPolicy,
@@ -44,6 +46,9 @@ pub struct NodeSpec {
     pub labels: Labels,
     /// How much work it takes, in units; one camera costs one.
     pub capacity: u32,
+    /// How many viewers it serves at most.
+    #[serde(default)]
+    pub limits: NodeLimits,
     /// Where viewers and publishers reach it.
     pub advertise: Advertise,
     /// Where other edges reach it: `https://host:port/`. Without, it relays to nobody.
@@ -62,6 +67,7 @@ impl Validate for NodeSpec {
         if self.capacity > 100_000 {
             found.report("capacity", "must be at most 100000");
         }
+        found.within("limits", |found| self.limits.validate(found));
         found.within("advertise", |found| self.advertise.validate(found));
         if let Some(relay) = &self.relay
             && (relay.scheme() != "https" || !relay.has_host())

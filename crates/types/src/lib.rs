@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod camera_playback;
 pub mod edge;
 mod event;
 mod grant;
@@ -55,6 +56,9 @@ pub use camera::{
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
 pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
+pub use camera_playback::{
+    CameraPlayback, CameraPlaybackRequest, LiveFile, MAX_PLAYBACK_EDGES, PlaybackEdge,
+};
 pub use event::{Event, EventKind};
 pub use grant::{Effect, Grant, GrantConditions, GrantCreate, GrantObject, Principal};
 pub use id::{
@@ -65,7 +69,7 @@ pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
 pub use network::Network;
 pub use node::{
-    Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLoad, NodeState,
+    Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLimits, NodeLoad, NodeState,
 };
 pub use page::{Page, PageQuery};
 pub use playback::{

@@ -32,6 +32,13 @@ pub struct Node {
     pub advertise: Advertise,
     /// The software that it runs.
     pub version: String,
+    /// How many viewers it serves at most.
+    #[serde(default)]
+    pub limits: NodeLimits,
+    /// True while it has as many viewers as it takes, or has had and still has nearly as many: new
+    /// ones go elsewhere.
+    #[serde(default)]
+    pub full: bool,
     /// What it said of itself last.
     pub load: NodeLoad,
     /// When it last renewed its lease.
@@ -56,6 +63,37 @@ pub enum NodeState {
     Dead,
 }
 
+/// How many viewers a node serves at most. What is absent is without limit; 0 serves nobody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct NodeLimits {
+    /// Viewers at once, by all protocols together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_viewers: Option<u32>,
+    /// What it sends to viewers, Mbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_egress_mbit: Option<u32>,
+}
+
+impl NodeLimits {
+    /// The highest number that is a limit.
+    pub const MOST: u32 = 1_000_000_000;
+}
+
+impl Validate for NodeLimits {
+    fn validate(&self, found: &mut Violations) {
+        let all = [
+            ("max_viewers", self.max_viewers),
+            ("max_egress_mbit", self.max_egress_mbit),
+        ];
+        for (name, limit) in all {
+            if limit.is_some_and(|limit| limit > Self::MOST) {
+                found.report(name, "must be at most 1000000000");
+            }
+        }
+    }
+}
+
 /// What a node says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -72,6 +110,8 @@ pub struct NodeLoad {
     pub received_bytes: u64,
     /// Media sent to viewers since the start, bytes.
     pub sent_bytes: u64,
+    /// Media sent to viewers in the last seconds, kbit/s.
+    pub sent_kbit: u64,
 }
 
 /// Where viewers and publishers reach a node. A protocol that it does not offer is absent.

@@ -6,14 +6,14 @@ use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
     Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
-    CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource, CameraUpdate,
-    GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLoad,
-    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
-    PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal, ProjectCreate, ProjectId,
-    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId,
-    RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode, StreamKeyCreate, StreamKeyId,
-    StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate, UserGroupId, UserGroupMemberAdd,
-    UserGroupUpdate, UserId, UserUpdate,
+    CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraPlaybackRequest,
+    CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId,
+    Labels, NodeId, NodeLimits, NodeLoad, OidcBegin, OidcComplete, OidcIdentity, PasswordChange,
+    Placement, PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke,
+    Principal, ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
+    RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
+    StreamKeyCreate, StreamKeyId, StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate,
+    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{AuditDelivery, CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec, SessionReport},
 };
 use serde_json::Value;
@@ -77,6 +77,9 @@ fn template(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
+/// What players open, and no program calls: the answer is an address elsewhere.
+const OF_PLAYERS: [&str; 2] = ["camera_live", "camera_watch"];
+
 async fn compare(document: &str, calls: impl AsyncFn(&Client, &mut Vec<&'static str>)) {
     let server = Server::start(|_| StatusCode::IM_A_TEAPOT.into_response()).await;
     let mut names = Vec::new();
@@ -91,7 +94,9 @@ async fn compare(document: &str, calls: impl AsyncFn(&Client, &mut Vec<&'static 
             )
         })
         .collect();
-    assert_eq!(called, documented(document));
+    let mut documented = documented(document);
+    documented.retain(|name, _| !OF_PLAYERS.contains(&&**name));
+    assert_eq!(called, documented);
 }
 
 macro_rules! call {
@@ -111,6 +116,7 @@ async fn the_edges_api() {
             zone: "a".to_owned(),
             labels: Labels::default(),
             capacity: 1,
+            limits: NodeLimits::default(),
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
             relay: None,
             version: "1".to_owned(),
@@ -148,7 +154,7 @@ async fn the_edges_api() {
             queue: ID,
             entries: vec![],
         };
-        call!(names, client.watch(0));
+        call!(names, client.watch(0, Some(0)));
         call!(names, client.session_report(&report));
         call!(names, client.audit_deliver(&delivery));
     })
@@ -200,6 +206,8 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.camera_view(id));
     call!(names, client.camera_update(id, &CameraUpdate::default()));
     call!(names, client.camera_delete(id));
+    let where_to = CameraPlaybackRequest::default();
+    call!(names, client.camera_playback(id, &where_to));
     call!(names, client.stream_key_list(id));
     call!(names, client.stream_key_create(id, &stream_key));
     call!(

@@ -10,6 +10,7 @@ pub(crate) mod caller;
 pub(crate) mod camera;
 pub(crate) mod camera_bulk;
 pub(crate) mod camera_group;
+pub(crate) mod camera_playback;
 pub(crate) mod edge;
 mod error;
 pub(crate) mod explain;
@@ -30,6 +31,7 @@ pub(crate) mod stream_key;
 pub(crate) mod user;
 pub(crate) mod user_group;
 mod version;
+mod visitor;
 
 pub(crate) use access::Sight;
 pub(crate) use caller::{Caller, Identity, Origin, Reach, Scope};

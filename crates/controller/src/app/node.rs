@@ -11,7 +11,6 @@ use crate::{
         node::{self, node_get, revision_bump},
         node_certificate::certificate_revoke,
     },
-    reconcile::node_death,
     state::State,
 };
 
@@ -80,7 +79,7 @@ async fn explain_brake(conn: &mut PgConnection, nodes: &mut [Node]) -> sqlx::Res
         return Ok(());
     }
     let census = lease_census(conn).await?;
-    let Some(brake) = node_death::brake(&census) else {
+    let Some(brake) = census.brake() else {
         return Ok(());
     };
     for node in nodes {

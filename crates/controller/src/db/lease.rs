@@ -1,10 +1,10 @@
 //! Node leases: who is believed alive. Database time only.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use headworks_duty::Census;
 use headworks_types::{
-    NodeId, NodeLoad, NodeState,
+    NodeId, NodeLoad,
     edge::{NO_REVISION, STRICT_MARGIN},
 };
 use sqlx::PgConnection;
@@ -12,49 +12,9 @@ use uuid::Uuid;
 
 use super::{node::revision_list, to_json};
 
-/// How a node lives, as its rows tell.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
-    /// A reconciler has declared it dead.
-    pub(crate) died: bool,
-    /// It said that it stops.
-    pub(crate) goodbye: bool,
-    /// Seconds since it renewed its lease; `None` if it never did.
-    pub(crate) silence: Option<f64>,
-}
-
-impl Life {
-    /// How the cluster sees the node, where `suspect` is the silence that makes it suspect.
-    pub(crate) fn state(&self, suspect: Duration) -> NodeState {
-        match self.silence {
-            _ if self.died || self.goodbye => NodeState::Dead,
-            Some(silence) if silence <= suspect.as_secs_f64() => NodeState::Ready,
-            _ => NodeState::Suspect,
-        }
-    }
-
-    /// The same for people; goes on after the node's name.
-    pub(crate) fn words(&self, suspect: Duration) -> String {
-        let Some(silence) = self.silence else {
-            return "has joined, but has not reported yet".to_owned();
-        };
-        let silence_words = duration(silence);
-        match self.state(suspect) {
-            NodeState::Ready => "renews its lease".to_owned(),
-            _ if self.goodbye => format!("was stopped {silence_words} ago"),
-            _ => format!("has not reported for {silence_words}"),
-        }
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    match seconds.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
-}
+/// A node that was full is so until it has less than this part of what it takes: else viewers would
+/// come and be turned away by turns.
+const STILL_FULL: f32 = 0.9;
 
 /// One node's part of a batch of renewals.
 pub(crate) struct Renewal {
@@ -90,13 +50,15 @@ pub(crate) async fn lease_renew(
     let loads = loads.collect::<sqlx::Result<Vec<_>>>()?;
     let renewed = sqlx::query!(
         r#"INSERT INTO node_lease AS l
-               (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error, load)
+               (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error,
+                load, share, is_full)
            SELECT r.node_id, r.instance, clock_timestamp(),
                   clock_timestamp() + make_interval(secs => $7),
-                  r.goodbye, r.revision, r.error, r.load
+                  r.goodbye, r.revision, r.error, r.load, f.share, f.share >= 1
            FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::jsonb[])
                 AS r (node_id, instance, goodbye, revision, error, load)
            JOIN node n ON n.id = r.node_id
+           CROSS JOIN LATERAL node_share(n.max_viewers, n.max_egress_mbit, r.load) AS f (share)
            ORDER BY r.node_id
            ON CONFLICT (node_id) DO UPDATE SET
                instance = excluded.instance,
@@ -106,6 +68,8 @@ pub(crate) async fn lease_renew(
                applied_revision = excluded.applied_revision,
                apply_error = excluded.apply_error,
                load = excluded.load,
+               share = excluded.share,
+               is_full = excluded.is_full OR l.is_full AND excluded.share >= $9,
                strict_after = CASE
                    WHEN l.instance = excluded.instance OR l.goodbye THEN l.strict_after
                    ELSE GREATEST(l.strict_after, l.expires_at + make_interval(secs => $8))
@@ -120,7 +84,8 @@ pub(crate) async fn lease_renew(
         &errors as &[Option<String>],
         &loads,
         seconds,
-        STRICT_MARGIN.as_secs_f64()
+        STRICT_MARGIN.as_secs_f64(),
+        STILL_FULL
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -199,23 +164,6 @@ pub(crate) async fn lease_extend_all(conn: &mut PgConnection, seconds: f64) -> s
     .execute(conn)
     .await?;
     Ok(result.rows_affected())
-}
-
-/// What has to be known before a node may be declared dead.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Census {
-    /// Nodes that were not dead a minute ago.
-    pub(crate) living: usize,
-    /// How many of these have been declared dead since.
-    pub(crate) died: usize,
-    /// Nodes whose lease has run out and that are not declared dead.
-    pub(crate) silent: Vec<NodeId>,
-    /// Nodes that are declared dead and renew their lease.
-    pub(crate) returned: Vec<NodeId>,
-    /// What time it is for the database.
-    pub(crate) now: DateTime<Utc>,
-    /// When the database server started.
-    pub(crate) database_started: DateTime<Utc>,
 }
 
 /// Counts the living and the silent.

@@ -8,6 +8,7 @@ pub(crate) mod camera;
 pub(crate) mod camera_group;
 pub(crate) mod cluster_ca;
 pub(crate) mod cluster_secret;
+pub(crate) mod directory;
 pub(crate) mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -19,6 +20,7 @@ pub(crate) mod node;
 pub(crate) mod node_certificate;
 pub(crate) mod oidc;
 pub(crate) mod planner_lease;
+pub(crate) mod playback;
 pub(crate) mod playback_key;
 pub(crate) mod project;
 pub(crate) mod reseal;

@@ -1,11 +1,12 @@
 //! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
 
-use headworks_types::{Node, NodeId, NodeLoad, edge::NodeSpec};
+use headworks_duty::Life;
+use headworks_types::{Node, NodeId, NodeLimits, NodeLoad, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, lease::Life, to_json};
+use super::{ensure_one_row, from_json, to_json};
 
 /// The channel on which a change of revisions is announced. Only a doorbell: whoever listens asks
 /// for the revisions.
@@ -20,8 +21,9 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay,
+                                 max_viewers, max_egress_mbit)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -34,7 +36,10 @@ pub(crate) async fn node_insert(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        capacity
+        capacity,
+        spec.relay.as_ref().map(url::Url::as_str),
+        limit(spec.limits.max_viewers),
+        limit(spec.limits.max_egress_mbit)
     )
     .execute(conn)
     .await?;
@@ -60,7 +65,8 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)?;
     let result = sqlx::query!(
         r#"UPDATE node
-           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
+           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
+               relay = $8, max_viewers = $9, max_egress_mbit = $10
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -68,11 +74,19 @@ pub(crate) async fn node_update(
         spec.zone,
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
-        spec.version
+        spec.version,
+        spec.relay.as_ref().map(url::Url::as_str),
+        limit(spec.limits.max_viewers),
+        limit(spec.limits.max_egress_mbit)
     )
     .execute(conn)
     .await?;
     ensure_one_row(&result)
+}
+
+/// A limit as the database has it.
+fn limit(limit: Option<u32>) -> Option<i32> {
+    limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX))
 }
 
 /// A node whose name is free to be taken over, and the certificate that it has had.
@@ -133,7 +147,8 @@ pub(crate) async fn node_list(
                   COALESCE(l.goodbye, false) AS "goodbye!",
                   l.renewed_at AS "renewed_at?",
                   EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
-                  l.load AS "load?",
+                  l.load AS "load?", COALESCE(l.is_full, false) AS "is_full!",
+                  n.max_viewers, n.max_egress_mbit,
                   l.apply_error, n.revoked_at
            FROM node n
            JOIN node_capacity c ON c.node_id = n.id
@@ -175,6 +190,9 @@ struct Row {
     renewed_at: Option<chrono::DateTime<chrono::Utc>>,
     silence: Option<f64>,
     load: Option<serde_json::Value>,
+    is_full: bool,
+    max_viewers: Option<i32>,
+    max_egress_mbit: Option<i32>,
     apply_error: Option<String>,
     revoked_at: Option<chrono::DateTime<chrono::Utc>>,
 }
@@ -202,6 +220,11 @@ impl Row {
             message: format!("{}{}", life.words(suspect), error.unwrap_or_default()),
             advertise: from_json(self.advertise)?,
             version: self.software,
+            limits: NodeLimits {
+                max_viewers: self.max_viewers.map(i32::unsigned_abs),
+                max_egress_mbit: self.max_egress_mbit.map(i32::unsigned_abs),
+            },
+            full: self.is_full,
             load,
             last_seen_at: self.renewed_at,
             revoked_at: self.revoked_at,

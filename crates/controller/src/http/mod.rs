@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod camera_playback;
 mod edge;
 mod envelope;
 mod error;
@@ -36,7 +37,12 @@ mod user;
 mod user_group;
 mod verb;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{self, map_response},
+    routing::get,
+};
 use tower::{Layer, util::MapRequestLayer};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -54,7 +60,7 @@ const BULK_BODY_LIMIT: usize = 8 << 20;
 
 /// The API for operators and programs.
 fn api() -> OpenApiRouter<State> {
-    people().merge(cameras()).merge(cluster())
+    people().merge(cameras()).merge(viewers()).merge(cluster())
 }
 
 /// Who there is, and who may do what.
@@ -168,6 +174,18 @@ fn cameras() -> OpenApiRouter<State> {
         .routes(routes!(session::session_list))
         .routes(routes!(session::session_view))
         .routes(routes!(session::session_end))
+}
+
+/// Where viewers are sent. Who opens an address has a playback token and no other credential.
+fn viewers() -> OpenApiRouter<State> {
+    let addresses = OpenApiRouter::new()
+        .routes(routes!(camera_playback::camera_watch))
+        .routes(routes!(camera_playback::camera_live))
+        .layer(map_response(camera_playback::protect))
+        .layer(camera_playback::cors());
+    OpenApiRouter::new()
+        .routes(routes!(camera_playback::camera_playback))
+        .merge(addresses)
 }
 
 /// What runs it all, and what was done.

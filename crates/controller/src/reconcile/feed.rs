@@ -51,7 +51,9 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = rung(&mut doorbell, next) => {}
+            rung = rung(&mut doorbell, next) => if rung {
+                state.edges.directory.call();
+            }
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -72,19 +74,25 @@ async fn listen(state: &State) -> sqlx::Result<PgListener> {
     Ok(doorbell)
 }
 
-/// Returns when the bell rings or it is time anyway. Takes all rings that have come.
-async fn rung(doorbell: &mut Option<PgListener>, next: Instant) {
+/// Returns when the bell rings, then true, or it is time anyway. Takes all rings that have come.
+async fn rung(doorbell: &mut Option<PgListener>, next: Instant) -> bool {
     let Some(bell) = doorbell else {
-        return sleep_until(next).await;
+        sleep_until(next).await;
+        return false;
     };
     let rung = tokio::time::timeout_at(next, bell.try_recv()).await;
     match rung {
-        Ok(Ok(Some(_))) => while bell.next_buffered().is_some() {},
+        Ok(Ok(Some(_))) => {
+            while bell.next_buffered().is_some() {}
+            true
+        }
         // The connection was lost: what was rung meanwhile is found by asking.
-        Ok(Ok(None)) | Err(_) => {}
+        Ok(Ok(None)) => true,
+        Err(_) => false,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the doorbell is broken; it is connected anew");
             *doorbell = None;
+            false
         }
     }
 }

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::auth::throttle::FORGET_SECONDS,
     db::{
-        audit::audit_sweep, event::event_sweep, join_token::join_token_sweep,
-        oidc::oidc_state_sweep, revocation::revocation_sweep, sign_in::sign_in_sweep,
-        sign_in_throttle::throttle_sweep,
+        audit::audit_sweep, directory::directory_sweep, event::event_sweep,
+        join_token::join_token_sweep, oidc::oidc_state_sweep, revocation::revocation_sweep,
+        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
     },
     state::State,
 };
@@ -23,6 +23,8 @@ const EVENT_DAYS: i32 = 90;
 const JOIN_TOKEN_DAYS: i32 = 1;
 /// How long sign-ins are kept that have expired.
 const SIGN_IN_DAYS: i32 = 1;
+/// How long changes of the directory are kept.
+const DIRECTORY_HOURS: i32 = 24;
 /// How many rows one statement deletes, so that it never holds anything up.
 const BATCH: i64 = 10_000;
 
@@ -34,6 +36,8 @@ pub(crate) struct Status {
     pub(crate) audit: u64,
     /// Sign-ins, and what was counted and remembered on the way to them.
     pub(crate) sign_ins: u64,
+    /// Changes of the directory.
+    pub(crate) directory: u64,
 }
 
 /// Keeps house until the controller stops.
@@ -84,8 +88,17 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
             }
         }
     }
+    let mut directory = 0;
+    loop {
+        let swept = directory_sweep(&mut conn, DIRECTORY_HOURS, BATCH).await?;
+        directory += swept;
+        if swept < BATCH.unsigned_abs() {
+            break;
+        }
+    }
     Ok(Status {
         events,
+        directory,
         audit,
         join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,
         sign_ins,

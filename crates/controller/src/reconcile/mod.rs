@@ -5,9 +5,10 @@
 //! so that a test can stop between them.
 
 mod audit;
+mod directory;
 mod feed;
 mod housekeeping;
-pub(crate) mod node_death;
+mod node_death;
 mod planner;
 mod renewal;
 mod session;
@@ -33,6 +34,7 @@ pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     );
     tasks.spawn("sessions", session::run(state.clone(), tasks.token()));
     tasks.spawn("feed", feed::run(state.clone(), tasks.token()));
+    tasks.spawn("directory", directory::run(state.clone(), tasks.token()));
     if let Some(queue) = state.refusals.outlet() {
         tasks.spawn("audit", audit::run(state.clone(), queue, tasks.token()));
     }

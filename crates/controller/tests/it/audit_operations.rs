@@ -78,6 +78,7 @@ async fn every_change_is_recorded_by_its_transaction(pool: PgPool) {
         }
         let mut world = World::make(&controller).await;
         prepare(&mut world, admin, id).await;
+        world.prepare(&controller, id).await;
         let request = format!("ok-{id}");
         let headers = [("x-request-id", request.as_str())];
         let answer = world.request_with(admin, operation, &headers).await;

@@ -12,6 +12,8 @@ mod auth_throttle;
 mod bulk;
 mod camera;
 mod camera_group;
+mod camera_live;
+mod camera_playback;
 mod client_address;
 mod edge;
 mod edge_cluster;

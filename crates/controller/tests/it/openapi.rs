@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    edge_cluster,
+    edge_cluster::{self, Edge as TalkingEdge},
     harness::{
         ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project,
         published, text,
@@ -29,6 +29,9 @@ pub(crate) const PUBLIC: &[&str] = &[
     "auth_sign_in",
     "jwks_view",
 ];
+
+/// Operations that a playback token opens, and nothing else does; `camera_live.rs` tests who gets on.
+const PLAYERS: &[&str] = &["camera_live", "camera_watch"];
 
 /// Operations that need a credential and no right.
 const ANYBODY: &[&str] = &["auth_view"];
@@ -105,6 +108,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("camera_group_update", &[CAMERA]),
     ("camera_group_view", &[SEE]),
     ("camera_list", &[SEE]),
+    ("camera_playback", &[WATCH]),
     ("camera_update", &[CAMERA]),
     ("camera_view", &[SEE]),
     ("event_list", &[PROJECT]),
@@ -290,6 +294,7 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("camera_create", camera("x")),
         ("camera_group_create", json!({"name": "x"})),
         ("camera_group_update", json!({"name": "x"})),
+        ("camera_playback", json!({})),
         ("camera_update", json!({"name": "x"})),
         ("grant_create", grant),
         ("join_token_create", json!({"name": "x"})),
@@ -340,6 +345,8 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
 pub(crate) struct World {
     pub(crate) ids: BTreeMap<&'static str, String>,
     pub(crate) bodies: BTreeMap<&'static str, Value>,
+    /// It has joined, and does nothing by itself.
+    pub(crate) edge: TalkingEdge,
 }
 
 impl World {
@@ -377,9 +384,11 @@ impl World {
         let members = format!("/v1/user_groups/{group}/members");
         made(&members, json!({"user_id": user})).await;
         let bodies = bodies(&project, &gate, &user, grant);
+        let edge = TalkingEdge::new(node, edge, credentials);
         let ids = BTreeMap::from([
             ("project_id", project),
             ("camera_id", gate),
+            ("file", "index.m3u8".to_owned()),
             ("camera_group_id", text(&camera_group["id"])),
             ("role_id", text(&role["id"])),
             ("user_id", user),
@@ -395,7 +404,21 @@ impl World {
             ("playback_key_id", text(&customer["id"])),
             ("session_id", session_id.to_string()),
         ]);
-        Self { ids, bodies }
+        Self { ids, bodies, edge }
+    }
+
+    /// Lets an edge have the camera, for those operations that need that.
+    pub(crate) async fn prepare(&self, controller: &Controller, operation: &str) {
+        if operation != "camera_playback" {
+            return;
+        }
+        self.edge.renew(false).await;
+        let path = format!("/v1/cameras/{}", self.ids["camera_id"]);
+        edge_cluster::eventually("the camera is on a node", async || {
+            let camera = controller.admin.get(&path).await.expect(200);
+            camera["status"]["node_id"].is_string().then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn request(&self, api: &Api, operation: &Operation) -> Answer {
@@ -482,6 +505,11 @@ async fn every_operation_is_guarded(pool: PgPool) {
         }
         let refused = world.request(&controller.anonymous(), operation).await;
         refused.problem(ProblemCode::Unauthenticated);
+        if PLAYERS.contains(&id) {
+            let refused = world.request(&controller.admin, operation).await;
+            refused.problem(ProblemCode::Unauthenticated);
+            continue;
+        }
         if ANYBODY.contains(&id) {
             world.request(&powerless, operation).await.expect(200);
             continue;
@@ -541,6 +569,7 @@ async fn every_operation_needs_its_right_and_no_other(pool: PgPool) {
         let operation = operation.expect("is an operation");
         // Some operations end what they are about.
         let world = World::make(&controller).await;
+        world.prepare(&controller, id).await;
         let project = &world.ids["project_id"];
         for need in *needs {
             let key = need.all_but(&controller, project).await;
@@ -564,7 +593,7 @@ fn the_needs_of_every_operation_are_listed() {
     let operations = operations(&document());
     let all: BTreeSet<_> = operations.iter().map(|o| o.id.as_str()).collect();
     let mut listed: BTreeSet<_> = NEEDS.iter().map(|(id, _)| *id).collect();
-    listed.extend([PUBLIC, ANYBODY, CONFIGURED, PEOPLE].concat());
+    listed.extend([PUBLIC, PLAYERS, ANYBODY, CONFIGURED, PEOPLE].concat());
     assert_eq!(listed, all, "add a line to NEEDS for each new operation");
 }
 
@@ -636,7 +665,7 @@ fn operations_follow_the_noun_rule() {
                 || (part == "auth" && operation.id.starts_with("auth_"))
         });
         assert!(
-            nouns || PUBLIC.contains(&&*operation.id),
+            nouns || PUBLIC.contains(&&*operation.id) || PLAYERS.contains(&&*operation.id),
             "{}",
             operation.id
         );

@@ -123,6 +123,7 @@ pub(crate) async fn describe(
         zone: config.zone.clone(),
         labels: config.labels.clone(),
         capacity: config.capacity,
+        limits: config.limits(),
         advertise: advertise(config, controller, bound).await?,
         relay: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -18,7 +18,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
     Refused, Status,
-    load::{ProcessLoad, memory_bytes},
+    load::{ProcessLoad, SentRate, memory_bytes},
 };
 use crate::work::Work;
 
@@ -71,6 +71,7 @@ pub(super) struct LeaseLoop {
     clock: Clock,
     instance: Uuid,
     process: ProcessLoad,
+    sent: SentRate,
     refusals: u32,
     interval: Duration,
 }
@@ -90,6 +91,7 @@ impl LeaseLoop {
             clock,
             instance,
             process: ProcessLoad::default(),
+            sent: SentRate::default(),
             refusals: 0,
             interval: RETRY,
         }
@@ -194,6 +196,7 @@ impl LeaseLoop {
 
     fn renewal(&mut self, goodbye: bool) -> LeaseRenewal {
         let media = self.work.load();
+        let now = self.clock.monotonic();
         let status = self.status.borrow().clone();
         LeaseRenewal {
             instance: self.instance,
@@ -202,8 +205,9 @@ impl LeaseLoop {
             signing_keys: status.signing_keys,
             slots: self.work.reports(),
             load: NodeLoad {
-                cpu_cores: self.process.cpu_cores(self.clock.monotonic()),
+                cpu_cores: self.process.cpu_cores(now),
                 memory_bytes: memory_bytes(),
+                sent_kbit: self.sent.kbit(now, media.sent_bytes),
                 ..media
             },
             goodbye,

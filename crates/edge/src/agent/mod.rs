@@ -9,10 +9,10 @@
 //!   while another process with its identity, which was started later, is the node.
 
 mod applier;
-mod apply;
 mod bundle;
 mod certificate;
 mod desired;
+mod directory;
 mod identity;
 mod join;
 mod lease;
@@ -47,7 +47,7 @@ pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
 use sessions::SessionLoop;
-use watch::WatchLoop;
+use watch::{Told, WatchLoop};
 
 /// How the agent is doing; the lease reports it, and readiness is read from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,8 +111,11 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let known = directory.clone();
-        let watch = WatchLoop::load(data, work.clone(), access, known, Arc::clone(&status))?;
+        let told = Told {
+            access,
+            directory: directory.clone(),
+        };
+        let watch = WatchLoop::load(data, work.clone(), told, Arc::clone(&status), &clock)?;
         Ok(Self {
             config: Arc::clone(config),
             bound,

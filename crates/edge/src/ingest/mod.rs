@@ -298,7 +298,7 @@ impl Ingests {
         slots.running.iter().map(report).collect()
     }
 
-    /// The media side of the node's load; processor and memory are left at zero.
+    /// The media side of the node's load; processor, memory and rate are left at zero.
     pub(crate) fn load(&self) -> NodeLoad {
         let counters = self.0.hub.counters();
         let (streams, viewers) = self.0.hub.totals();
@@ -309,6 +309,7 @@ impl Ingests {
             viewers,
             received_bytes: counters.received.get(),
             sent_bytes: counters.sent_bytes(),
+            sent_kbit: 0,
         }
     }
 

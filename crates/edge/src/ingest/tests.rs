@@ -3,6 +3,7 @@
 mod cost;
 mod file;
 mod hls;
+mod leave;
 mod lured;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ pub(crate) mod event;
 pub(crate) mod grant;
 pub(crate) mod join_token;
 pub(crate) mod node;
+pub(crate) mod playback;
 pub(crate) mod playback_key;
 pub(crate) mod project;
 pub(crate) mod restream;

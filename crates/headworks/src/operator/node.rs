@@ -50,9 +50,17 @@ impl Row for Node {
             show_name(&self.state),
             format!("{}/{}", self.used, self.capacity),
             format!("{:.2}", self.load.cpu_cores),
-            self.load.viewers.to_string(),
+            with_limit(self.load.viewers, self.limits.max_viewers, "/"),
             self.advertise.http.to_string(),
         ]
+    }
+}
+
+/// `12/20000`
+fn with_limit(count: impl ToString, limit: Option<u32>, glue: &str) -> String {
+    match limit {
+        Some(limit) => format!("{}{glue}{limit}", count.to_string()),
+        None => count.to_string(),
     }
 }
 
@@ -78,7 +86,30 @@ fn record(node: &Node) -> Vec<(&'static str, String)> {
         ("cpu", format!("{:.2} cores", node.load.cpu_cores)),
         ("memory", format!("{} MiB", node.load.memory_bytes >> 20)),
         ("streams", node.load.streams.to_string()),
-        ("viewers", node.load.viewers.to_string()),
+        (
+            "viewers",
+            with_limit(node.load.viewers, node.limits.max_viewers, " of "),
+        ),
+        (
+            "sends",
+            format!(
+                "{} Mbit/s",
+                with_limit(
+                    node.load.sent_kbit / 1000,
+                    node.limits.max_egress_mbit,
+                    " of "
+                )
+            ),
+        ),
+        (
+            "full",
+            if node.full {
+                "yes; viewers go elsewhere"
+            } else {
+                ""
+            }
+            .to_owned(),
+        ),
         ("last seen", show_optional_time(node.last_seen_at)),
         ("revoked", show_optional_time(node.revoked_at)),
         ("joined", show_time(node.created_at)),

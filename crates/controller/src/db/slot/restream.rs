@@ -4,6 +4,7 @@
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, Utc};
+use headworks_duty::{LastHolder, Life};
 use headworks_planner::{Slot, Wanted};
 use headworks_types::{
     CameraId, NodeId, Placement, RestreamId, RestreamState, RestreamStatus, RestreamVideo,
@@ -12,11 +13,8 @@ use headworks_types::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    DISABLED, FleetSlot, NEW, handover::LastHolder, key_arrays, observed::Observed, slot_key,
-    slot_release,
-};
-use crate::db::{from_json, lease::Life, node::revision_bump};
+use super::{DISABLED, FleetSlot, NEW, key_arrays, observed::Observed, slot_key, slot_release};
+use crate::db::{from_json, node::revision_bump};
 
 /// The words for the slot of a restream that is stopped.
 pub(crate) const STOPPED: &str = "the restream is stopped";

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use headworks_types::edge::{DesiredSlot, SlotKey};
 
 /// Work by slot.
-pub(crate) type Slots = BTreeMap<SlotKey, DesiredSlot>;
+pub type Slots = BTreeMap<SlotKey, DesiredSlot>;
 
 /// One step from what runs to what should.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// It should not run any more.
     Stop(SlotKey),
     /// It runs, but something about it is new. The worker decides what that interrupts.
@@ -20,7 +20,8 @@ pub(crate) enum Change {
 
 /// The steps from `running` to `desired`: at most one for each slot; stops come first, so that
 /// what they free is there for what starts.
-pub(crate) fn diff(running: &Slots, desired: &Slots) -> Vec<Change> {
+#[must_use]
+pub fn diff(running: &Slots, desired: &Slots) -> Vec<Change> {
     let stops = running
         .keys()
         .filter(|key| !desired.contains_key(key))
@@ -41,7 +42,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::agent::tests::slots;
+    use crate::testing::slots;
 
     fn apply(running: &mut Slots, change: Change) {
         match change {
