@@ -1,5 +1,5 @@
 use headworks_bootstrap::Clock;
-use headworks_types::edge::{DirectoryUpdate, Route};
+use headworks_types::edge::DirectoryUpdate;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     audit::Audit,
     session::testing::{about, client},
+    testing::{node, peer, route_to},
 };
 
 const OWN: u128 = 1;
@@ -15,40 +16,8 @@ fn url(text: &str) -> Url {
     text.parse().expect("parses")
 }
 
-fn node(number: u128) -> NodeId {
-    Uuid::from_u128(number).into()
-}
-
 fn camera(number: u128) -> CameraId {
     Uuid::from_u128(number).into()
-}
-
-/// An edge of site and zone `a`.
-pub(crate) fn peer(number: u128) -> Peer {
-    let mut advertise = Advertise::new(url(&format!("http://edge-{number}/base/")));
-    advertise.rtmp = Some(url(&format!("rtmp://edge-{number}:1935/")));
-    Peer {
-        id: node(number),
-        name: format!("edge-{number}"),
-        site: "a".to_owned(),
-        zone: "a".to_owned(),
-        relay: None,
-        advertise,
-        state: NodeState::Ready,
-        draining: false,
-        full: false,
-    }
-}
-
-fn route(number: u128, origin: u128) -> Route {
-    Route {
-        camera_id: camera(number),
-        project_id: Uuid::from_u128(9).into(),
-        camera_name: "gate".to_owned(),
-        origin: Some(node(origin)),
-        epoch: 1,
-        view: headworks_types::edge::ViewPolicy::default(),
-    }
 }
 
 fn cluster(peers: Vec<Peer>, limit: usize) -> Elsewhere {
@@ -57,7 +26,7 @@ fn cluster(peers: Vec<Peer>, limit: usize) -> Elsewhere {
     directory.update(DirectoryUpdate {
         complete: true,
         peers,
-        routes: vec![route(1, 2), route(2, OWN)],
+        routes: vec![route_to(camera(1), node(2)), route_to(camera(2), node(OWN))],
         ..DirectoryUpdate::default()
     });
     let sessions = Sessions::new(limit, Audit::new(Clock::system()).0, Clock::system());
@@ -157,8 +126,8 @@ fn nobody_is_sent_into_the_open_or_where_his_protocol_is_not() {
     let elsewhere = cluster(vec![own, peer(2), other], 9);
     let secure = Advice::Go(url("https://edge-3/"));
     assert_eq!(elsewhere.viewer(camera(1), http, false), secure);
-    let rtsp: Base = |advertise| advertise.rtsp.as_ref();
-    assert_eq!(elsewhere.viewer(camera(1), rtsp, false), Advice::Stay);
+    let rtsps: Base = |advertise| advertise.rtsps.as_ref();
+    assert_eq!(elsewhere.viewer(camera(1), rtsps, false), Advice::Stay);
 }
 
 #[test]

@@ -3,10 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use headworks_types::{
-    NodeId,
-    edge::{DirectoryUpdate, Route, ViewPolicy},
-};
+use headworks_types::edge::{DirectoryUpdate, Route};
 use tokio::time::sleep;
 
 use super::*;
@@ -14,7 +11,7 @@ use crate::{
     directory::Directory,
     hub::{Publisher, Relayed, Stream, ViewerGuard, testing},
     streams::Streams,
-    testing::{KEY, stream_key},
+    testing::{KEY, node, route_to, stream_key},
 };
 
 struct Edge {
@@ -65,12 +62,8 @@ impl Edge {
     fn route(&self, origin: u128, epoch: i64) {
         self.directory.update(DirectoryUpdate {
             routes: vec![Route {
-                camera_id: camera_id(),
-                project_id: Uuid::from_u128(9).into(),
-                camera_name: "gate".to_owned(),
-                origin: Some(node(origin)),
                 epoch,
-                view: ViewPolicy::default(),
+                ..route_to(camera_id(), node(origin))
             }],
             ..DirectoryUpdate::default()
         });
@@ -115,10 +108,6 @@ impl Edge {
         });
         assert!(written.is_some());
     }
-}
-
-fn node(number: u128) -> NodeId {
-    Uuid::from_u128(number).into()
 }
 
 async fn seconds(count: u64) {

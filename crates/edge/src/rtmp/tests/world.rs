@@ -16,6 +16,7 @@ pub(super) use crate::testing::{
 use crate::{
     access::sign::Issuer,
     audit::Audit,
+    directory::Directory,
     http,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
@@ -29,6 +30,7 @@ use crate::{
 pub(super) struct World {
     pub(super) runtime: Runtime,
     pub(super) ingests: Ingests,
+    pub(super) directory: Directory,
     pub(super) tasks: Tasks,
     http: u16,
     pub(super) rtmp: u16,
@@ -86,6 +88,7 @@ impl World {
         };
         let (listener, http) = listen();
         let viewing = Viewing::testing(hub, access);
+        let directory = viewing.streams.directory().clone();
         let proxies = TrustedProxies::default();
         let visitors = Visitors::new(connections_per_address, proxies, clock.clone());
         let server = http::Server::testing(http::router(viewing.clone()), visitors.clone());
@@ -100,6 +103,7 @@ impl World {
         Self {
             runtime,
             ingests,
+            directory,
             tasks,
             http,
             rtmp,
