@@ -20,6 +20,7 @@ use super::{
     hls::HlsOutput,
     line::Line,
     lock, numbering,
+    past::Playlists,
     ring::Ring,
     shard::Link,
     transport::Transport,
@@ -162,6 +163,7 @@ impl Stream {
         clock: Clock,
         tasks: Tasks,
         counters: Counters,
+        playlists: &Playlists,
     ) -> Self {
         let status = Status::fresh(clock.now());
         Self {
@@ -183,7 +185,7 @@ impl Stream {
             name: Mutex::default(),
             ended: AtomicBool::new(false),
             is_final: AtomicBool::new(false),
-            hls: ByHearing::default(),
+            hls: playlists.map(|position| HlsOutput::new(Arc::clone(position))),
         }
     }
 
@@ -282,6 +284,11 @@ impl Stream {
 
     pub(super) fn is_final(&self) -> bool {
         self.is_final.load(Ordering::Acquire)
+    }
+
+    /// How far its playlists have come, also when they go on after its end.
+    pub(super) fn playlists(&self) -> Playlists {
+        self.hls.map(HlsOutput::position)
     }
 
     /// The writing side.

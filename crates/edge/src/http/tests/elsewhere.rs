@@ -88,7 +88,7 @@ async fn the_page_and_its_playlists_are_those_of_one_edge() {
     // Browsers do not say on whose behalf they come when they are sent on: who may watch only from
     // one page stays.
     let mut claims = claims(world.camera, Clock::system().now());
-    claims.org = Some(vec!["https://page".to_owned()]);
+    claims.org = Some("https://page".to_owned());
     let token = world.issuer.sign(&world.issuer.header(), &claims);
     let path = format!("/live/{}/index.m3u8?token={token}", world.camera);
     let mut client = world.connect().await;

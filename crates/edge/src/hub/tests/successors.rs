@@ -414,3 +414,28 @@ async fn hls_keeps_its_sequence_when_the_writer_changes() {
         assert!(after.contains(&format!("seg-{number}.m4s")), "{after}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_keeps_its_sequence_when_a_stream_has_ended_and_is_there_again() {
+    let mut world = World::new(Config::default());
+    world.gop(50, 100);
+    world.gop(50, 100);
+    world.gop(1, 100);
+    let camera = world.stream().camera();
+    let session = session(7, camera, ViewProtocol::Hls);
+    let first = plain(world.stream().hls(&session, LIMIT).await);
+    assert!(first.contains("#EXT-X-MEDIA-SEQUENCE:0\n"), "{first}");
+    let stream = world.stream();
+    stream.set_final(true);
+    drop(world.publisher);
+    until("nobody watches", || stream.viewers() == 0).await;
+    world.publisher = world.hub.publish(camera);
+    assert!(!Arc::ptr_eq(&world.stream(), &stream));
+    world.publisher.start_session(tracks());
+    world.gop(50, 100);
+    world.gop(50, 100);
+    world.gop(1, 100);
+    let second = plain(world.stream().hls(&session, LIMIT).await);
+    let goes_on = "#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY\n";
+    assert!(second.contains(goes_on), "{second}");
+}
