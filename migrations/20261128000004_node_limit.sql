@@ -1,7 +1,5 @@
 -- How many viewers nodes serve, and where a camera is watched.
 ALTER TABLE node
-    -- Where other edges reach it; null if it relays to nobody.
-    ADD COLUMN IF NOT EXISTS relay text,
     -- What it takes, as it says itself; null is without limit, 0 serves nobody.
     ADD COLUMN max_viewers integer CHECK (max_viewers >= 0),
     ADD COLUMN max_egress_mbit integer CHECK (max_egress_mbit >= 0);
@@ -11,6 +9,12 @@ ALTER TABLE node_lease
     ADD COLUMN share real NOT NULL DEFAULT 0,
     -- From the limit on, until it has clearly less.
     ADD COLUMN is_full boolean NOT NULL DEFAULT false;
+
+-- Other edges send nobody there.
+CREATE TRIGGER directory_full AFTER UPDATE ON node_lease
+    FOR EACH ROW
+    WHEN (OLD.is_full <> NEW.is_full)
+    EXECUTE FUNCTION directory_lease_change();
 
 -- Which part of its limits a node has, by its load.
 CREATE FUNCTION node_share(max_viewers integer, max_egress_mbit integer, load jsonb) RETURNS real

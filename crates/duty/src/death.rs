@@ -29,6 +29,8 @@ pub struct Census {
     pub now: DateTime<Utc>,
     /// When the database server started.
     pub database_started: DateTime<Utc>,
+    /// An operator has released the brake.
+    pub released: bool,
 }
 
 /// Since when the database answers.
@@ -126,12 +128,13 @@ impl Census {
         }
     }
 
-    /// Why nobody is declared dead, if too many are silent at once.
+    /// Why nobody is declared dead, if too many are silent at once and no operator lets them die.
     #[must_use]
     pub fn brake(&self) -> Option<String> {
         let limit = (self.living * BRAKE_PERCENT / 100).max(BRAKE_MIN);
         let gone = self.died + self.silent.len();
-        (gone > limit && !self.silent.is_empty()).then(|| {
+        let holds = gone > limit && !self.silent.is_empty() && !self.released;
+        holds.then(|| {
             format!(
                 "not declared dead, because {gone} of {} nodes went silent within a minute and at \
                  most {limit} may be declared dead in that time",
@@ -174,6 +177,17 @@ mod tests {
             assert_eq!(decided.brake.is_some(), held, "{living} {died} {silent}");
             assert_eq!(decided.die.len(), if held { 0 } else { silent });
         }
+    }
+
+    #[test]
+    fn an_operator_may_let_them_all_die() {
+        let released = Census {
+            released: true,
+            ..census(4, 0, 4)
+        };
+        let decided = released.decide(true);
+        assert_eq!((decided.die.len(), decided.brake), (4, None));
+        assert_eq!(released.decide(false).die, [], "not before it is certain");
     }
 
     #[test]

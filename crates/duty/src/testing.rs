@@ -25,6 +25,7 @@ pub(crate) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
             source: CameraSource::pull("rtsp://127.0.0.1:1/".parse().expect("parses")),
             credentials: None,
             start: StartMode::OnDemand,
+            exclusive: false,
             stream_keys: Vec::new(),
             outbound_allow: Vec::new(),
         }),

@@ -19,10 +19,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLimits,
-    NodeLoad, OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId,
-    RestreamSigning, RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track,
-    Transport, Validate, Violations,
+    Advertise, CameraId, CameraSource, Capabilities, Credentials, Jwks, Labels, Network, NodeId,
+    NodeLimits, NodeLoad, OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio,
+    RestreamId, RestreamSigning, RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId,
+    Track, Transport, Validate, Violations,
 };
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
@@ -44,8 +44,11 @@ pub struct NodeSpec {
     pub zone: String,
     /// Labels.
     pub labels: Labels,
-    /// How much work it takes, in units; one camera costs one.
+    /// How much work it takes, in units; one camera of up to 8 Mbit/s costs one.
     pub capacity: u32,
+    /// What it can do. Without, it is taken for able to do everything.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capabilities: Option<Capabilities>,
     /// How many viewers it serves at most.
     #[serde(default)]
     pub limits: NodeLimits,
@@ -271,6 +274,9 @@ pub struct IngestWork {
     pub credentials: Option<Credentials>,
     /// When it is pulled.
     pub start: StartMode,
+    /// It refuses a second session, so another node waits until this one has let go of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub exclusive: bool,
     /// Who may publish it: the keys of a published camera that work now or later.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub stream_keys: Vec<StreamKeyDigest>,
@@ -442,6 +448,22 @@ pub struct SlotReport {
     /// How the push goes, of [`Role::Restream`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restream: Option<RestreamReport>,
+    /// What it takes from the node, once it has been measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage: Option<SlotUsage>,
+}
+
+/// What the work of a slot takes from its node: means over the last minute of work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SlotUsage {
+    /// Media that comes in from the camera, kbit/s.
+    pub in_kbit: u32,
+    /// Media that goes out to the target of a restream, kbit/s.
+    pub out_kbit: u32,
+    /// Processor time of its own child process, in thousandths of a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub millicores: Option<u32>,
 }
 
 /// How many uses of stream keys a [`SlotReport`] tells of.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{CameraId, JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
+use crate::{CameraId, Capabilities, JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
 
 /// One running edge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,14 +20,32 @@ pub struct Node {
     pub zone: String,
     /// Labels.
     pub labels: Labels,
-    /// How much work it takes, in units; one camera costs one.
+    /// How much work it takes, in units; one camera of up to 8 Mbit/s costs one.
     pub capacity: u32,
+    /// What it can do, beyond passing on media.
+    #[serde(default)]
+    pub capabilities: Capabilities,
     /// How many units are assigned to it.
     pub used: u32,
     /// How the cluster sees it.
     pub state: NodeState,
     /// The same for people.
     pub message: String,
+    /// Since when it is in this state.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<DateTime<Utc>>,
+    /// Why it could not apply the work that it was given last; absent if it could.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// Since when it takes no new work because an operator said so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cordoned_at: Option<DateTime<Utc>>,
+    /// How it is being emptied, or was; until it is opened again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub drain: Option<NodeDrain>,
+    /// Until when it takes no new work because it has died too often.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unsteady_until: Option<DateTime<Utc>>,
     /// Where viewers and publishers reach it.
     pub advertise: Advertise,
     /// The software that it runs.
@@ -61,6 +79,59 @@ pub enum NodeState {
     Suspect,
     /// Its lease has run out; its work goes to others.
     Dead,
+}
+
+/// How a node is being emptied, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeDrain {
+    /// How far it is.
+    pub state: DrainState,
+    /// The same for people; of an expired drain, what stays and why.
+    pub message: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ends, however far it is.
+    pub deadline_at: DateTime<Utc>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How many units of work there were when it began.
+    pub slots_total: u32,
+    /// How many are still there.
+    pub slots_left: u32,
+    /// How many viewers are still there.
+    pub viewers_left: u32,
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainState {
+    /// Work goes to other nodes as they can take it.
+    Draining,
+    /// Nothing is left. The node takes no new work until it is opened.
+    Drained,
+    /// The deadline has passed, and what no other node can take has stayed.
+    Expired,
+}
+
+/// How a node is to be emptied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeDrainRequest {
+    /// How long it may take, in seconds: 1 to 86400 (a day). Default 600. Then all that another
+    /// node can take is taken away at once, and the rest stays.
+    #[serde(default = "ten_minutes")]
+    #[schema(minimum = 1, maximum = 86_400)]
+    pub deadline_seconds: u32,
+}
+
+impl Validate for NodeDrainRequest {
+    fn validate(&self, found: &mut Violations) {
+        if !(1..=86_400).contains(&self.deadline_seconds) {
+            found.report("deadline_seconds", "must be 1 to 86400 (a day)");
+        }
+    }
 }
 
 /// How many viewers a node serves at most. What is absent is without limit; 0 serves nobody.
@@ -237,6 +308,10 @@ pub struct JoinTokenCreated {
     /// `hwjt_<lookup>_<secret>.<fingerprint>`: what the edge's configuration takes. The edge trusts
     /// only controllers of the authority with this fingerprint.
     pub secret: Secret,
+}
+
+fn ten_minutes() -> u32 {
+    600
 }
 
 fn once() -> u32 {

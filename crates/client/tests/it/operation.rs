@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
-    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
-    CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraPlaybackRequest,
-    CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId,
-    Labels, NodeId, NodeLimits, NodeLoad, OidcBegin, OidcComplete, OidcIdentity, PasswordChange,
-    Placement, PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke,
-    Principal, ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
+    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, BrakeRelease, CameraBulkCreate,
+    CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId,
+    CameraPlaybackRequest, CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject,
+    JoinTokenCreate, JoinTokenId, Labels, NodeDrainRequest, NodeId, NodeLimits, NodeLoad,
+    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlanQuestion,
+    PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal,
+    ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
     RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
     StreamKeyCreate, StreamKeyId, StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate,
     UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
@@ -116,6 +117,7 @@ async fn the_edges_api() {
             zone: "a".to_owned(),
             labels: Labels::default(),
             capacity: 1,
+            capabilities: None,
             limits: NodeLimits::default(),
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
             relay: None,
@@ -188,6 +190,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        exclusive_source: false,
         viewing: Default::default(),
     };
     let bulk = CameraBulkCreate {
@@ -410,6 +413,23 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.node_list());
     call!(names, client.node_view(NodeId::from(ID)));
     call!(names, client.node_revoke(NodeId::from(ID)));
+    call!(names, client.node_cordon(NodeId::from(ID)));
+    call!(names, client.node_uncordon(NodeId::from(ID)));
+    let drain = NodeDrainRequest {
+        deadline_seconds: 600,
+    };
+    call!(names, client.node_drain(NodeId::from(ID), &drain));
+    call!(names, client.node_cancel_drain(NodeId::from(ID)));
+    call!(names, client.node_delete(NodeId::from(ID), true));
+    call!(names, client.cluster_view());
+    call!(
+        names,
+        client.cluster_release_brake(&BrakeRelease { seconds: 300 })
+    );
+    call!(names, client.slot_list().on_node(NodeId::from(ID)));
+    call!(names, client.move_list(CameraId::from(ID)));
+    call!(names, client.camera_explain(CameraId::from(ID)));
+    call!(names, client.plan_preview(&PlanQuestion::default()));
     call!(names, client.join_token_list());
     call!(names, client.join_token_create(&token));
     call!(names, client.join_token_revoke(JoinTokenId::from(ID)));

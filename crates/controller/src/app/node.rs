@@ -1,7 +1,11 @@
 //! Nodes as operators see them.
 
+mod lifecycle;
+
 use headworks_types::{Action, EventKind, Node, NodeId, NodeState};
 use sqlx::PgConnection;
+
+pub(crate) use lifecycle::{Verb, node_remove, node_wish};
 
 use super::{Begun, Caller, Error, Once, Result, caller::Scope};
 use crate::{

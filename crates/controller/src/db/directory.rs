@@ -136,9 +136,11 @@ async fn peer_list(conn: &mut PgConnection, only: Option<&[Uuid]>) -> sqlx::Resu
         r#"SELECT n.id AS "id!", n.name AS "name!", n.site AS "site!", n.zone AS "zone!", n.relay,
                   n.advertise AS "advertise!",
                   n.died_at IS NOT NULL OR COALESCE(l.goodbye, false) AS "dead!",
-                  l.node_id IS NOT NULL AS "renewed!"
+                  l.node_id IS NOT NULL AS "renewed!", COALESCE(l.is_full, false) AS "full!",
+                  n.drain_started_at IS NOT NULL AS "draining!"
            FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE ($1::uuid[] IS NULL OR n.id = ANY($1)) AND n.revoked_at IS NULL"#,
+           WHERE ($1::uuid[] IS NULL OR n.id = ANY($1)) AND n.revoked_at IS NULL
+             AND n.removed_at IS NULL"#,
         only
     )
     .fetch_all(conn)
@@ -157,8 +159,8 @@ async fn peer_list(conn: &mut PgConnection, only: Option<&[Uuid]>) -> sqlx::Resu
                 (false, true) => NodeState::Ready,
                 (false, false) => NodeState::Suspect,
             },
-            draining: false,
-            full: false,
+            draining: row.draining,
+            full: row.full,
         })
     });
     peers.collect()

@@ -127,6 +127,7 @@ pub(crate) fn spec(name: &str, site: &str, capacity: u32) -> NodeSpec {
         zone: site.to_owned(),
         labels: Labels::default(),
         capacity,
+        capabilities: None,
         limits: NodeLimits::default(),
         advertise: Advertise::new(format!("http://{name}:8081/").parse().expect("is a URL")),
         relay: None,

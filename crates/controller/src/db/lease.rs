@@ -57,7 +57,7 @@ pub(crate) async fn lease_renew(
                   r.goodbye, r.revision, r.error, r.load, f.share, f.share >= 1
            FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::jsonb[])
                 AS r (node_id, instance, goodbye, revision, error, load)
-           JOIN node n ON n.id = r.node_id
+           JOIN node n ON n.id = r.node_id AND n.removed_at IS NULL
            CROSS JOIN LATERAL node_share(n.max_viewers, n.max_egress_mbit, r.load) AS f (share)
            ORDER BY r.node_id
            ON CONFLICT (node_id) DO UPDATE SET
@@ -127,7 +127,7 @@ pub(crate) async fn lease_doubled(
                       NOT r.goodbye AND l.refused_instance IS DISTINCT FROM r.instance AS is_news
                FROM unnest($1::uuid[], $2::uuid[], $3::boolean[])
                     AS r (node_id, instance, goodbye)
-               JOIN node n ON n.id = r.node_id
+               JOIN node n ON n.id = r.node_id AND n.removed_at IS NULL
                JOIN node_lease l ON l.node_id = n.id
                ORDER BY l.node_id
                FOR NO KEY UPDATE OF l
@@ -152,7 +152,7 @@ pub(crate) async fn lease_extend_all(conn: &mut PgConnection, seconds: f64) -> s
         r#"WITH locked AS (
                SELECT l.node_id
                FROM node_lease l JOIN node n ON n.id = l.node_id
-               WHERE n.died_at IS NULL AND NOT l.goodbye
+               WHERE n.died_at IS NULL AND n.removed_at IS NULL AND NOT l.goodbye
                ORDER BY l.node_id
                FOR UPDATE OF l
            )
@@ -174,21 +174,25 @@ pub(crate) async fn lease_census(conn: &mut PgConnection) -> sqlx::Result<Census
                   COALESCE(l.goodbye, false) AS "goodbye!",
                   l.expires_at < clock_timestamp() AS expired
            FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE n.died_at IS NULL
-              OR n.died_at > clock_timestamp() - interval '1 minute'
-              OR (l.expires_at >= clock_timestamp() AND NOT l.goodbye)
+           WHERE n.removed_at IS NULL
+             AND (n.died_at IS NULL
+                  OR n.died_at > clock_timestamp() - interval '1 minute'
+                  OR (l.expires_at >= clock_timestamp() AND NOT l.goodbye))
            ORDER BY n.id"#
     )
     .fetch_all(&mut *conn)
     .await?;
     let time = sqlx::query!(
-        r#"SELECT clock_timestamp() AS "now!", pg_postmaster_start_time() AS "started!""#
+        r#"SELECT clock_timestamp() AS "now!", pg_postmaster_start_time() AS "started!",
+                  COALESCE(brake_released_until > clock_timestamp(), false) AS "released!"
+           FROM cluster_state"#
     )
     .fetch_one(conn)
     .await?;
     let mut census = Census {
         now: time.now,
         database_started: time.started,
+        released: time.released,
         ..Census::default()
     };
     for row in rows {
@@ -218,12 +222,31 @@ pub(crate) struct Changed {
     pub(crate) name: String,
 }
 
+/// A node that is back.
+pub(crate) struct Returned {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    /// How often it died within [`OFTEN_WITHIN`].
+    pub(crate) deaths: i64,
+    /// For how many seconds it takes no new work, if it died too often.
+    pub(crate) unsteady: Option<f64>,
+}
+
+/// A node that died so often within that time, in seconds, is unsteady when it comes back.
+const OFTEN: i64 = 3;
+pub(crate) const OFTEN_WITHIN: f64 = 600.0;
+/// For how many seconds it is that. It doubles each time it is that again within
+/// [`OFTEN_WITHIN`] of the last time.
+const UNSTEADY_FIRST: f64 = 30.0;
+const UNSTEADY_MOST: f64 = 600.0;
+
 /// Declares those of the nodes dead whose lease has run out still.
 pub(crate) async fn node_die(
     conn: &mut PgConnection,
     nodes: &[NodeId],
 ) -> sqlx::Result<Vec<Changed>> {
     let nodes: Vec<_> = nodes.iter().map(|node| node.uuid()).collect();
+    // Eight deaths are enough to know whether there were too many.
     sqlx::query_as!(
         Changed,
         r#"WITH silent AS (
@@ -232,9 +255,11 @@ pub(crate) async fn node_die(
                ORDER BY l.node_id
                FOR UPDATE
            )
-           UPDATE node n SET died_at = clock_timestamp()
+           UPDATE node n
+           SET died_at = clock_timestamp(), told_state = 'dead', told_at = clock_timestamp(),
+               deaths = (clock_timestamp() || n.deaths)[1:8]
            FROM silent s
-           WHERE n.id = s.node_id AND n.died_at IS NULL
+           WHERE n.id = s.node_id AND n.died_at IS NULL AND n.removed_at IS NULL
            RETURNING n.id, n.name"#,
         &nodes
     )
@@ -242,20 +267,49 @@ pub(crate) async fn node_die(
     .await
 }
 
-/// Takes those of the nodes back into life that renew their lease.
+/// Takes those of the nodes back into life that renew their lease. One that died too often keeps
+/// its work, and gets no new work for some time.
 pub(crate) async fn node_return(
     conn: &mut PgConnection,
     nodes: &[NodeId],
-) -> sqlx::Result<Vec<Changed>> {
+) -> sqlx::Result<Vec<Returned>> {
     let nodes: Vec<_> = nodes.iter().map(|node| node.uuid()).collect();
     sqlx::query_as!(
-        Changed,
-        r#"UPDATE node n SET died_at = NULL
-           FROM node_lease l
-           WHERE n.id = ANY($1) AND l.node_id = n.id AND n.died_at IS NOT NULL
-             AND l.expires_at >= clock_timestamp() AND NOT l.goodbye
-           RETURNING n.id, n.name"#,
-        &nodes
+        Returned,
+        r#"WITH back AS (
+               SELECT n.id, d.deaths,
+                      CASE WHEN n.unsteady_until IS NOT NULL
+                             OR n.unsteady_ended_at > clock_timestamp() - make_interval(secs => $3)
+                           THEN n.unsteady_times + 1
+                           WHEN d.deaths >= $2 THEN 1
+                           ELSE 0 END AS times
+               FROM node n
+               JOIN node_lease l ON l.node_id = n.id
+               CROSS JOIN LATERAL (
+                   SELECT count(*) AS deaths FROM unnest(n.deaths) AS t (at)
+                   WHERE t.at > clock_timestamp() - make_interval(secs => $3)
+               ) AS d
+               WHERE n.id = ANY($1) AND n.died_at IS NOT NULL AND n.removed_at IS NULL
+                 AND l.expires_at >= clock_timestamp() AND NOT l.goodbye
+               ORDER BY n.id
+               FOR NO KEY UPDATE OF n
+           ), judged AS (
+               SELECT id, deaths, times,
+                      CASE WHEN times > 0
+                           THEN LEAST($5, $4 * 2 ^ (LEAST(times, 16) - 1)) END AS seconds
+               FROM back
+           )
+           UPDATE node n
+           SET died_at = NULL, told_state = 'ready', told_at = clock_timestamp(),
+               unsteady_times = j.times,
+               unsteady_until = clock_timestamp() + make_interval(secs => j.seconds)
+           FROM judged j WHERE n.id = j.id
+           RETURNING n.id, n.name, j.deaths AS "deaths!", j.seconds AS unsteady"#,
+        &nodes,
+        OFTEN,
+        OFTEN_WITHIN,
+        UNSTEADY_FIRST,
+        UNSTEADY_MOST
     )
     .fetch_all(conn)
     .await

@@ -40,9 +40,12 @@ pub(crate) async fn place_list(
         r#"SELECT n.id, n.name, n.zone, n.advertise, n.relay IS NOT NULL AS "relays!",
                   n.max_viewers, n.max_egress_mbit, n.died_at IS NOT NULL AS "died!",
                   l.goodbye, l.load, l.is_full,
-                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence
+                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
+                  n.cordoned_at IS NOT NULL AS "cordoned!",
+                  n.drain_started_at IS NOT NULL AS "drained!",
+                  COALESCE(n.unsteady_until > clock_timestamp(), false) AS "unsteady!"
            FROM node n JOIN node_lease l ON l.node_id = n.id
-           WHERE n.revoked_at IS NULL
+           WHERE n.revoked_at IS NULL AND n.removed_at IS NULL
            ORDER BY n.id"#
     )
     .fetch_all(conn)
@@ -59,7 +62,8 @@ pub(crate) async fn place_list(
             zone: row.zone,
             advertise: from_json(row.advertise)?,
             state: life.state(suspect),
-            intake: Intake::Open,
+            // Nobody is sent to a node that an operator wanted empty, either.
+            intake: intake(row.cordoned, row.drained, row.unsteady),
             relays: row.relays,
             limits: NodeLimits {
                 max_viewers: row.max_viewers.map(i32::unsigned_abs),

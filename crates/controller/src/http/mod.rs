@@ -12,6 +12,7 @@ mod auth;
 mod camera;
 mod camera_group;
 mod camera_playback;
+mod cluster;
 mod edge;
 mod envelope;
 mod error;
@@ -23,6 +24,7 @@ mod join_token;
 mod limit;
 mod node;
 mod page;
+mod plan;
 mod playback_key;
 mod playback_token;
 mod project;
@@ -31,6 +33,7 @@ mod role;
 mod server;
 mod session;
 mod signing_key;
+mod slot;
 mod spec;
 mod stream_key;
 mod user;
@@ -198,8 +201,18 @@ fn cluster() -> OpenApiRouter<State> {
         .routes(routes!(audit::audit_list))
         .routes(routes!(audit::audit_export))
         .routes(routes!(node::node_list))
-        .routes(routes!(node::node_view))
+        .routes(routes!(node::node_view, node::node_delete))
         .routes(routes!(node::node_revoke))
+        .routes(routes!(node::node_cordon))
+        .routes(routes!(node::node_uncordon))
+        .routes(routes!(node::node_drain))
+        .routes(routes!(node::node_cancel_drain))
+        .routes(routes!(cluster::cluster_view))
+        .routes(routes!(cluster::cluster_release_brake))
+        .routes(routes!(slot::slot_list))
+        .routes(routes!(slot::move_list))
+        .routes(routes!(slot::camera_explain))
+        .routes(routes!(plan::plan_preview))
         .routes(routes!(
             join_token::join_token_list,
             join_token::join_token_create

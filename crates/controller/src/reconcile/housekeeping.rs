@@ -11,13 +11,13 @@ use crate::{
     db::{
         audit::audit_sweep, directory::directory_sweep, event::event_sweep,
         join_token::join_token_sweep, oidc::oidc_state_sweep, revocation::revocation_sweep,
-        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep,
+        sign_in::sign_in_sweep, sign_in_throttle::throttle_sweep, slot::move_sweep,
     },
     state::State,
 };
 
 const PERIOD: Duration = Duration::from_secs(600);
-/// How long events are kept.
+/// How long events are kept, and moves of slots.
 const EVENT_DAYS: i32 = 90;
 /// How long join tokens are kept that work no more.
 const JOIN_TOKEN_DAYS: i32 = 1;
@@ -32,6 +32,7 @@ const BATCH: i64 = 10_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) events: u64,
+    pub(crate) moves: u64,
     pub(crate) join_tokens: u64,
     pub(crate) audit: u64,
     /// Sign-ins, and what was counted and remembered on the way to them.
@@ -62,6 +63,14 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
     loop {
         let swept = event_sweep(&mut conn, EVENT_DAYS, BATCH).await?;
         events += swept;
+        if swept < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    let mut moves = 0;
+    loop {
+        let swept = move_sweep(&mut conn, EVENT_DAYS, BATCH).await?;
+        moves += swept;
         if swept < BATCH.unsigned_abs() {
             break;
         }
@@ -98,6 +107,7 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
     }
     Ok(Status {
         events,
+        moves,
         directory,
         audit,
         join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,

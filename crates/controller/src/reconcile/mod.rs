@@ -6,6 +6,7 @@
 
 mod audit;
 mod directory;
+mod drain;
 mod feed;
 mod housekeeping;
 mod node_death;
@@ -16,6 +17,8 @@ mod signing_key;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use planner::read as planner_list;
+
 use headworks_bootstrap::Tasks;
 
 use crate::state::State;
@@ -24,6 +27,7 @@ use crate::state::State;
 pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     tasks.spawn("planner", planner::run(state.clone(), tasks.token()));
     tasks.spawn("node death", node_death::run(state.clone(), tasks.token()));
+    tasks.spawn("drains", drain::run(state.clone(), tasks.token()));
     tasks.spawn(
         "housekeeping",
         housekeeping::run(state.clone(), tasks.token()),

@@ -1,5 +1,8 @@
 //! The loops' turns on a real PostgreSQL, stopped between listing, deciding and acting.
 
+mod lifecycle;
+mod placement;
+
 use std::{sync::Arc, time::Duration};
 
 use headworks_bootstrap::{Clock, Tasks};
@@ -9,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    housekeeping, node_death,
+    drain, housekeeping, node_death,
     planner::{self, Role, Status},
 };
 use crate::{
@@ -82,8 +85,9 @@ async fn die(state: &State, conn: &mut PgConnection, nodes: &[NodeId]) -> node_d
     for node in nodes {
         silence(conn, *node, 60.0).await;
     }
-    let census = lease_census(conn).await.expect("counts");
-    node_death::act(state, census.decide(true))
+    let mut health = Health::default();
+    let listed = node_death::list(state, &mut health).await.expect("lists");
+    node_death::act(state, node_death::decide(listed, true))
         .await
         .expect("declares")
 }
@@ -253,9 +257,10 @@ async fn the_work_of_a_dead_node_goes_to_others_and_it_may_return(pool: PgPool) 
     );
 
     renew(&mut conn, one, 10.0).await;
-    let census = lease_census(&mut conn).await.expect("counts");
-    assert_eq!(census.returned, [one]);
-    node_death::act(&state, census.decide(false))
+    let mut health = Health::default();
+    let listed = node_death::list(&state, &mut health).await.expect("lists");
+    assert_eq!(listed.census.returned, [one]);
+    node_death::act(&state, node_death::decide(listed, false))
         .await
         .expect("acts");
     assert_eq!(
@@ -384,7 +389,7 @@ async fn nobody_dies_before_we_know_that_the_database_was_there(pool: PgPool) {
         .expect("revives");
     let mut health = Health::lost();
     let extended = node_death::list(&state, &mut health).await.expect("lists");
-    assert_eq!(extended.silent, []);
+    assert_eq!(extended.census.silent, []);
     silence(&mut conn, one, 60.0).await;
     assert!(
         !died(&mut health).await,

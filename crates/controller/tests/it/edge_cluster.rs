@@ -264,6 +264,7 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
         zone: "lyon".to_owned(),
         labels: Labels::default(),
         capacity: 10,
+        capabilities: None,
         limits: NodeLimits::default(),
         advertise: Advertise {
             rtmp: Some(format!("rtmp://{name}:1935/").parse().expect("is a URL")),

@@ -67,6 +67,7 @@ const OWN: &[&str] = &[
     "role_create",
     "role_list",
     "session_list",
+    "slot_list",
     "user_create",
     "user_group_create",
     "user_group_list",
@@ -86,6 +87,7 @@ const PROJECT: &Need = &Need::Project(&["project.manage"]);
 const SEE: &Need = &Need::Project(&["camera.view_live", "camera.manage"]);
 const USER: &Need = &Need::Project(&["user.manage"]);
 const WATCH: &Need = &Need::Project(&["camera.view_live"]);
+const WORK: &Need = &Need::Project(&["camera.manage", "node.manage"]);
 const VIEWERS: &Need = &Need::Project(&["camera.manage", "user.manage"]);
 const NODE: &Need = &Need::Cluster("node.manage");
 const PROJECTS: &Need = &Need::Cluster("project.manage");
@@ -102,6 +104,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("camera_bulk_create", &[CAMERA]),
     ("camera_create", &[CAMERA]),
     ("camera_delete", &[CAMERA]),
+    ("camera_explain", &[CAMERA]),
     ("camera_group_create", &[CAMERA]),
     ("camera_group_delete", &[CAMERA]),
     ("camera_group_list", &[SEE]),
@@ -111,6 +114,8 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("camera_playback", &[WATCH]),
     ("camera_update", &[CAMERA]),
     ("camera_view", &[SEE]),
+    ("cluster_release_brake", &[NODE]),
+    ("cluster_view", &[NODE]),
     ("event_list", &[PROJECT]),
     ("grant_create", &[USER, WATCH]),
     ("grant_delete", &[USER]),
@@ -119,9 +124,16 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("join_token_create", &[NODE]),
     ("join_token_list", &[NODE]),
     ("join_token_revoke", &[NODE]),
+    ("move_list", &[CAMERA]),
+    ("node_cancel_drain", &[NODE]),
+    ("node_cordon", &[NODE]),
+    ("node_delete", &[NODE]),
+    ("node_drain", &[NODE]),
     ("node_list", &[NODE]),
     ("node_revoke", &[NODE]),
+    ("node_uncordon", &[NODE]),
     ("node_view", &[NODE]),
+    ("plan_preview", &[NODE]),
     ("playback_key_create", &[PROJECT, WATCH]),
     ("playback_key_list", &[PROJECT]),
     ("playback_key_revoke", &[PROJECT]),
@@ -153,6 +165,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("signing_key_list", &[NODE]),
     ("signing_key_revoke", &[NODE]),
     ("signing_key_rotate", &[NODE]),
+    ("slot_list", &[WORK]),
     ("stream_key_create", &[CAMERA]),
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
@@ -206,7 +219,11 @@ impl Need {
     /// The grant that is enough.
     fn grant(&self, project: &str, way: usize) -> (Value, &[&'static str]) {
         match self {
-            Self::Project(any) => (on_project(project), &any[way % any.len()..][..1]),
+            Self::Project(any) => match &any[way % any.len()..][..1] {
+                // Nobody has it on a project.
+                [node] if *node == "node.manage" => (on_cluster(), &["node.manage"]),
+                action => (on_project(project), action),
+            },
             Self::Cluster(action) => (on_cluster(), std::slice::from_ref(action)),
         }
     }
@@ -324,6 +341,12 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("restream_stop", json!({})),
         ("restream_update", json!({"name": "x"})),
         ("node_revoke", json!({})),
+        ("node_cordon", json!({})),
+        ("node_uncordon", json!({})),
+        ("node_drain", json!({})),
+        ("node_cancel_drain", json!({})),
+        ("cluster_release_brake", json!({})),
+        ("plan_preview", json!({})),
         (
             "role_create",
             json!({"name": format!("new of {}", &gate[4..]), "actions": ["camera.ptz"]}),
@@ -656,13 +679,15 @@ fn operations_follow_the_noun_rule() {
         }
         let nouns = operation.path.split(['/', ':']).any(|part| {
             // There is no plural of it.
-            if part == "audit" {
+            if part == "audit" || part == "plan" {
                 return operation.id.starts_with(part);
             }
             part.strip_suffix('s')
                 .is_some_and(|noun| operation.id.starts_with(noun))
                 // Each caller has one.
                 || (part == "auth" && operation.id.starts_with("auth_"))
+                // There is one.
+                || (part == "cluster" && operation.id.starts_with("cluster_"))
         });
         assert!(
             nouns || PUBLIC.contains(&&*operation.id) || PLAYERS.contains(&&*operation.id),

@@ -19,6 +19,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use super::{
     Refused, Status,
     load::{ProcessLoad, SentRate, memory_bytes},
+    usage::Meter,
 };
 use crate::work::Work;
 
@@ -71,6 +72,7 @@ pub(super) struct LeaseLoop {
     clock: Clock,
     instance: Uuid,
     process: ProcessLoad,
+    usage: Meter,
     sent: SentRate,
     refusals: u32,
     interval: Duration,
@@ -91,6 +93,7 @@ impl LeaseLoop {
             clock,
             instance,
             process: ProcessLoad::default(),
+            usage: Meter::default(),
             sent: SentRate::default(),
             refusals: 0,
             interval: RETRY,
@@ -198,12 +201,14 @@ impl LeaseLoop {
         let media = self.work.load();
         let now = self.clock.monotonic();
         let status = self.status.borrow().clone();
+        let mut slots = self.work.reports();
+        self.usage.measure(now, &self.work.consumed(), &mut slots);
         LeaseRenewal {
             instance: self.instance,
             revision: status.revision,
             apply_error: status.apply_error,
             signing_keys: status.signing_keys,
-            slots: self.work.reports(),
+            slots,
             load: NodeLoad {
                 cpu_cores: self.process.cpu_cores(now),
                 memory_bytes: memory_bytes(),

@@ -38,6 +38,15 @@ impl ProcessLoad {
     }
 }
 
+/// Processor time that the process has used, in hundredths of a second; `None` if there is none.
+pub(crate) fn process_ticks(process: u32) -> Option<u64> {
+    if process == 0 {
+        return None;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    cpu_ticks(&stat)
+}
+
 /// Measures what is sent between two looks that are not too close.
 #[derive(Debug, Default)]
 pub(crate) struct SentRate {

@@ -20,6 +20,7 @@ mod load;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod watch;
 
 use std::{
@@ -46,6 +47,7 @@ use certificate::Renewal;
 pub(crate) use identity::Bound;
 use identity::Identity;
 use lease::LeaseLoop;
+pub(crate) use load::process_ticks;
 use sessions::SessionLoop;
 use watch::{Told, WatchLoop};
 

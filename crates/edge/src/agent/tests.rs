@@ -36,6 +36,7 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
             source: CameraSource::pull("rtsp://127.0.0.1:1/".parse().expect("parses")),
             credentials: None,
             start: StartMode::OnDemand,
+            exclusive: false,
             stream_keys: Vec::new(),
             outbound_allow: Vec::new(),
         }),

@@ -45,6 +45,7 @@ use crate::{
     hub::{Hub, Stream, Writer},
     streams::Streams,
     turns::Turns,
+    work::Consumed,
 };
 use leave::Leaving;
 use publish::Seat;
@@ -293,9 +294,23 @@ impl Ingests {
                 refused: slot.seat.refused(),
                 published: slot.seat.published(),
                 restream: None,
+                usage: None,
             }
         };
         slots.running.iter().map(report).collect()
+    }
+
+    /// What all work has taken from this node.
+    pub(crate) fn consumed(&self) -> HashMap<SlotKey, Consumed> {
+        let slots = self.slots();
+        let consumed = |(key, slot): (&SlotKey, &Slot)| {
+            let consumed = Consumed {
+                received: slot.stream.received(),
+                ..Consumed::default()
+            };
+            (*key, consumed)
+        };
+        slots.iter().map(consumed).collect()
     }
 
     /// The media side of the node's load; processor, memory and rate are left at zero.

@@ -173,6 +173,15 @@ impl Began {
     }
 }
 
+/// False if the node is refused now. Who cannot be asked is no reason to end its watch.
+async fn may_go_on(state: &State, certificate: &Fingerprint) -> bool {
+    let stands = async {
+        let mut conn = state.pool.acquire().await?;
+        certificate_stands(&mut conn, certificate).await
+    };
+    !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
+}
+
 /// The next line of the directory, if its edge keeps one.
 async fn line_of(directory: &mut Option<DirectoryReader>) -> Bytes {
     match directory {
@@ -247,7 +256,7 @@ impl Watch {
                 return Some(bundle);
             }
             if self.has_changed() {
-                if !self.may_go_on().await {
+                if !may_go_on(&self.state, &self.certificate).await {
                     return None;
                 }
                 let delta = timeout(DEADLINE, self.delta()).await;
@@ -268,22 +277,13 @@ impl Watch {
                 _ = self.bundle.changed() => {}
                 line = line_of(&mut self.directory) => return Some(line),
                 () = sleep_until(self.bookmark_at) => {
-                    if !self.may_go_on().await {
+                    if !may_go_on(&self.state, &self.certificate).await {
                         return None;
                     }
                     return self.write(&self.bookmark());
                 }
             }
         }
-    }
-
-    /// False if the node is refused now. Who cannot be asked is no reason to end it.
-    async fn may_go_on(&self) -> bool {
-        let stands = async {
-            let mut conn = self.state.pool.acquire().await?;
-            certificate_stands(&mut conn, &self.certificate).await
-        };
-        !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
     }
 
     /// Nothing new; says how old that is. What was sent was read at the beginning, if this
@@ -391,6 +391,7 @@ impl Watch {
                 source: slot.source,
                 credentials,
                 start: slot.start,
+                exclusive: slot.exclusive,
                 stream_keys: slot.stream_keys,
                 outbound_allow: slot.outbound_allow,
             }),

@@ -110,16 +110,16 @@ impl Known {
         self.stage
     }
 
-    /// True if what was told so far can be gone on from.
-    pub(super) fn has_seen(&self, cursor: Cursor) -> bool {
-        self.horizon.reaches(cursor.line, cursor.xact)
+    /// True if somebody was told more than this replica knows, or in another history.
+    pub(super) fn is_behind(&self, cursor: Cursor) -> bool {
+        cursor.line != self.horizon.line || cursor.xact > self.horizon.xact
     }
 
     /// The same, or nothing if it cannot be gone on from.
     pub(super) fn judge(&self, from: From) -> From {
         let good = match from {
             From::Nothing => true,
-            From::Claim(cursor) => self.has_seen(cursor),
+            From::Claim(cursor) => self.horizon.reaches(cursor.line, cursor.xact),
             From::Stage(stage) => stage.life == self.stage.life,
         };
         if good { from } else { From::Nothing }

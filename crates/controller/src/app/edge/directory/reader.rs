@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio::sync::watch;
 
 use super::{
@@ -18,6 +19,8 @@ pub(crate) struct Reader {
     /// The reads that had begun when it came: only those after them have seen all that its edge
     /// may have been told by another replica.
     begun: u64,
+    /// What is being written for it. It goes on when nobody waits for a line for a moment.
+    writing: Option<BoxFuture<'static, anyhow::Result<Arc<Told>>>>,
     /// What it is telling, and which line is next.
     telling: Option<(Arc<Told>, usize)>,
     present: watch::Receiver<Stage>,
@@ -30,6 +33,7 @@ impl Reader {
         let reader = Self {
             at,
             begun: feed.begun(),
+            writing: None,
             telling: None,
             present: feed.0.present.subscribe(),
             taken: feed.0.taken.subscribe(),
@@ -51,8 +55,7 @@ impl Reader {
                 }
                 self.telling = None;
             }
-            self.news().await;
-            match self.feed.tell(self.at).await {
+            match self.written().await {
                 Ok(told) => {
                     self.at = From::Stage(told.stage);
                     self.telling = Some((told, 0));
@@ -65,6 +68,18 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Waits until there is something to tell, and it is written.
+    async fn written(&mut self) -> anyhow::Result<Arc<Told>> {
+        if self.writing.is_none() {
+            self.news().await;
+        }
+        let (feed, at) = (self.feed.clone(), self.at);
+        let begin = || async move { feed.tell(at).await }.boxed();
+        let written = self.writing.get_or_insert_with(begin).await;
+        self.writing = None;
+        written
     }
 
     /// Waits until there is something to tell.
@@ -91,7 +106,7 @@ impl Reader {
         match self.at {
             From::Nothing => true,
             // What this replica has not seen yet, another one may have, or nobody in this database.
-            From::Claim(cursor) => known.has_seen(cursor) || *self.taken.borrow() > self.begun,
+            From::Claim(cursor) => !known.is_behind(cursor) || *self.taken.borrow() > self.begun,
             From::Stage(stage) => stage != known.stage(),
         }
     }

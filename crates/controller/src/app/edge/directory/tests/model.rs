@@ -235,7 +235,7 @@ fn play(steps: Vec<Step>) -> (BTreeMap<CameraId, i64>, Vec<Edge>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn in_the_end_every_edge_knows_what_there_is(
         steps in proptest::collection::vec(step(), 1..80)
