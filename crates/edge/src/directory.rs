@@ -68,11 +68,6 @@ impl Directory {
         self.entries().peers.get(&node).cloned()
     }
 
-    /// All edges.
-    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
-        self.entries().peers.values().cloned().collect()
-    }
-
     /// Notices every update.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.version.subscribe()

@@ -154,7 +154,7 @@ impl Agent {
         let token = tasks.token();
         let identity = match Identity::load(&self.identity_path)? {
             Some(identity) => identity,
-            None => match token.run_until_cancelled(self.join()).await {
+            None => match token.run_until_cancelled(Box::pin(self.join())).await {
                 Some(joined) => joined?,
                 None => return Ok(()),
             },

@@ -207,7 +207,7 @@ impl Line {
     }
 
     /// Writes a frame of another edge; gives its time here, if it is not too late for it.
-    pub(super) fn relayed(&mut self, stream: &Stream, relayed: Relayed) -> Option<i64> {
+    pub(super) fn relayed(&mut self, stream: &Stream, relayed: &Relayed) -> Option<i64> {
         if self.expected != Some(relayed.sequence) {
             // There is a hole, and what is behind it has its own numbers.
             self.write_held(stream);

@@ -120,13 +120,14 @@ impl Ingests {
             slot.stream.set_final(true);
             return Some(slot);
         }
-        let (epoch, is_published) = {
+        let (epoch, is_alone) = {
             let job = slot.desired.borrow();
-            (job.epoch, job.work.source == CameraSource::Publish)
+            let is_published = job.work.source == CameraSource::Publish;
+            (job.epoch, is_published || job.work.exclusive)
         };
         let stream = Arc::clone(&slot.stream);
         let back = CancellationToken::new();
-        let (keeper, stopped) = if is_published {
+        let (keeper, stopped) = if is_alone {
             let keeper = self.0.hub.publish(key.camera_id);
             keeper.set_status(SlotState::Connecting, "the camera moves to another edge");
             (Keeper::Nobody(keeper), Some(slot))

@@ -310,7 +310,7 @@ impl Ingests {
             };
             (*key, consumed)
         };
-        slots.iter().map(consumed).collect()
+        slots.running.iter().map(consumed).collect()
     }
 
     /// The media side of the node's load; processor, memory and rate are left at zero.

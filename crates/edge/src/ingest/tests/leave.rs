@@ -24,7 +24,7 @@ struct Edge {
 
 impl Edge {
     /// One that brings in a camera which does not answer.
-    fn new(source: CameraSource) -> Self {
+    fn new(source: CameraSource, exclusive: bool) -> Self {
         let (clock, tasks) = (Clock::system(), Tasks::new());
         let hub = Hub::new(hub::Config::default(), clock.clone(), tasks.clone());
         let audit = Audit::new(clock.clone()).0;
@@ -41,6 +41,7 @@ impl Edge {
         ingests.follow(Streams::new(hub.clone(), directory.clone(), Arc::new(open)));
         let mut job = slot("rtsp://127.0.0.1:1/", None);
         job.work.source = source;
+        job.work.exclusive = exclusive;
         job.work.stream_keys = vec![stream_key(KEY, headworks_types::OnConflict::Reject)];
         ingests.start(job);
         let edge = Self {
@@ -54,8 +55,12 @@ impl Edge {
     }
 
     fn pulled() -> Self {
+        Self::of_camera(false)
+    }
+
+    fn of_camera(exclusive: bool) -> Self {
         let url = "rtsp://127.0.0.1:1/".parse().expect("a URL");
-        Self::new(CameraSource::pull(url))
+        Self::new(CameraSource::pull(url), exclusive)
     }
 
     /// The cluster knows where the camera is.
@@ -230,8 +235,23 @@ async fn work_that_comes_back_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_camera_that_lets_only_one_in_is_let_go_at_once_and_its_viewers_wait() {
+    let edge = Edge::of_camera(true);
+    let (stream, _viewer) = edge.watch();
+    edge.stop();
+    assert_eq!(edge.lingering(), 0);
+    seconds(1).await;
+    let status = stream.status();
+    assert_eq!(status.message, "the camera moves to another edge");
+    edge.route(2, 2);
+    seconds(1).await;
+    assert!(edge.has_relay() && stream.is_fed());
+    edge.relay_shows();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_publisher_has_to_go_and_its_viewers_wait_where_it_comes_next() {
-    let edge = Edge::new(CameraSource::Publish);
+    let edge = Edge::new(CameraSource::Publish, false);
     let (stream, _viewer) = edge.watch();
     while stream.status().message != "waits for its publisher" {
         tokio::task::yield_now().await;
