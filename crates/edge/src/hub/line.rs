@@ -207,19 +207,24 @@ impl Line {
     }
 
     /// Writes a frame of another edge; gives its time here, if it is not too late for it.
-    pub(super) fn relayed(&mut self, stream: &Stream, relayed: &Relayed) -> Option<i64> {
-        if self.expected != Some(relayed.sequence) {
+    pub(super) fn relayed(&mut self, stream: &Stream, relayed: Relayed) -> Option<i64> {
+        let Relayed {
+            sequence,
+            starts_session,
+            frame,
+        } = relayed;
+        if self.expected != Some(sequence) {
             // There is a hole, and what is behind it has its own numbers.
             self.write_held(stream);
-            self.source.sequence = relayed.sequence;
+            self.source.sequence = sequence;
         }
-        self.expected = Some(relayed.sequence + 1);
-        if relayed.starts_session {
+        self.expected = Some(sequence + 1);
+        if starts_session {
             self.write_held(stream);
             self.restart();
         }
         let tracks = Arc::clone(self.tracks.as_ref()?);
-        let frame = relayed::shifted(&relayed.frame, &tracks, self.source.shift);
+        let frame = relayed::shifted(frame, &tracks, self.source.shift);
         let rate = relayed::rate(frame.track, &tracks);
         let time = rescale(frame.dts, rate, VIDEO_CLOCK);
         if frame.track == TrackKind::Video {

@@ -280,7 +280,7 @@ impl Publisher {
             }
             stream.taken(&line, self.aac_due);
         }
-        let stamp = line.relayed(stream, &relayed);
+        let stamp = line.relayed(stream, relayed);
         drop(line);
         match track {
             TrackKind::Video => {
