@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use headworks_types::{
@@ -21,6 +21,8 @@ struct Inner {
     entries: RwLock<Entries>,
     /// Rises with every update.
     version: watch::Sender<u64>,
+    /// Who this edge is, once it is a node of the cluster.
+    own: OnceLock<NodeId>,
 }
 
 /// Everything there is.
@@ -45,6 +47,17 @@ impl Directory {
         self.0.version.send_modify(|version| *version += 1);
     }
 
+    /// This edge is that node.
+    pub(crate) fn set_own(&self, own: NodeId) {
+        // It never becomes another one.
+        let _ = self.0.own.set(own);
+    }
+
+    /// Which node this edge is, once that is known.
+    pub(crate) fn own(&self) -> Option<NodeId> {
+        self.0.own.get().copied()
+    }
+
     /// Where the camera is.
     pub(crate) fn route(&self, camera: CameraId) -> Option<Arc<Route>> {
         self.entries().routes.get(&camera).cloned()
@@ -53,11 +66,6 @@ impl Directory {
     /// Who has this id.
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
         self.entries().peers.get(&node).cloned()
-    }
-
-    /// All edges.
-    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
-        self.entries().peers.values().cloned().collect()
     }
 
     /// Notices every update.

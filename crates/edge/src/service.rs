@@ -29,7 +29,7 @@ use crate::{
     audit::{self, Audit},
     directory::Directory,
     ffmpeg::Ffmpeg,
-    http::{self, PlaybackState},
+    http,
     hub::Hub,
     ingest::{self, Ingests},
     metrics::{self, Metrics},
@@ -38,7 +38,9 @@ use crate::{
     rtmp::{self, Rtmp},
     rtsp::{self, Datagrams, Rtsp},
     session::Sessions,
+    streams::Streams,
     tls::Acceptor,
+    viewing::Viewing,
     visitors::Visitors,
     work::Work,
 };
@@ -177,18 +179,20 @@ impl Service {
             config.trusted_proxies.clone(),
             clock.clone(),
         );
+        let directory = Directory::default();
+        let streams = Streams::new(hub.clone(), directory.clone(), Arc::new(|_| None));
+        ingests.follow(streams.clone());
+        let viewing = Viewing::new(streams, access.clone());
         let rtmp = Rtmp::new(
-            hub.clone(),
+            viewing.clone(),
             ingests.clone(),
-            access.clone(),
             visitors.clone(),
             clock.clone(),
             tasks.clone(),
         );
         let rtsp = Rtsp::new(
-            hub.clone(),
+            viewing.clone(),
             ingests.clone(),
-            access.clone(),
             visitors.clone(),
             datagrams,
             clock.clone(),
@@ -223,9 +227,8 @@ impl Service {
             status: agent.status(),
             metrics: Arc::new(Metrics::new(&hub, pushed, work, &access, agent.status())),
         };
-        let playback = PlaybackState::new(hub, access);
         let server = http::Server {
-            router: http::router(playback).merge(health_routes(health)),
+            router: http::router(viewing).merge(health_routes(health)),
             visitors,
         };
         listeners.serve(server, &rtmp, &rtsp, tls, &tasks);

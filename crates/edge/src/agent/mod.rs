@@ -91,6 +91,7 @@ pub(crate) struct Agent {
     work: Work,
     sessions: Sessions,
     clock: Clock,
+    directory: Directory,
     /// What is to be told to the audit log, and where it is kept.
     audit: Option<(Audit, Store)>,
 }
@@ -112,7 +113,10 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let told = Told { access, directory };
+        let told = Told {
+            access,
+            directory: directory.clone(),
+        };
         let watch = WatchLoop::load(data, work.clone(), told, Arc::clone(&status), &clock)?;
         Ok(Self {
             config: Arc::clone(config),
@@ -125,6 +129,7 @@ impl Agent {
             work,
             sessions,
             clock,
+            directory,
             audit: None,
         })
     }
@@ -149,11 +154,12 @@ impl Agent {
         let token = tasks.token();
         let identity = match Identity::load(&self.identity_path)? {
             Some(identity) => identity,
-            None => match token.run_until_cancelled(self.join()).await {
+            None => match token.run_until_cancelled(Box::pin(self.join())).await {
                 Some(joined) => joined?,
                 None => return Ok(()),
             },
         };
+        self.directory.set_own(identity.node_id);
         tasks.spawn("agent", self.run(identity, token));
         Ok(())
     }
