@@ -6,7 +6,7 @@ use std::{
 };
 
 use headworks_client::Client;
-use headworks_types::{ProblemCode, SessionId};
+use headworks_types::{ProblemCode, SessionId, edge::NodeSpec};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -435,6 +435,14 @@ impl World {
         if operation != "camera_playback" {
             return;
         }
+        // The cameras of other worlds want a place, too.
+        let name = format!("edge-{}", &self.ids["camera_id"][4..]);
+        let roomy = NodeSpec {
+            capacity: 1000,
+            ..edge_cluster::spec(&name)
+        };
+        let announced = self.edge.client.node_announce(&roomy).await;
+        announced.expect("is taken");
         self.edge.renew(false).await;
         let path = format!("/v1/cameras/{}", self.ids["camera_id"]);
         edge_cluster::eventually("the camera is on a node", async || {
