@@ -43,8 +43,7 @@ use crate::{
 };
 
 use certificate::Renewal;
-pub(crate) use identity::Bound;
-use identity::Identity;
+pub(crate) use identity::{Bound, Identity, Own};
 use lease::LeaseLoop;
 use sessions::SessionLoop;
 use watch::WatchLoop;
@@ -91,6 +90,8 @@ pub(crate) struct Agent {
     clock: Clock,
     /// What is to be told to the audit log, and where it is kept.
     audit: Option<(Audit, Store)>,
+    /// Who it is, for the rest of the edge.
+    own: Own,
 }
 
 impl Agent {
@@ -123,12 +124,19 @@ impl Agent {
             sessions,
             clock,
             audit: None,
+            own: Own::default(),
         })
     }
 
     /// Delivers to the audit log what is kept for it.
     pub(crate) fn with_audit(mut self, audit: Audit, store: Store) -> Self {
         self.audit = Some((audit, store));
+        self
+    }
+
+    /// Says who this edge is as soon as it is known.
+    pub(crate) fn with_own(mut self, own: Own) -> Self {
+        self.own = own;
         self
     }
 
@@ -151,6 +159,7 @@ impl Agent {
                 None => return Ok(()),
             },
         };
+        self.own.set(&identity);
         tasks.spawn("agent", self.run(identity, token));
         Ok(())
     }
@@ -161,6 +170,7 @@ impl Agent {
             return;
         };
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
+        self.own.set(&identity);
         let client = Arc::new(Sender::new(client));
         let renewal = Renewal {
             identity,
@@ -168,6 +178,7 @@ impl Agent {
             controller: self.controller,
             client: Arc::clone(&client),
             status: Arc::clone(&self.status),
+            own: self.own,
             clock: self.clock.clone(),
         };
         let instance = lease::instance(self.clock.now());

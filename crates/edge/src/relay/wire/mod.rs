@@ -21,6 +21,8 @@ use headworks_media::{Frame, TrackKind, Tracks};
 use headworks_types::{CameraId, NodeId, edge::SlotState};
 use uuid::Uuid;
 
+use crate::hub::Relayed;
+
 /// The version that this code speaks.
 pub(crate) const VERSION: u16 = 1;
 
@@ -57,13 +59,16 @@ pub(crate) enum Ask {
         /// The highest version that the asking edge speaks.
         version: u16,
         camera: CameraId,
-        /// Under which assignment the asking edge knows the camera.
+        /// Under which assignment the asking edge knows the camera …
         epoch: i64,
+        /// … and who has it then.
+        origin: Option<NodeId>,
     },
     /// Frames, please: from here on, if they are still there, else from a key frame on.
     Play { resume: Option<Place> },
-    /// Goodbye: the asking edge has the camera from elsewhere, under this assignment.
-    Leave { epoch: i64 },
+    /// Goodbye: the asking edge has the camera from elsewhere, as far as it knows under this
+    /// assignment from this origin.
+    Leave { epoch: i64, origin: Option<NodeId> },
 }
 
 /// A place in the frames of an origin.
@@ -81,17 +86,13 @@ pub(crate) enum Tell {
     /// The version that is spoken from here on.
     Welcome { version: u16 },
     /// No; the connection ends.
-    Refused {
-        why: Refusal,
-        /// The highest assignment that the other knows of.
-        epoch: i64,
-    },
+    Refused { why: Refusal },
     /// Where the frames come from that follow.
     Source(Source),
     /// What the frames are made of that follow.
     Tracks(Arc<Tracks>),
     /// One frame.
-    Frame(Numbered),
+    Frame(Relayed),
     /// How the source is doing.
     Status {
         state: SlotState,
@@ -114,9 +115,6 @@ pub(crate) enum Refusal {
     /// It has the camera from the one that asks.
     #[error("it has the camera from here itself")]
     Loop,
-    /// It relays to as many as it may.
-    #[error("it relays as much as it may")]
-    Full,
     /// It does not take the one that asks for a node of the cluster.
     #[error("it does not know this edge")]
     Stranger,
@@ -126,11 +124,10 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 5] = [
         Self::Version,
         Self::Unknown,
         Self::Loop,
-        Self::Full,
         Self::Stranger,
         Self::Stops,
     ];
@@ -145,16 +142,6 @@ pub(crate) struct Source {
     pub(crate) incarnation: Option<u64>,
     /// Through whom they come: the one that tells first, the origin last, as far as it is known.
     pub(crate) path: Vec<NodeId>,
-}
-
-/// A frame with its number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Numbered {
-    /// Rises by one from frame to frame of a series.
-    pub(crate) sequence: u64,
-    /// True if it starts a session of the camera.
-    pub(crate) starts_session: bool,
-    pub(crate) frame: Frame,
 }
 
 /// What is no message.
@@ -268,7 +255,8 @@ impl Message for Ask {
     fn longest(kind: u8) -> Option<usize> {
         match kind {
             kind::HELLO => Some(64),
-            kind::PLAY | kind::LEAVE => Some(32),
+            kind::PLAY => Some(17),
+            kind::LEAVE => Some(25),
             _ => None,
         }
     }
@@ -284,12 +272,14 @@ impl Message for Ask {
                 let version = body.try_get_u16()?;
                 let camera = id(body)?.into();
                 let epoch = body.try_get_i64()?;
+                let origin = read_origin(body)?;
                 // What later versions say behind it is not for us.
                 body.clear();
                 Ok(Self::Hello {
                     version,
                     camera,
                     epoch,
+                    origin,
                 })
             }
             kind::PLAY => {
@@ -305,6 +295,7 @@ impl Message for Ask {
             }
             _ => Ok(Self::Leave {
                 epoch: body.try_get_i64()?,
+                origin: read_origin(body)?,
             }),
         }
     }
@@ -318,11 +309,13 @@ impl Ask {
                 version,
                 camera,
                 epoch,
+                origin,
             } => put(out, kind::HELLO, |out| {
                 out.put_slice(MAGIC);
                 out.put_u16(*version);
                 out.put_slice(camera.uuid().as_bytes());
                 out.put_i64(*epoch);
+                write_origin(out, *origin);
             }),
             Self::Play { resume } => put(out, kind::PLAY, |out| {
                 out.put_u8(u8::from(resume.is_some()));
@@ -331,7 +324,10 @@ impl Ask {
                     out.put_u64(place.sequence);
                 }
             }),
-            Self::Leave { epoch } => put(out, kind::LEAVE, |out| out.put_i64(*epoch)),
+            Self::Leave { epoch, origin } => put(out, kind::LEAVE, |out| {
+                out.put_i64(*epoch);
+                write_origin(out, *origin);
+            }),
         }
     }
 }
@@ -340,7 +336,7 @@ impl Message for Tell {
     fn longest(kind: u8) -> Option<usize> {
         match kind {
             kind::WELCOME => Some(64),
-            kind::REFUSED => Some(16),
+            kind::REFUSED => Some(1),
             kind::SOURCE => Some(18 + 16 * MAX_PATH),
             kind::TRACKS => Some(tracks::LONGEST),
             kind::FRAME => Some(FRAME_HEAD + MAX_PAYLOAD),
@@ -360,10 +356,8 @@ impl Message for Tell {
             kind::REFUSED => {
                 let why = usize::from(body.try_get_u8()?);
                 let why = Refusal::ALL.get(why).copied();
-                Self::Refused {
-                    why: why.ok_or_else(|| Bad::new("an unknown reason"))?,
-                    epoch: body.try_get_i64()?,
-                }
+                let why = why.ok_or_else(|| Bad::new("an unknown reason"))?;
+                Self::Refused { why }
             }
             kind::SOURCE => Self::Source(read_source(body)?),
             kind::TRACKS => Self::Tracks(Arc::new(tracks::read(body)?)),
@@ -386,17 +380,15 @@ impl Tell {
     pub(crate) fn write(&self, out: &mut BytesMut) {
         match self {
             Self::Welcome { version } => put(out, kind::WELCOME, |out| out.put_u16(*version)),
-            Self::Refused { why, epoch } => put(out, kind::REFUSED, |out| {
+            Self::Refused { why } => put(out, kind::REFUSED, |out| {
                 let place = Refusal::ALL.iter().position(|other| other == why);
                 out.put_u8(place.unwrap_or_default() as u8);
-                out.put_i64(*epoch);
             }),
             Self::Source(source) => put(out, kind::SOURCE, |out| write_source(out, source)),
             Self::Tracks(tracks) => put(out, kind::TRACKS, |out| tracks::write(out, tracks)),
-            Self::Frame(numbered) => {
-                let (sequence, starts) = (numbered.sequence, numbered.starts_session);
-                frame_head(out, sequence, starts, &numbered.frame);
-                out.put_slice(&numbered.frame.payload);
+            Self::Frame(relayed) => {
+                frame_head(out, relayed);
+                out.put_slice(&relayed.frame.payload);
             }
             Self::Status { state, words } => put(out, kind::STATUS, |out| {
                 out.put_u8(state_number(*state));
@@ -408,21 +400,22 @@ impl Tell {
 }
 
 /// Appends the bytes of a frame up to its payload, which has to follow.
-pub(crate) fn frame_head(out: &mut BytesMut, sequence: u64, starts_session: bool, frame: &Frame) {
+pub(crate) fn frame_head(out: &mut BytesMut, relayed: &Relayed) {
+    let frame = &relayed.frame;
     let flag = |is: bool, flag| if is { flag } else { 0 };
     out.put_u8(kind::FRAME);
     out.put_u32((FRAME_HEAD + frame.payload.len()) as u32);
-    out.put_u64(sequence);
+    out.put_u64(relayed.sequence);
     out.put_u8(
         flag(frame.track == TrackKind::Video, VIDEO)
             | flag(frame.key, KEY)
-            | flag(starts_session, STARTS_SESSION),
+            | flag(relayed.starts_session, STARTS_SESSION),
     );
     out.put_i64(frame.dts);
     out.put_i64(frame.pts);
 }
 
-fn read_frame(body: &mut Bytes) -> Result<Numbered, Bad> {
+fn read_frame(body: &mut Bytes) -> Result<Relayed, Bad> {
     let sequence = body.try_get_u64()?;
     let flags = body.try_get_u8()?;
     if flags & !(VIDEO | KEY | STARTS_SESSION) != 0 {
@@ -436,7 +429,7 @@ fn read_frame(body: &mut Bytes) -> Result<Numbered, Bad> {
     if dts < -LATEST || pts > LATEST || pts < dts {
         return Err(Bad::new("times that no stream has"));
     }
-    Ok(Numbered {
+    Ok(Relayed {
         sequence,
         starts_session: flags & STARTS_SESSION != 0,
         frame: Frame {
@@ -478,6 +471,21 @@ fn write_source(out: &mut BytesMut, source: &Source) {
     out.put_u8(path.len() as u8);
     for node in path {
         out.put_slice(node.uuid().as_bytes());
+    }
+}
+
+fn read_origin(body: &mut Bytes) -> Result<Option<NodeId>, Bad> {
+    match body.try_get_u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(id(body)?.into())),
+        _ => Err(Bad::new("neither with nor without an origin")),
+    }
+}
+
+fn write_origin(out: &mut BytesMut, origin: Option<NodeId>) {
+    out.put_u8(u8::from(origin.is_some()));
+    if let Some(origin) = origin {
+        out.put_slice(origin.uuid().as_bytes());
     }
 }
 

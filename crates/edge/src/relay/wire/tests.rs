@@ -56,13 +56,13 @@ fn node() -> impl Strategy<Value = NodeId> {
     any::<u128>().prop_map(|number| Uuid::from_u128(number).into())
 }
 
-fn frames() -> impl Strategy<Value = Numbered> {
+fn frames() -> impl Strategy<Value = Relayed> {
     let times = (-LATEST..LATEST, 0..1_000_000_i64);
     let payload = vec(any::<u8>(), 0..300);
     let flags = any::<[bool; 3]>();
     (any::<u64>(), times, flags, payload).prop_map(|(sequence, (dts, later), flags, payload)| {
         let [is_video, key, starts_session] = flags;
-        Numbered {
+        Relayed {
             sequence,
             starts_session,
             frame: Frame {
@@ -90,13 +90,12 @@ fn source() -> impl Strategy<Value = Source> {
 }
 
 fn tell() -> impl Strategy<Value = Tell> {
-    let refused = (0..Refusal::ALL.len(), any::<i64>());
+    let refused = 0..Refusal::ALL.len();
     let status = (0..4_u8, ".{0,100}");
     prop_oneof![
         any::<u16>().prop_map(|version| Tell::Welcome { version }),
-        refused.prop_map(|(why, epoch)| Tell::Refused {
+        refused.prop_map(|why| Tell::Refused {
             why: Refusal::ALL[why],
-            epoch,
         }),
         source().prop_map(Tell::Source),
         tracks().prop_map(|tracks| Tell::Tracks(Arc::new(tracks))),
@@ -110,13 +109,15 @@ fn tell() -> impl Strategy<Value = Tell> {
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
-    let hello = (any::<u16>(), any::<u128>(), any::<i64>());
+    let hello = (any::<u16>(), any::<u128>(), any::<i64>(), option::of(node()));
+    let leave = (any::<i64>(), option::of(node()));
     let place = option::of(any::<(u64, u64)>());
     prop_oneof![
-        hello.prop_map(|(version, camera, epoch)| Ask::Hello {
+        hello.prop_map(|(version, camera, epoch, origin)| Ask::Hello {
             version,
             camera: Uuid::from_u128(camera).into(),
             epoch,
+            origin,
         }),
         place.prop_map(|place| Ask::Play {
             resume: place.map(|(incarnation, sequence)| Place {
@@ -124,7 +125,7 @@ fn ask() -> impl Strategy<Value = Ask> {
                 sequence,
             }),
         }),
-        any::<i64>().prop_map(|epoch| Ask::Leave { epoch }),
+        leave.prop_map(|(epoch, origin)| Ask::Leave { epoch, origin }),
     ]
 }
 
@@ -230,6 +231,7 @@ fn later_versions_may_say_more_in_their_greeting() {
         version: 7,
         camera: Uuid::from_u128(1).into(),
         epoch: 3,
+        origin: None,
     };
     let mut bytes = BytesMut::new();
     hello.write(&mut bytes);
