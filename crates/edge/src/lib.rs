@@ -29,6 +29,7 @@ mod secrets;
 mod service;
 mod session;
 mod socket;
+mod streams;
 #[cfg(test)]
 mod testing;
 mod tls;

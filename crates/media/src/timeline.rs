@@ -84,6 +84,17 @@ impl Timeline {
         });
     }
 
+    /// The end of everything stamped so far, 90 kHz.
+    #[must_use]
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Something else was put on the time line up to here, 90 kHz; a later session follows it.
+    pub fn advance(&mut self, end: i64) {
+        self.end = self.end.max(end);
+    }
+
     /// Parameter sets have changed within the session.
     pub fn set_reorder_depth(&mut self, depth: usize) {
         self.reorder.restart(depth);

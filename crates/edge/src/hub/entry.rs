@@ -14,6 +14,7 @@ use headworks_rtp::Load;
 use super::{
     format::{Format, Selection, Sound},
     numbering::{self, Numbers, Sender},
+    relayed::Source,
     wire::Wire,
 };
 
@@ -231,6 +232,8 @@ pub(crate) struct Entry {
     pub(crate) frame: Frame,
     /// What it is made of.
     pub(crate) description: Arc<Description>,
+    /// From where it is.
+    pub(crate) source: Source,
     /// True if it starts a session of the source.
     pub(crate) starts_session: bool,
     /// Sound that is only for those who want this kind; everything else is for everyone.

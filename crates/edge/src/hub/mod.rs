@@ -18,9 +18,11 @@ mod format;
 mod group;
 mod held;
 mod hls;
+mod line;
 mod numbering;
 mod publisher;
 mod reader;
+mod relayed;
 mod ring;
 mod shard;
 mod sink;
@@ -34,14 +36,17 @@ mod transport;
 mod udp;
 mod viewer;
 mod wire;
+mod writers;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::CameraId;
+use tokio::time::sleep;
 
 pub(crate) use config::Config;
 pub(crate) use control::{Control, ViewerHandle, control};
@@ -49,8 +54,9 @@ pub(crate) use counters::Counters;
 pub(crate) use entry::{AAC_RATE, Description};
 pub(crate) use format::{Format, Selection, Sound};
 pub(crate) use hls::{HlsRequest, Live};
-pub(crate) use publisher::Publisher;
+pub(crate) use publisher::{Publisher, Writer};
 pub(crate) use reader::Reader;
+pub(crate) use relayed::Relayed;
 pub(crate) use sink::Sink;
 pub(crate) use status::Status;
 pub(crate) use stream::{NoPicture, Start, Stream, ViewerGuard};
@@ -58,6 +64,9 @@ pub(crate) use udp::{UdpPeer, UdpSink};
 pub(crate) use viewer::{Leave, NewViewer};
 
 use shard::Shards;
+
+/// A stream that is wanted waits so long for another writer when the last one has gone.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// All streams of an edge.
 #[derive(Clone)]
@@ -87,22 +96,63 @@ impl Hub {
         }))
     }
 
-    /// Makes the stream of a camera, in place of one that may be there. Dropping the publisher
-    /// ends it and its viewers.
+    /// A handle on the stream of a camera, which is made if it is not there. There may be several.
     pub(crate) fn publish(&self, camera: CameraId) -> Publisher {
         let inner = &self.0;
-        let stream = Arc::new(Stream::new(
-            camera,
-            inner.config,
-            inner.clock.clone(),
-            inner.tasks.clone(),
-            inner.counters.clone(),
-        ));
-        let before = self.streams().insert(camera, Arc::clone(&stream));
-        if let Some(before) = before {
-            before.end();
+        let mut streams = self.streams();
+        let stream = streams.entry(camera).or_insert_with(|| {
+            Arc::new(Stream::new(
+                camera,
+                inner.config,
+                inner.clock.clone(),
+                inner.tasks.clone(),
+                inner.counters.clone(),
+            ))
+        });
+        stream.set_final(false);
+        Publisher::new(Arc::clone(stream), self.clone())
+    }
+
+    /// A handle is gone. When it was the last one, the stream ends: at once if nobody wants it or
+    /// no other can come, else after a while in which another may go on with it.
+    fn leave(&self, stream: &Arc<Stream>, writer: u64) {
+        let mut streams = self.streams();
+        let is_last = {
+            let mut line = stream.line();
+            line.writers.remove(writer);
+            stream.show(&line);
+            line.writers.is_empty()
+        };
+        if !is_last {
+            return;
         }
-        Publisher::new(stream, self.clone())
+        let is_over = stream.is_final() || self.0.tasks.token().is_cancelled();
+        if is_over || !stream.is_wanted() {
+            self.end(&mut streams, stream);
+            return;
+        }
+        drop(streams);
+        let (hub, stream) = (self.clone(), Arc::clone(stream));
+        self.0.tasks.spawn("stream without a source", async move {
+            tokio::select! {
+                () = sleep(GRACE) => {}
+                () = stream.idle(Duration::ZERO) => {}
+                () = hub.0.tasks.token().cancelled_owned() => {}
+            }
+            let mut streams = hub.streams();
+            if !stream.is_fed() {
+                hub.end(&mut streams, &stream);
+            }
+        });
+    }
+
+    fn end(&self, streams: &mut HashMap<CameraId, Arc<Stream>>, stream: &Arc<Stream>) {
+        if let Entry::Occupied(entry) = streams.entry(stream.camera())
+            && Arc::ptr_eq(entry.get(), stream)
+        {
+            entry.remove();
+        }
+        stream.end();
     }
 
     /// The stream of a camera, if this edge has it.
@@ -153,16 +203,6 @@ impl Hub {
             aac.map(|entry| (entry.frame.dts, entry.frame.payload.clone()))
                 .collect()
         })
-    }
-
-    fn forget(&self, stream: &Arc<Stream>) {
-        let mut streams = self.streams();
-        if streams
-            .get(&stream.camera())
-            .is_some_and(|current| Arc::ptr_eq(current, stream))
-        {
-            streams.remove(&stream.camera());
-        }
     }
 
     fn streams(&self) -> MutexGuard<'_, HashMap<CameraId, Arc<Stream>>> {

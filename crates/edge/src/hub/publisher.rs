@@ -1,41 +1,37 @@
 //! The writing end of a stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
-use headworks_media::{
-    AudioParameters, Frame, Stamp, Timeline, TrackKind, Tracks, VIDEO_CLOCK, rescale,
-};
-use tokio::time::Instant;
+use headworks_media::{AudioParameters, Stamp, Timeline, TrackKind, Tracks};
+use headworks_types::{Track, edge::SlotState};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Hub, Stream,
-    entry::{self, Description, Entry, Forms, Pack},
+    Hub, Status, Stream,
     format::Sound,
-    held::HeldSound,
-    numbering::Numbering,
+    line::{Begin, Line},
+    relayed::Relayed,
+    writers::Class,
 };
 
-/// AAC comes so much later than what it is made of, at most, 90 kHz.
-const LAG: i64 = VIDEO_CLOCK as i64 / 4;
-
-/// Writes the frames of a stream; there is one per stream. It lives as long as its slot and
-/// survives reconnects, so that viewers see one unbroken time line. Dropping it ends the stream.
+/// One of several handles on a stream, each of which would write it. The camera itself goes before
+/// another edge's frames, and otherwise whoever has begun a session last has the stream, from its
+/// first key frame on: until then the one before goes on. What a handle writes that does not have
+/// the stream is dropped.
+///
+/// It lives as long as its slot or relay and survives reconnects; time and numbers go on across
+/// sessions and handles, so that viewers see one unbroken stream. When the last one is dropped, the
+/// stream ends.
 pub(crate) struct Publisher {
     stream: Arc<Stream>,
     hub: Hub,
-    timeline: Timeline,
-    tracks: Option<Arc<Tracks>>,
-    description: Option<Arc<Description>>,
-    numbering: Numbering,
-    starts_session: bool,
-    has_key: bool,
-    /// When the newest key frame is decoded.
-    key: i64,
+    writer: Writer,
+    session: Option<Session>,
     /// Stands in for the camera's own sound where that is not AAC.
     aac: Option<AudioParameters>,
-    /// Sound that is not written yet.
-    held: HeldSound,
+    /// It is worth waiting for.
+    aac_due: bool,
     /// Readers have not been told of a key frame.
     key_waits: bool,
     /// Readers have not been told of a picture.
@@ -44,20 +40,77 @@ pub(crate) struct Publisher {
     sound_waits: Option<Instant>,
 }
 
+/// A run of frames that belong together.
+struct Session {
+    number: u64,
+    tracks: Arc<Tracks>,
+    /// Nothing is written before its first key frame.
+    has_key: bool,
+    /// How its sound relates to its picture, if it has told before its first key frame.
+    correction: Option<i64>,
+    /// Where it is another edge's.
+    incarnation: Option<u64>,
+}
+
+/// A handle on a stream as others see it.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    stream: Arc<Stream>,
+    number: u64,
+    lost: watch::Receiver<bool>,
+}
+
+impl Writer {
+    /// What it says of itself, whether the stream shows it or not.
+    pub(crate) fn status(&self) -> Status {
+        let line = self.stream.line();
+        let status = line.writers.status(self.number).cloned();
+        drop(line);
+        status.unwrap_or_else(|| self.stream.status())
+    }
+
+    /// From now on it goes on only until there is another; or so no more.
+    pub(crate) fn give_way(&self, gives_way: bool) {
+        let mut line = self.stream.line();
+        line.writers.give_way(self.number, gives_way);
+        self.stream.show(&line);
+    }
+
+    /// Waits until it cannot have the stream any more, since another has it.
+    pub(crate) async fn lost(&self) {
+        let mut lost = self.lost.clone();
+        if lost.wait_for(|lost| *lost).await.is_err() {
+            // Its handle is gone, which whoever waits knows by himself.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// True if what it writes is seen.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.stream.line().writers.is_of(self.number)
+    }
+}
+
 impl Publisher {
     pub(super) fn new(stream: Arc<Stream>, hub: Hub) -> Self {
+        let (number, lost) = {
+            let mut line = stream.line();
+            let added = line.writers.add(stream.fresh_status());
+            stream.show(&line);
+            added
+        };
+        let writer = Writer {
+            stream: Arc::clone(&stream),
+            number,
+            lost,
+        };
         Self {
             stream,
             hub,
-            timeline: Timeline::default(),
-            tracks: None,
-            description: None,
-            numbering: Numbering::new(rand::random),
-            starts_session: false,
-            has_key: false,
-            key: 0,
+            writer,
+            session: None,
             aac: None,
-            held: HeldSound::default(),
+            aac_due: false,
             key_waits: false,
             picture_waits: false,
             sound_waits: None,
@@ -69,104 +122,198 @@ impl Publisher {
         &self.stream
     }
 
+    /// This handle, for those who look after it.
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Waits until it cannot have the stream any more, since another has it.
+    pub(crate) async fn lost(&self) {
+        self.writer.lost().await;
+    }
+
+    /// Says what its source does. `since` stays while the state stays. Returns true if anything
+    /// is new.
+    pub(crate) fn set_status(&self, state: SlotState, message: &str) -> bool {
+        self.stream
+            .set_status_of(self.writer.number, state, message)
+    }
+
+    /// Says what the camera is made of.
+    pub(crate) fn set_tracks(&self, tracks: Vec<Track>) {
+        self.stream.set_tracks_of(self.writer.number, tracks);
+    }
+
     /// The source starts anew and consists of `tracks`. Nothing is written before its first key
     /// frame.
     pub(crate) fn start_session(&mut self, tracks: Arc<Tracks>) {
-        self.write_held();
-        self.timeline.restart(
-            tracks.video.reorder_depth(),
-            tracks.audio.as_ref().map(AudioParameters::clock_rate),
-        );
-        self.tracks = Some(tracks);
-        self.numbering.restart();
-        self.starts_session = true;
-        self.has_key = false;
+        self.start(tracks, Class::Own, None);
+    }
+
+    /// Frames of another edge follow, which consist of `tracks` from now on. If they are of the
+    /// incarnation that the stream has, they go on where it is: without a break, and what it has is
+    /// passed over. Another one follows behind what was written, from its first key frame on.
+    pub(crate) fn start_relay(&mut self, incarnation: u64, tracks: Arc<Tracks>) {
+        if let Some(session) = &mut self.session
+            && session.incarnation == Some(incarnation)
+        {
+            session.tracks = Arc::clone(&tracks);
+            let mut line = self.stream.line();
+            if line.writers.is_at(self.writer.number, session.number) {
+                line.set_tracks(&self.stream, &tracks);
+            }
+            return;
+        }
+        self.start(tracks, Class::Relay, Some(incarnation));
+    }
+
+    fn start(&mut self, tracks: Arc<Tracks>, class: Class, incarnation: Option<u64>) {
+        let mut line = self.stream.line();
+        if line.writers.is_of(self.writer.number) {
+            line.write_held(&self.stream);
+        }
+        let number = line.writers.begin(self.writer.number, class);
+        drop(line);
+        self.session = Some(Session {
+            number,
+            tracks,
+            has_key: false,
+            correction: None,
+            incarnation,
+        });
     }
 
     /// The parameters of the picture have changed within the session; a key frame follows.
     pub(crate) fn change_tracks(&mut self, tracks: Arc<Tracks>) {
-        self.write_held();
-        if let Some(before) = &self.tracks
-            && before.video.reorder_depth() != tracks.video.reorder_depth()
-        {
-            self.timeline
-                .set_reorder_depth(tracks.video.reorder_depth());
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let mut line = self.stream.line();
+        if line.writers.is_at(self.writer.number, session.number) {
+            let depth = tracks.video.reorder_depth();
+            if session.tracks.video.reorder_depth() != depth {
+                line.timeline.set_reorder_depth(depth);
+            }
+            line.set_tracks(&self.stream, &tracks);
         }
-        self.tracks = Some(tracks);
-        self.has_key = false;
+        session.tracks = tracks;
+        session.has_key = false;
     }
 
     /// The source has told how its sound relates to its picture: `ticks` later than thought.
     pub(crate) fn correct_audio(&mut self, ticks: i64) {
-        self.timeline.correct_audio(ticks);
+        if let Some(session) = &mut self.session {
+            session.correction = Some(ticks);
+            let mut line = self.stream.line();
+            if line.writers.is_at(self.writer.number, session.number) {
+                line.timeline.correct_audio(ticks);
+            }
+        }
     }
 
     /// Writes a picture that the session shows at `pts`. Readers notice at the next [`wake`].
     ///
     /// [`wake`]: Self::wake
     pub(crate) fn video(&mut self, pts: i64, key: bool, payload: Bytes) {
-        if self.can_start(key) {
-            let stamp = self.timeline.video(pts);
-            self.picture(stamp, key, payload);
-        }
+        self.picture(key, payload, |timeline| timeline.video(pts));
     }
 
     /// As [`Self::video`], for a source that also says when the picture is decoded.
     pub(crate) fn video_with_dts(&mut self, dts: i64, pts: i64, key: bool, payload: Bytes) {
-        if self.can_start(key) {
-            let stamp = self.timeline.video_with_dts(dts, pts);
-            self.picture(stamp, key, payload);
+        self.picture(key, payload, |timeline| timeline.video_with_dts(dts, pts));
+    }
+
+    fn picture(&mut self, key: bool, payload: Bytes, stamp: impl FnOnce(&mut Timeline) -> Stamp) {
+        let Some(session) = self.session.as_mut() else {
+            return;
+        };
+        session.has_key |= key;
+        if !session.has_key {
+            return;
         }
-    }
-
-    /// False before the first key frame.
-    fn can_start(&mut self, key: bool) -> bool {
-        self.has_key |= key;
-        self.has_key
-    }
-
-    fn picture(&mut self, stamp: Stamp, key: bool, payload: Bytes) {
-        // No packet has sound from both sides of a key frame.
-        self.write_held();
+        let (stream, session) = (&*self.stream, &*session);
+        let mut line = stream.line();
+        if !line.writers.is_at(self.writer.number, session.number) {
+            if !key || !line.writers.take(self.writer.number) {
+                return;
+            }
+            line.begin_own(stream, &begin(session, self.aac.as_ref()));
+            if let Some(ticks) = session.correction {
+                line.timeline.correct_audio(ticks);
+            }
+            stream.taken(&line, self.aac_due);
+        }
+        let stamp = stamp(&mut line.timeline);
+        line.picture(stream, stamp, key, payload);
+        drop(line);
         self.picture_waits = true;
         self.key_waits |= key;
-        if key {
-            self.key = stamp.dts;
-        }
-        let frame = Frame {
-            track: TrackKind::Video,
-            dts: stamp.dts,
-            pts: stamp.pts,
-            key,
-            payload,
-        };
-        self.write(frame, None, false, Pack::Alone);
     }
 
     /// Writes a packet of sound of `length` samples that the session plays at `timestamp`. Returns
     /// when that is on the stream's time line; `None` if it had to be dropped.
     pub(crate) fn audio(&mut self, timestamp: i64, length: u32, payload: Bytes) -> Option<i64> {
-        if !self.has_key {
-            return None;
-        }
-        let stamp = self.timeline.audio(timestamp, length)?;
-        let now = self.stream.clock.monotonic();
-        self.sound_waits.get_or_insert(now);
-        let frame = sound(stamp, payload);
-        if self.tracks.as_deref().is_some_and(entry::needs_aac) {
-            self.write(frame, Some(Sound::Original), false, Pack::Alone);
-        } else {
-            if !self.held.fits(&frame) {
-                self.write_held();
-            }
-            self.held.push(frame, length);
-        }
+        let mut line = self.writing()?;
+        let stamp = line.timeline.audio(timestamp, length)?;
+        line.sound(&self.stream, stamp, length, payload);
+        drop(line);
+        self.note_sound();
         Some(stamp)
     }
 
-    fn write_held(&mut self) {
-        for (frame, pack) in self.held.take() {
-            self.write(frame, None, false, pack);
+    /// Writes a frame of another edge. Returns when it is decoded on the stream's time line, in
+    /// ticks of its track; `None` if it is not taken: the stream has it, or it is not this
+    /// handle's turn.
+    pub(crate) fn write(&mut self, relayed: Relayed) -> Option<i64> {
+        let session = self.session.as_ref()?;
+        let incarnation = session.incarnation?;
+        let (track, key) = (relayed.frame.track, relayed.is_key());
+        let (stream, number) = (&*self.stream, self.writer.number);
+        let mut line = stream.line();
+        let next = line.expected().filter(|(of, _)| *of == incarnation);
+        let next = next.map(|(_, next)| next);
+        if next.is_some_and(|next| relayed.sequence < next) {
+            return None;
+        }
+        // Behind a hole, only a key frame is of use.
+        if !key && next != Some(relayed.sequence) {
+            return None;
+        }
+        if !line.writers.is_at(number, session.number) {
+            if !line.writers.take(number) {
+                return None;
+            }
+            let begin = begin(session, self.aac.as_ref());
+            match next {
+                Some(_) => line.go_on(stream, &begin),
+                None => line.begin_relay(stream, &begin, incarnation, &relayed),
+            }
+            stream.taken(&line, self.aac_due);
+        }
+        let stamp = line.relayed(stream, relayed);
+        drop(line);
+        match track {
+            TrackKind::Video => {
+                self.picture_waits = true;
+                self.key_waits |= key;
+            }
+            TrackKind::Audio if stamp.is_some() => self.note_sound(),
+            TrackKind::Audio => {}
+        }
+        stamp
+    }
+
+    /// The line, if this session has it and is behind its key frame.
+    fn writing(&self) -> Option<MutexGuard<'_, Line>> {
+        let session = self.session.as_ref().filter(|session| session.has_key)?;
+        let line = self.stream.line();
+        let is_here = line.writers.is_at(self.writer.number, session.number);
+        is_here.then_some(line)
+    }
+
+    fn note_sound(&mut self) {
+        if self.sound_waits.is_none() {
+            self.sound_waits = Some(self.stream.clock.monotonic());
         }
     }
 
@@ -175,35 +322,41 @@ impl Publisher {
     /// seen that they have not.
     pub(crate) fn set_aac(&mut self, parameters: Option<AudioParameters>) {
         self.aac = parameters;
-        if let Some(description) = &self.description {
-            description.stand_in(self.aac.as_ref());
+        let mut line = self.stream.line();
+        if line.writers.is_of(self.writer.number) {
+            line.set_aac(self.aac.as_ref());
+        }
+    }
+
+    /// Says whether AAC is on its way, so that who needs it had better wait.
+    pub(crate) fn set_aac_due(&mut self, due: bool) {
+        self.aac_due = due;
+        let line = self.stream.line();
+        if line.writers.is_of(self.writer.number) || !line.writers.has_writer() {
+            self.stream.set_aac_due(due);
         }
     }
 
     /// Writes a packet of the AAC that stands in. `stamp` is on the stream's time line, in ticks
     /// of the AAC's clock.
     pub(crate) fn aac(&mut self, stamp: i64, payload: Bytes) {
-        let needs_aac = self.tracks.as_deref().is_some_and(entry::needs_aac);
-        if let Some(aac) = self.aac.as_ref().filter(|_| self.has_key && needs_aac) {
-            let age = self.key - rescale(stamp, aac.clock_rate(), VIDEO_CLOCK);
-            let now = self.stream.clock.monotonic();
-            self.sound_waits.get_or_insert(now);
-            self.write(
-                sound(stamp, payload),
-                Some(Sound::Aac),
-                age > LAG,
-                Pack::Alone,
-            );
+        let Some(session) = &self.session else {
+            return;
+        };
+        let mut line = self.stream.line();
+        let is_here = line.writers.is_at(self.writer.number, session.number);
+        let may = session.has_key || session.incarnation.is_some();
+        if is_here && may && line.aac(&self.stream, stamp, payload) {
+            drop(line);
+            self.note_sound();
         }
     }
 
     /// The camera's own sound that is buffered behind a key frame, with its stamps, as far as it
     /// is like the sound of now.
     pub(crate) fn buffered_sound(&self) -> Vec<(i64, Bytes)> {
-        let now = self
-            .tracks
-            .as_ref()
-            .and_then(|tracks| tracks.audio.as_ref());
+        let tracks = self.session.as_ref().map(|session| &session.tracks);
+        let now = tracks.and_then(|tracks| tracks.audio.as_ref());
         let ring = self.stream.ring();
         let numbers = ring.oldest_key().unwrap_or(ring.next())..ring.next();
         let entries = numbers.filter_map(|number| ring.get(number));
@@ -217,10 +370,14 @@ impl Publisher {
             .collect()
     }
 
-    /// Forgets what is buffered, when the camera is left alone for some time.
+    /// Forgets what is buffered, when the camera is left alone for some time and nobody else
+    /// writes.
     pub(crate) fn clear(&mut self) {
-        self.write_held();
-        self.stream.ring().clear();
+        let mut line = self.stream.line();
+        if line.writers.is_of(self.writer.number) || !line.writers.has_writer() {
+            line.write_held(&self.stream);
+            self.stream.ring().clear();
+        }
     }
 
     /// Tells readers that there is something new. Separate from writing, so that frames that
@@ -238,59 +395,24 @@ impl Publisher {
         }
     }
 
-    fn write(&mut self, frame: Frame, only_for: Option<Sound>, is_past: bool, pack: Pack) {
-        let Some(description) = self.describe(frame.dts) else {
-            return;
-        };
-        let load = pack.load(&frame).filter(|_| only_for != Some(Sound::Aac));
-        let now = self.stream.clock.now();
-        let entry = Entry {
-            numbers: self.numbering.next(load, &description.tracks, now),
-            frame,
-            description,
-            starts_session: std::mem::take(&mut self.starts_session),
-            only_for,
-            is_past,
-            pack,
-            forms: Forms::default(),
-        };
-        self.stream.push(Arc::new(entry));
-    }
-
-    /// What the next frame is made of: as the one before, if nothing has changed.
-    fn describe(&mut self, dts: i64) -> Option<Arc<Description>> {
-        let tracks = self.tracks.as_ref()?;
-        if let Some(before) = &self.description
-            && before.is(tracks, self.aac.as_ref())
-        {
-            self.tracks = Some(Arc::clone(&before.tracks));
-            return Some(Arc::clone(before));
+    fn write_held(&self) {
+        let mut line = self.stream.line();
+        if line.writers.is_of(self.writer.number) {
+            line.write_held(&self.stream);
         }
-        let new = match &self.description {
-            Some(before) => before.next(tracks),
-            None => Description::first(Arc::clone(tracks), self.numbering.senders()),
-        };
-        let new = Arc::new(new.at(dts));
-        new.stand_in(self.aac.as_ref());
-        self.description = Some(Arc::clone(&new));
-        Some(new)
     }
 }
 
-fn sound(stamp: i64, payload: Bytes) -> Frame {
-    Frame {
-        track: TrackKind::Audio,
-        dts: stamp,
-        pts: stamp,
-        key: true,
-        payload,
+fn begin<'a>(session: &'a Session, aac: Option<&'a AudioParameters>) -> Begin<'a> {
+    Begin {
+        tracks: &session.tracks,
+        aac,
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.write_held();
-        self.hub.forget(&self.stream);
-        self.stream.end();
+        self.hub.leave(&self.stream, self.writer.number);
     }
 }

@@ -30,6 +30,33 @@ impl Reader {
         }
     }
 
+    /// Goes on with what another edge had before: with the frame of this place in its incarnation,
+    /// in the middle of pictures too. `None` if that is not here any more, or never was.
+    pub(crate) fn resume(stream: Arc<Stream>, incarnation: u64, sequence: u64) -> Option<Self> {
+        let next = {
+            let ring = stream.ring();
+            let mut places = (ring.first()..ring.next()).rev();
+            let is_before = |number: &u64| {
+                let source = ring.get(*number).map(|entry| entry.source);
+                source.is_some_and(|source| {
+                    source.incarnation == incarnation && source.sequence < sequence
+                })
+            };
+            let newest = places.find(is_before)?;
+            let source = ring.get(newest)?.source;
+            // The one behind it, which may be still to come.
+            (source.sequence + 1 == sequence).then_some(newest + 1)?
+        };
+        Some(Self {
+            progress: stream.progress(),
+            stream,
+            sound: Sound::Original,
+            next,
+            needs_key: false,
+            jumps: 0,
+        })
+    }
+
     /// How often it has fallen behind.
     pub(crate) fn jumps(&self) -> u64 {
         self.jumps

@@ -17,6 +17,29 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// Of a source that has done nothing yet.
+    pub(super) fn fresh(now: DateTime<Utc>) -> Self {
+        Self {
+            state: SlotState::Idle,
+            message: "just placed here".to_owned(),
+            since: now,
+            tracks: Vec::new(),
+        }
+    }
+
+    /// Changes what it says; `since` stays while the state stays. Returns true if anything is new.
+    pub(super) fn set(&mut self, state: SlotState, message: String, now: DateTime<Utc>) -> bool {
+        if self.state == state && self.message == message {
+            return false;
+        }
+        if self.state != state {
+            self.since = now;
+        }
+        self.state = state;
+        self.message = message;
+        true
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         self.state == SlotState::Live
     }

@@ -18,6 +18,7 @@ use super::{
     entry::{Description, Entry},
     format::{ByHearing, Selection, Sound},
     hls::HlsOutput,
+    line::Line,
     lock, numbering,
     ring::Ring,
     shard::Link,
@@ -28,13 +29,16 @@ use crate::printable::printable;
 /// FFmpeg has started within this time, or it is too busy to be waited for.
 const AAC_WAIT: Duration = Duration::from_secs(3);
 
-/// One camera's media on this edge: written by one [`Publisher`](super::Publisher), read by many.
+/// One camera's media on this edge: written by one [`Publisher`](super::Publisher) after the other,
+/// read by many.
 pub(crate) struct Stream {
     camera: CameraId,
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) counters: Counters,
+    /// Taken before the ring, where both are needed.
+    line: Mutex<Line>,
     ring: Mutex<Ring>,
     transport: ByHearing<Mutex<Transport>>,
     /// The shards that have viewers of it.
@@ -51,6 +55,8 @@ pub(crate) struct Stream {
     /// What people call the camera.
     name: Mutex<String>,
     ended: AtomicBool,
+    /// No other writer will come when the last one has gone.
+    is_final: AtomicBool,
     pub(super) hls: ByHearing<HlsOutput>,
 }
 
@@ -157,18 +163,14 @@ impl Stream {
         tasks: Tasks,
         counters: Counters,
     ) -> Self {
-        let status = Status {
-            state: SlotState::Idle,
-            message: "just placed here".to_owned(),
-            since: clock.now(),
-            tracks: Vec::new(),
-        };
+        let status = Status::fresh(clock.now());
         Self {
             camera,
             config,
             clock,
             tasks,
             counters,
+            line: Mutex::default(),
             ring: Mutex::new(Ring::new(config.limits())),
             transport: ByHearing::default(),
             links: Mutex::default(),
@@ -180,6 +182,7 @@ impl Stream {
             status: watch::Sender::new(status),
             name: Mutex::default(),
             ended: AtomicBool::new(false),
+            is_final: AtomicBool::new(false),
             hls: ByHearing::default(),
         }
     }
@@ -199,32 +202,104 @@ impl Stream {
         name.clone_into(&mut lock(&self.name));
     }
 
-    /// What its source does.
+    /// What its source does, as who writes it says.
     pub(crate) fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// Says what its source does. `since` stays while the state stays. Returns true if anything
-    /// is new.
-    pub(crate) fn set_status(&self, state: SlotState, message: &str) -> bool {
-        let now = self.clock.now();
-        let message = printable(message);
-        self.status.send_if_modified(|status| {
-            if status.state == state && status.message == message {
-                return false;
-            }
-            if status.state != state {
-                status.since = now;
-            }
-            status.state = state;
-            status.message = message;
-            true
-        })
+    /// What a writer says that has just come.
+    pub(super) fn fresh_status(&self) -> Status {
+        Status::fresh(self.clock.now())
     }
 
-    /// Says what the camera is made of.
-    pub(crate) fn set_tracks(&self, tracks: Vec<Track>) {
-        self.status.send_modify(|status| status.tracks = tracks);
+    /// Says what the source of one writer does. Returns true if anything is new.
+    pub(super) fn set_status_of(&self, writer: u64, state: SlotState, message: &str) -> bool {
+        let now = self.clock.now();
+        let mut line = self.line();
+        let status = line.writers.status_mut(writer);
+        let is_new = status.is_some_and(|status| status.set(state, printable(message), now));
+        self.show(&line);
+        is_new
+    }
+
+    /// Says what the camera is made of, as one writer sees it.
+    pub(super) fn set_tracks_of(&self, writer: u64, tracks: Vec<Track>) {
+        let mut line = self.line();
+        if let Some(status) = line.writers.status_mut(writer) {
+            status.tracks = tracks;
+        }
+        self.show(&line);
+    }
+
+    /// Says what the source does, whoever writes.
+    #[cfg(test)]
+    pub(crate) fn set_status(&self, state: SlotState, message: &str) {
+        let writers = self.line().writers.numbers();
+        for writer in writers {
+            self.set_status_of(writer, state, message);
+        }
+    }
+
+    /// Shows what whoever has the stream says. Without anybody, what was said last stays, but the
+    /// stream is not live.
+    pub(super) fn show(&self, line: &Line) {
+        let shown = line.writers.shown();
+        let now = self.clock.now();
+        self.status.send_if_modified(|status| match shown {
+            Some(shown) if shown == status => false,
+            Some(shown) => {
+                status.clone_from(shown);
+                true
+            }
+            None => {
+                let words = "its source has changed; waits for the next";
+                status.set(SlotState::Connecting, words.to_owned(), now)
+            }
+        });
+    }
+
+    /// Another session has the stream.
+    pub(super) fn taken(&self, line: &Line, aac_due: bool) {
+        self.set_aac_due(aac_due);
+        self.show(line);
+    }
+
+    /// True if anybody writes it, or will.
+    pub(crate) fn is_fed(&self) -> bool {
+        !self.line().writers.is_empty()
+    }
+
+    /// Where another edge's frames go on that are written here: incarnation, and sequence of the
+    /// next. `None` if the newest frame is no other edge's.
+    pub(crate) fn relayed_up_to(&self) -> Option<(u64, u64)> {
+        self.line().expected()
+    }
+
+    /// Nobody else will write it: it ends at once when its writers have gone.
+    pub(crate) fn set_final(&self, is_final: bool) {
+        self.is_final.store(is_final, Ordering::Release);
+    }
+
+    pub(super) fn is_final(&self) -> bool {
+        self.is_final.load(Ordering::Acquire)
+    }
+
+    /// The writing side.
+    pub(super) fn line(&self) -> std::sync::MutexGuard<'_, Line> {
+        lock(&self.line)
+    }
+
+    /// Returns when nobody has wanted it for `limit`.
+    pub(crate) async fn idle(&self, limit: Duration) {
+        let mut demand = self.demand();
+        loop {
+            // Its sender is here.
+            let _ = demand.wait_for(|viewers| *viewers == 0).await;
+            tokio::select! {
+                () = tokio::time::sleep(limit) => return,
+                _ = demand.wait_for(|viewers| *viewers > 0) => {}
+            }
+        }
     }
 
     /// How many watch it. A restream is no viewer.
@@ -259,7 +334,7 @@ impl Stream {
         self.add(sound, false)
     }
 
-    /// Counts a restream with this sound.
+    /// Counts a restream, or another edge, with this sound.
     pub(crate) fn add_restream(self: &Arc<Self>, sound: Sound) -> ViewerGuard {
         self.add(Some(sound), true)
     }
@@ -317,7 +392,7 @@ impl Stream {
     }
 
     /// Says whether AAC is on its way, so that who needs it had better wait.
-    pub(crate) fn set_aac_due(&self, due: bool) {
+    pub(super) fn set_aac_due(&self, due: bool) {
         self.aac_due
             .send_if_modified(|old| std::mem::replace(old, due) != due);
     }

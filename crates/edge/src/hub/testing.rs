@@ -11,6 +11,7 @@ use super::{
     entry::{Description, Entry, Forms, Pack},
     format::Sound,
     numbering::{Numbers, Sender},
+    relayed::Source,
 };
 
 /// H.264, 640x360, without sound and B-frames.
@@ -64,6 +65,7 @@ pub(crate) fn entry_of(
     Entry {
         frame,
         description,
+        source: Source::default(),
         starts_session: false,
         only_for,
         is_past: false,

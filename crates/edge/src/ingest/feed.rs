@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use headworks_bootstrap::Clock;
-use headworks_media::{AudioParameters, Demuxed, G711Law, Tracks, VideoCodec};
+use headworks_media::{self as media, AudioParameters, Demuxed, G711Law, Tracks, VideoCodec};
 use headworks_types::{Codec, Track, TrackKind, edge::SlotState};
 use tokio::time::Instant;
 
 use super::{failure::Failure, sound::Sound};
-use crate::hub::{Publisher, Stream};
+use crate::hub::{Publisher, Relayed, Status, Stream, Writer};
 
 /// The way of one slot's media into the hub.
 pub(crate) struct Feed {
@@ -58,6 +58,16 @@ impl Feed {
     /// The stream that it writes.
     pub(crate) fn stream(&self) -> &Arc<Stream> {
         self.publisher.stream()
+    }
+
+    /// Its handle on the stream, which others may have, too.
+    pub(crate) fn writer(&self) -> &Writer {
+        self.publisher.writer()
+    }
+
+    /// What its source does, whether the stream shows it or not.
+    pub(super) fn status(&self) -> Status {
+        self.writer().status()
     }
 
     /// Tells the time of its sessions.
@@ -110,6 +120,34 @@ impl Feed {
         if self.session.is_live {
             self.describe();
         }
+    }
+
+    /// The session's frames come from another edge, and consist of `tracks` from now on. Frames of
+    /// the incarnation that the stream has go on where it is; see [`Publisher::start_relay`].
+    pub(crate) fn relay_tracks(&mut self, incarnation: u64, tracks: Arc<Tracks>) {
+        self.publisher.start_relay(incarnation, Arc::clone(&tracks));
+        self.sound
+            .set_own(tracks.audio.as_ref(), &mut self.publisher);
+        self.session.tracks = Some(tracks);
+        if self.session.is_live {
+            self.describe();
+        }
+    }
+
+    /// Takes a frame of another edge. False if the stream has it already, or has somebody better.
+    pub(crate) fn relay(&mut self, relayed: Relayed) -> bool {
+        self.session.last_video = self.clock.monotonic();
+        let sound = match relayed.frame.track {
+            media::TrackKind::Audio => Some(relayed.frame.payload.clone()),
+            media::TrackKind::Video => None,
+        };
+        let Some(stamp) = self.publisher.write(relayed) else {
+            return false;
+        };
+        if let Some(payload) = sound {
+            self.sound.take(stamp, payload);
+        }
+        true
     }
 
     /// A picture that the session shows at `pts` (90 kHz), of a source that says no more.
@@ -184,10 +222,10 @@ impl Feed {
 
     /// Says what the source does, and logs it if it is new: once per change, not per attempt.
     pub(crate) fn set_status(&self, state: SlotState, message: &str) {
-        if !self.stream().set_status(state, message) {
+        if !self.publisher.set_status(state, message) {
             return;
         }
-        let message = self.stream().status().message;
+        let message = self.status().message;
         let (camera, name) = (self.stream().camera(), self.camera_name.as_str());
         if state == SlotState::Failed {
             tracing::warn!(camera.id = %camera, camera.name = name, reason = message, "camera fails");
@@ -200,7 +238,7 @@ impl Feed {
         let Some(tracks) = &self.session.tracks else {
             return;
         };
-        self.stream().set_tracks(describe(tracks));
+        self.publisher.set_tracks(describe(tracks));
         let mut message = sentence(tracks);
         if !self.session.origin.is_empty() {
             message.push_str("; ");

@@ -39,7 +39,7 @@ pub(crate) use tags::Tags;
 use crate::{
     audit::{Audit, Guest},
     ffmpeg::Ffmpeg,
-    hub::{Hub, Stream},
+    hub::{Hub, Stream, Writer},
     turns::Turns,
 };
 use publish::Seat;
@@ -81,6 +81,7 @@ pub(crate) struct Job {
 struct Slot {
     desired: watch::Sender<Arc<Job>>,
     stream: Arc<Stream>,
+    writer: Writer,
     seat: Arc<Seat>,
     stop: CancellationToken,
 }
@@ -119,20 +120,9 @@ impl Ingests {
             return;
         }
         let key = desired.key;
-        let publisher = self.0.hub.publish(key.camera_id);
-        let stream = Arc::clone(publisher.stream());
-        let sound = Sound::new(
-            self.0.ffmpeg.clone(),
-            self.0.clock.clone(),
-            self.0.tasks.clone(),
-        );
-        let feed = Feed::new(
-            publisher,
-            sound,
-            &desired.camera_name,
-            self.0.clock.clone(),
-            self.0.config.video_timeout,
-        );
+        let feed = self.feed(key.camera_id, &desired.camera_name);
+        let stream = Arc::clone(feed.stream());
+        let writer = feed.writer().clone();
         let seat = Seat::new(self.0.clock.clone());
         let (sender, receiver) = watch::channel(Arc::new(desired));
         let stop = self.0.tasks.token().child_token();
@@ -154,10 +144,29 @@ impl Ingests {
         let slot = Slot {
             desired: sender,
             stream,
+            writer,
             seat,
             stop,
         };
         slots.insert(key, slot);
+    }
+
+    /// Another way into a camera's stream, beside those that there are: for this edge's own work,
+    /// and for relays.
+    pub(crate) fn feed(&self, camera: CameraId, camera_name: &str) -> Feed {
+        let inner = &self.0;
+        let sound = Sound::new(
+            inner.ffmpeg.clone(),
+            inner.clock.clone(),
+            inner.tasks.clone(),
+        );
+        Feed::new(
+            inner.hub.publish(camera),
+            sound,
+            camera_name,
+            inner.clock.clone(),
+            inner.config.video_timeout,
+        )
     }
 
     /// Lets somebody publish a camera, if the key is good and the camera is published here.
@@ -239,7 +248,7 @@ impl Ingests {
     pub(crate) fn reports(&self) -> Vec<SlotReport> {
         let slots = self.slots();
         let report = |(key, slot): (&SlotKey, &Slot)| {
-            let status = slot.stream.status();
+            let status = slot.writer.status();
             SlotReport {
                 key: *key,
                 epoch: slot.desired.borrow().epoch,

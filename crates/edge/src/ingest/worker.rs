@@ -117,7 +117,7 @@ impl Worker {
 
     /// One session with the camera, from connecting to its end.
     async fn session(&mut self, feed: &mut Feed, job: &Job) -> End {
-        if feed.stream().status().state != SlotState::Failed {
+        if feed.status().state != SlotState::Failed {
             feed.set_status(SlotState::Connecting, "connecting");
         }
         let stream = Arc::clone(feed.stream());
@@ -157,13 +157,5 @@ async fn idle(stream: &Stream, job: &Job, limit: Duration) {
     if job.work.start == StartMode::Always {
         pending::<()>().await;
     }
-    let mut demand = stream.demand();
-    loop {
-        // The stream outlives this worker, and its sender with it.
-        let _ = demand.wait_for(|viewers| *viewers == 0).await;
-        tokio::select! {
-            () = sleep(limit) => return,
-            _ = demand.wait_for(|viewers| *viewers > 0) => {}
-        }
-    }
+    stream.idle(limit).await;
 }

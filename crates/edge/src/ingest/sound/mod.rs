@@ -105,7 +105,7 @@ impl Sound {
         self.trouble = None;
         self.config = None;
         publisher.set_aac(None);
-        publisher.stream().set_aac_due(self.own.is_some());
+        publisher.set_aac_due(self.own.is_some());
     }
 
     /// Why there is no AAC, if that is so.
@@ -187,13 +187,13 @@ impl Sound {
         }
         let has_caught_up = self.running.as_ref().is_none_or(|r| stamp >= r.caught_up);
         if has_caught_up {
-            publisher.stream().set_aac_due(false);
+            publisher.set_aac_due(false);
         }
     }
 
     fn failed(&mut self, why: String, publisher: &mut Publisher) {
         self.failures += 1;
-        publisher.stream().set_aac_due(false);
+        publisher.set_aac_due(false);
         if self.failures == FAILURES {
             publisher.set_aac(None);
         }
