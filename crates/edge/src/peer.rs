@@ -6,7 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use headworks_bootstrap::tls::provider;
 use headworks_client::NodeCredentials;
-use headworks_types::{NodeId, edge::{node_name, node_of_name}};
+use headworks_types::{
+    NodeId,
+    edge::{node_name, node_of_name},
+};
 use tokio_rustls::rustls::{
     ClientConfig, ServerConfig,
     pki_types::{CertificateDer, ServerName},

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     access::{Access, TicketKey},
-    agent::{Agent, Bound, Refused, Status},
+    agent::{Agent, Bound, Own, Refused, Status},
     audit::{self, Audit},
     directory::Directory,
     ffmpeg::Ffmpeg,
@@ -34,6 +34,7 @@ use crate::{
     ingest::{self, Ingests},
     metrics::{self, Metrics},
     outbound::Outbound,
+    relay::{self, Relays},
     restream::{self, Restreams},
     rtmp::{self, Rtmp},
     rtsp::{self, Datagrams, Rtsp},
@@ -61,6 +62,7 @@ struct Listeners {
     rtmps: Option<TcpListener>,
     rtsp: TcpListener,
     rtsps: Option<TcpListener>,
+    relay: TcpListener,
 }
 
 impl Listeners {
@@ -76,6 +78,7 @@ impl Listeners {
             rtmps: optional("edge.rtmps_listen", config.rtmps_listen).await?,
             rtsp: bind("edge.rtsp_listen", config.rtsp_listen).await?,
             rtsps: optional("edge.rtsps_listen", config.rtsps_listen).await?,
+            relay: bind("edge.relay_listen", config.relay_listen()).await?,
         })
     }
 
@@ -85,6 +88,7 @@ impl Listeners {
         http::MAX_CONNECTIONS * (1 + secure(&self.https))
             + rtmp::MAX_CONNECTIONS * (1 + secure(&self.rtmps))
             + rtsp::MAX_CONNECTIONS * (1 + secure(&self.rtsps))
+            + relay::MAX_CONNECTIONS
     }
 
     /// Lets everybody in.
@@ -93,12 +97,14 @@ impl Listeners {
         http: http::Server,
         rtmp: &Rtmp,
         rtsp: &Rtsp,
+        relays: &Relays,
         tls: Option<Acceptor>,
         tasks: &Tasks,
     ) {
         http.clone().serve(self.http, None, tasks);
         rtmp.serve(self.rtmp, None);
         rtsp.serve(self.rtsp, None);
+        relays.serve(self.relay);
         let Some(tls) = tls else {
             return;
         };
@@ -125,6 +131,7 @@ impl Listeners {
             rtmps: address(&self.rtmps)?,
             rtsp: Some(self.rtsp.local_addr()?),
             rtsps: address(&self.rtsps)?,
+            relay: Some(self.relay.local_addr()?),
             ..Bound::new(self.http.local_addr()?)
         })
     }
@@ -172,6 +179,16 @@ impl Service {
             clock.clone(),
             tasks.clone(),
         );
+        let (own, directory) = (Own::default(), Directory::default());
+        let relays = Relays::new(
+            config.relay,
+            own.clone(),
+            directory.clone(),
+            hub.clone(),
+            ingests.clone(),
+            clock.clone(),
+            tasks.clone(),
+        );
         let visitors = Visitors::new(
             config.connections_per_address,
             config.trusted_proxies.clone(),
@@ -212,22 +229,31 @@ impl Service {
             bound,
             work.clone(),
             access.clone(),
-            Directory::default(),
+            directory,
             clock.clone(),
         )?
+        .with_own(own)
         .with_audit(audit, store);
 
         tasks.spawn("session review", review(access.clone(), tasks.token()));
+        let metrics = Metrics::new(
+            &hub,
+            pushed,
+            relays.counters(),
+            work,
+            &access,
+            agent.status(),
+        );
         let health = Health {
             status: agent.status(),
-            metrics: Arc::new(Metrics::new(&hub, pushed, work, &access, agent.status())),
+            metrics: Arc::new(metrics),
         };
         let playback = PlaybackState::new(hub, access);
         let server = http::Server {
             router: http::router(playback).merge(health_routes(health)),
             visitors,
         };
-        listeners.serve(server, &rtmp, &rtsp, tls, &tasks);
+        listeners.serve(server, &rtmp, &rtsp, &relays, tls, &tasks);
         bound.log();
 
         agent.start(&tasks).await?;

@@ -239,6 +239,26 @@ impl Ingests {
         Some(Arc::clone(&self.slots().get(&key)?.seat))
     }
 
+    pub(crate) fn epoch(&self, camera: CameraId) -> Option<i64> {
+        let key = SlotKey {
+            camera_id: camera,
+            role: Role::Ingest,
+            ordinal: 0,
+        };
+        let slots = self.slots();
+        let epoch = slots.get(&key)?.desired.borrow().epoch;
+        Some(epoch)
+    }
+    pub(crate) fn supersede(&self, camera: CameraId, epoch: i64) {
+        let key = SlotKey {
+            camera_id: camera,
+            role: Role::Ingest,
+            ordinal: 0,
+        };
+        if self.epoch(camera).is_some_and(|own| own < epoch) {
+            self.stop(key);
+        }
+    }
     /// Ends work and closes its viewers.
     pub(crate) fn stop(&self, key: SlotKey) {
         self.slots().remove(&key);

@@ -47,7 +47,12 @@ impl Relays {
     }
 }
 
-async fn drive(shared: &Arc<Shared>, strangers: &Visitors, socket: TcpStream, stop: &CancellationToken) {
+async fn drive(
+    shared: &Arc<Shared>,
+    strangers: &Visitors,
+    socket: TcpStream,
+    stop: &CancellationToken,
+) {
     let Ok(address) = socket.peer_addr() else {
         return;
     };

@@ -83,13 +83,17 @@ impl Relays {
         clock: Clock,
         tasks: Tasks,
     ) -> Self {
+        let counters = Counters {
+            sent: hub.counters().relayed.clone(),
+            ..Counters::default()
+        };
         Self(Arc::new(Shared {
             config,
             tls: Tls::new(own),
             directory,
             hub,
             ingests,
-            counters: Counters::default(),
+            counters,
             clock,
             tasks,
             relayed: Mutex::default(),

@@ -242,7 +242,12 @@ impl<'a> Guest<'a> {
     fn tell_source(&mut self, camera: CameraId) -> Result<(), End> {
         let told = self.told.source.as_ref();
         let incarnation = told.and_then(|told| told.incarnation);
-        self.tell(self.shared.source(camera, incarnation))
+        let mut source = self.shared.source(camera, incarnation);
+        // What is left of a source that has gone is still by the same assignment.
+        if let Some(told) = told.filter(|_| incarnation.is_some()) {
+            source.epoch = source.epoch.max(told.epoch);
+        }
+        self.tell(source)
     }
 
     fn tell(&mut self, source: Source) -> Result<(), End> {
@@ -260,7 +265,8 @@ impl<'a> Guest<'a> {
     fn tell_status(&mut self, watch: &Watch) {
         let status = watch.stream.status();
         let told = self.told.status.as_ref();
-        let is_new = told.is_none_or(|told| told.state != status.state || told.message != status.message);
+        let is_new =
+            told.is_none_or(|told| told.state != status.state || told.message != status.message);
         if is_new {
             Tell::Status {
                 state: status.state,
@@ -309,7 +315,9 @@ impl<'a> Guest<'a> {
         }
         let relayed = entry.relayed();
         wire::frame_head(&mut self.output.buffer, &relayed);
-        self.output.payload(self.shared, &relayed.frame.payload).await
+        self.output
+            .payload(self.shared, &relayed.frame.payload)
+            .await
     }
 }
 

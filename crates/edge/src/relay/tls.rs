@@ -7,9 +7,7 @@ use std::{
 
 use headworks_types::NodeId;
 use tokio::net::TcpStream;
-use tokio_rustls::{
-    TlsAcceptor, TlsConnector, client, rustls::pki_types::ServerName, server,
-};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, rustls::pki_types::ServerName, server};
 
 use crate::{
     agent::{Identity, Own},

@@ -19,7 +19,7 @@ use headworks_types::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
@@ -87,7 +87,7 @@ impl Worker {
         let mut relay = pin!(self.relay(&mut feed));
         loop {
             tokio::select! {
-                () = &mut relay => return,
+                () = &mut relay => break,
                 () = stream.idle(idle) => {
                     if shared.forget_idle(camera) {
                         return;
@@ -139,7 +139,10 @@ impl Worker {
         let route = self.route();
         Wanted {
             camera: self.camera,
-            epoch: route.as_ref().map_or(0, |route| route.epoch).max(self.epoch),
+            epoch: route
+                .as_ref()
+                .map_or(0, |route| route.epoch)
+                .max(self.epoch),
             origin: route.and_then(|route| route.origin),
         }
     }
@@ -158,13 +161,19 @@ impl Worker {
     }
 
     fn has_fresh(&self) -> bool {
-        self.candidates().into_iter().any(|node| self.is_fresh(node))
+        self.candidates()
+            .into_iter()
+            .any(|node| self.is_fresh(node))
     }
 
     fn note(&mut self, node: NodeId, failure: &Failure) {
         let now = self.shared.clock.monotonic();
         self.failed.insert(node, now);
-        let name = self.shared.directory.peer(node).map(|peer| peer.name.clone());
+        let name = self
+            .shared
+            .directory
+            .peer(node)
+            .map(|peer| peer.name.clone());
         tracing::info!(
             camera.id = %self.camera, peer.id = %node, peer.name = name, reason = %failure,
             "another edge does not give the camera"
@@ -224,6 +233,8 @@ impl Worker {
         let mut changes = self.shared.directory.changes();
         let (mut trial, mut successor) = (None::<Trial>, None::<Box<Successor>>);
         let mut was_well = false;
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let failure = loop {
             self.upstream.send_if_modified(|told| {
                 let source = feeding.link().source();
@@ -243,7 +254,7 @@ impl Worker {
                 told = feeding.next() => News::Told(told),
                 tried = tried => News::Tried(tried.map(Box::new)),
                 _ = changes.changed() => News::Look,
-                () = sleep(LOOK) => News::Look,
+                _ = look.tick() => News::Look,
             };
             match news {
                 News::Told(told) => {

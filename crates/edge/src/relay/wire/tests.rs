@@ -109,7 +109,12 @@ fn tell() -> impl Strategy<Value = Tell> {
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
-    let hello = (any::<u16>(), any::<u128>(), any::<i64>(), option::of(node()));
+    let hello = (
+        any::<u16>(),
+        any::<u128>(),
+        any::<i64>(),
+        option::of(node()),
+    );
     let leave = (any::<i64>(), option::of(node()));
     let place = option::of(any::<(u64, u64)>());
     prop_oneof![

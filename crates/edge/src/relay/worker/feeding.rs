@@ -147,9 +147,10 @@ impl Feeding {
             return Err(Failure::Superseded);
         }
         *epoch = source.epoch;
-        let is_begun = self.begun.as_ref().is_some_and(|(of, begun)| {
-            *of == incarnation && Arc::ptr_eq(begun, tracks)
-        });
+        let is_begun = self
+            .begun
+            .as_ref()
+            .is_some_and(|(of, begun)| *of == incarnation && Arc::ptr_eq(begun, tracks));
         if !is_begun {
             feed.relay_tracks(incarnation, Arc::clone(tracks));
             self.begun = Some((incarnation, Arc::clone(tracks)));
