@@ -180,7 +180,10 @@ impl Shared {
     /// Takes note of an assignment that another edge knows of. If it is newer than the one by which
     /// this edge brings the camera in, that is over.
     fn learn(&self, camera: CameraId, epoch: i64, origin: Option<NodeId>) {
-        let Some(origin) = origin.filter(|origin| Some(*origin) != self.tls.node()) else {
+        let is_other = |origin: &NodeId| {
+            Some(*origin) != self.tls.node() && self.directory.peer(*origin).is_some()
+        };
+        let Some(origin) = origin.filter(is_other) else {
             return;
         };
         if self.directory.learn(camera, origin, epoch) {
