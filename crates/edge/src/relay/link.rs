@@ -51,7 +51,7 @@ pub(super) enum Failure {
     #[error("it relays to nobody")]
     NoAddress,
     #[error("it cannot be reached: {0}")]
-    Socket(#[from] io::Error),
+    Socket(io::Error),
     #[error("it does not answer")]
     NoAnswer,
     #[error("it is silent")]
@@ -70,6 +70,15 @@ pub(super) enum Failure {
     Hungry,
     #[error("it gives no frame")]
     NoFrame,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            _ => Self::Socket(error),
+        }
+    }
 }
 
 impl Link {

@@ -104,6 +104,7 @@ impl<'a> Guest<'a> {
             output: Output {
                 half: writing,
                 buffer: BytesMut::new(),
+                is_torn: false,
                 stall: shared.hub.config().viewer_stall,
                 last: shared.clock.monotonic(),
             },
@@ -120,8 +121,8 @@ impl<'a> Guest<'a> {
             None => Refusal::Stops,
         };
         self.shared.counters.refused.inc();
-        // Behind a frame that is half written nothing can be said, and the end says enough.
-        if self.output.buffer.is_empty() {
+        // Behind what is half written nothing can be said, and the end says enough.
+        if !self.output.is_torn {
             Tell::Refused { why }.write(&mut self.output.buffer);
             let goodbye = async {
                 self.output.flush(self.shared).await?;
@@ -346,6 +347,8 @@ struct Output {
     half: WriteHalf<TlsStream<TcpStream>>,
     /// What is not written yet.
     buffer: BytesMut,
+    /// A write has begun, and not ended.
+    is_torn: bool,
     /// How long it may take nothing.
     stall: Duration,
     /// When something was written last.
@@ -359,12 +362,14 @@ impl Output {
             self.buffer.extend_from_slice(payload);
             return Ok(());
         }
+        self.is_torn = true;
         let written = async {
             self.half.write_all(&self.buffer).await?;
             self.half.write_all(payload).await
         };
         let written = timeout(self.stall, written).await;
         written.map_err(|_| End::Stalled)??;
+        self.is_torn = false;
         let length = self.buffer.len() + payload.len();
         shared.counters.sent.inc_by(length as u64);
         self.last = shared.clock.monotonic();
@@ -374,12 +379,14 @@ impl Output {
 
     /// Writes what waits.
     async fn flush(&mut self, shared: &Shared) -> Result<(), End> {
+        self.is_torn = true;
         let written = async {
             self.half.write_all(&self.buffer).await?;
             self.half.flush().await
         };
         let written = timeout(self.stall, written).await;
         written.map_err(|_| End::Stalled)??;
+        self.is_torn = false;
         if !self.buffer.is_empty() {
             shared.counters.sent.inc_by(self.buffer.len() as u64);
             self.last = shared.clock.monotonic();

@@ -30,10 +30,12 @@ pub(super) fn place(stream: &Stream) -> Option<Place> {
 }
 
 impl Successor {
-    /// Connects to `node`, and asks for frames when it has been well for as long as `trial`.
+    /// Connects to `node`, and asks for frames when it has been well for as long as `trial`. It has to
+    /// have the camera by the assignment `least` or a newer one.
     pub(super) async fn find(
         shared: Arc<Shared>,
         wanted: Wanted,
+        least: i64,
         node: NodeId,
         trial: Duration,
         stream: Arc<Stream>,
@@ -46,6 +48,9 @@ impl Successor {
         link.play(place(&stream)).await?;
         let first = timeout(shared.config.pace.first_frame, first(&mut link)).await;
         let (tracks, first) = first.unwrap_or(Err(Failure::NoFrame))?;
+        if link.source().epoch < least {
+            return Err(Failure::Superseded);
+        }
         Ok(Self {
             link,
             tracks,

@@ -349,6 +349,7 @@ impl Worker {
         let future = Successor::find(
             Arc::clone(&self.shared),
             self.wanted(),
+            self.epoch,
             *best,
             patience,
             Arc::clone(stream),

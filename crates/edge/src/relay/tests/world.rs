@@ -92,7 +92,10 @@ impl Proxy {
                 });
             }
         };
-        tasks.spawn("proxy", async move { stop.run_until_cancelled(accept).await });
+        tasks.spawn(
+            "proxy",
+            async move { stop.run_until_cancelled(accept).await },
+        );
         Self { address, way }
     }
 
@@ -152,6 +155,9 @@ pub(super) fn config() -> Config {
         idle: Duration::from_millis(200),
         pace: config::Pace {
             back: Duration::from_millis(300),
+            // Machines that run tests are slow.
+            stagger: Duration::from_secs(5),
+            connect: Duration::from_secs(20),
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_millis(100),
             ..config::Pace::default()
@@ -279,7 +285,11 @@ impl Edge {
             name,
             site: "lyon".to_owned(),
             zone: self.zone.clone(),
-            relay: Some(format!("https://{}/", self.proxy.address).parse().expect("parses")),
+            relay: Some(
+                format!("https://{}/", self.proxy.address)
+                    .parse()
+                    .expect("parses"),
+            ),
             advertise: Advertise::new(viewers),
             state: NodeState::Ready,
             draining: false,
@@ -313,7 +323,10 @@ impl Edge {
     /// Bytes that have come from other edges: from the own zone, and from others.
     pub(super) fn received(&self) -> (u64, u64) {
         let counters = self.relays.counters();
-        (counters.received(true).get(), counters.received(false).get())
+        (
+            counters.received(true).get(),
+            counters.received(false).get(),
+        )
     }
 
     /// From whom it has the camera.
@@ -352,7 +365,8 @@ pub(super) struct Film {
 
 impl Film {
     pub(super) fn begin(&mut self) {
-        self.publisher.start_session(hub::testing::tracks_with_sound());
+        self.publisher
+            .start_session(hub::testing::tracks_with_sound());
     }
 
     /// So many pictures more.
@@ -423,7 +437,11 @@ impl Viewer {
     /// Waits until the stream says something like this.
     pub(super) async fn says(&self, words: &str) {
         let mut status = self.stream.follow_status();
-        let heard = timeout(LIMIT, status.wait_for(|status| status.message.contains(words))).await;
+        let heard = timeout(
+            LIMIT,
+            status.wait_for(|status| status.message.contains(words)),
+        )
+        .await;
         if heard.is_err() {
             panic!("{:?} is not {words:?}", self.stream.status());
         }

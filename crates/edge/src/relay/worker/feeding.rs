@@ -79,19 +79,18 @@ impl Feeding {
         epoch: &mut i64,
     ) -> Result<(), Failure> {
         let mut next = Some(told?);
-        let mut has_frame = false;
         let end = loop {
             let Some(tell) = next.take() else {
                 break Ok(());
             };
-            has_frame |= matches!(tell, Tell::Frame(_));
             let taken = self.take_one(tell, feed, epoch);
             match taken.and_then(|()| self.link.ready()) {
                 Ok(ready) => next = ready,
                 Err(failure) => break Err(failure),
             }
         };
-        if has_frame {
+        // Also without a new frame: sound may have waited for a picture long enough.
+        if self.begun.is_some() {
             feed.flush();
         }
         end
