@@ -86,7 +86,7 @@ async fn one_copy_crosses_between_zones() {
     let mut film = started(&world);
     let mut viewers: Vec<_> = (0..6).map(|index| world.watch(index)).collect();
     for viewer in &mut viewers {
-        viewer.take(PAIR).await;
+        viewer.take(2 * PAIR).await;
     }
     let bytes = |index: usize| world.edges[index].received();
     let before: Vec<_> = (0..6).map(bytes).collect();

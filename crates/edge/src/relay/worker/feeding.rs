@@ -89,10 +89,7 @@ impl Feeding {
                 Err(failure) => break Err(failure),
             }
         };
-        // Also without a new frame: sound may have waited for a picture long enough.
-        if self.begun.is_some() {
-            feed.flush();
-        }
+        self.flush(feed);
         end
     }
 
@@ -121,6 +118,7 @@ impl Feeding {
                 ..
             } => {
                 // Its frames say so, and what they are.
+                self.flush(feed);
                 if feed.stream().status().state != SlotState::Live {
                     feed.begin(label(&self.link));
                     self.begun = None;
@@ -134,6 +132,13 @@ impl Feeding {
             // The link has taken note of it.
             Tell::Source(_) | Tell::Alive | Tell::Refused { .. } => Ok(()),
             Tell::Welcome { .. } => Err(Failure::OutOfTurn),
+        }
+    }
+
+    /// Also of use without a new frame: sound may have waited for a picture long enough.
+    fn flush(&self, feed: &mut Feed) {
+        if self.begun.is_some() {
+            feed.flush();
         }
     }
 
