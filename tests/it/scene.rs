@@ -145,6 +145,7 @@ pub(crate) fn pulled(url: &str) -> CameraCreate {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        exclusive_source: false,
         viewing: Default::default(),
     }
 }

@@ -2,7 +2,7 @@
 
 use headworks_types::{
     Camera, CameraBulkCreate, CameraBulkResult, CameraCreate, CameraGroupId, CameraId,
-    CameraUpdate, Page,
+    CameraPlayback, CameraPlaybackRequest, CameraUpdate, Page,
 };
 
 use crate::{Call, Change, Client, Create};
@@ -36,6 +36,15 @@ impl Client {
     /// `DELETE /v1/cameras/{camera_id}`
     pub fn camera_delete(&self, id: CameraId) -> Call<(), Change> {
         self.delete(&["v1", "cameras", &id.to_string()])
+    }
+
+    /// `POST /v1/cameras/{camera_id}/playback`
+    pub fn camera_playback(
+        &self,
+        id: CameraId,
+        ask: &CameraPlaybackRequest,
+    ) -> Call<CameraPlayback, Create> {
+        self.post(&["v1", "cameras", &id.to_string(), "playback"], ask)
     }
 }
 

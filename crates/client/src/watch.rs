@@ -17,7 +17,9 @@ const MAX_LINE: usize = 128 << 20;
 const NO_DEADLINE: Duration = Duration::from_secs(365 * 86_400);
 
 impl Client {
-    /// `GET /edge/v1/watch`: what the node should do, from `revision` on (0: everything).
+    /// `GET /edge/v1/watch`: what the node should do, from `revision` on (0: everything), and what
+    /// has changed of the directory since the cursor `directory` (0: everything). An edge that keeps
+    /// no directory says `None` and is told nothing of it.
     ///
     /// The stream ends with an error when the connection breaks or falls silent for 35 s, and
     /// without one when the server ends it in order. Kinds of messages that this version does not
@@ -28,8 +30,10 @@ impl Client {
     pub async fn watch(
         &self,
         revision: i64,
+        directory: Option<i64>,
     ) -> Result<impl Stream<Item = Result<WatchMessage, Error>> + Send + Unpin + use<>, Error> {
-        self.watch_with_idle_deadline(revision, IDLE_DEADLINE).await
+        self.watch_with_idle_deadline(revision, directory, IDLE_DEADLINE)
+            .await
     }
 
     /// As [`Client::watch`], with another time of silence that means death.
@@ -39,11 +43,15 @@ impl Client {
     pub async fn watch_with_idle_deadline(
         &self,
         revision: i64,
+        directory: Option<i64>,
         idle: Duration,
     ) -> Result<impl Stream<Item = Result<WatchMessage, Error>> + Send + Unpin + use<>, Error> {
-        let call = Call::<()>::new(self, Method::GET, &["edge", "v1", "watch"])
+        let mut call = Call::<()>::new(self, Method::GET, &["edge", "v1", "watch"])
             .deadline(NO_DEADLINE)
             .with_query("revision", revision.to_string());
+        if let Some(cursor) = directory {
+            call = call.with_query("directory", cursor.to_string());
+        }
         let silent = || Error::Timeout {
             url: self.base().to_owned(),
         };
@@ -143,4 +151,4 @@ impl Lines {
 }
 
 /// The kinds of messages that this version knows.
-const KINDS: [&str; 4] = ["snapshot", "delta", "bundle", "bookmark"];
+const KINDS: [&str; 5] = ["snapshot", "delta", "bundle", "directory", "bookmark"];

@@ -8,7 +8,7 @@ use headworks_types::{ProjectId, Secret, edge::STRICT_STOP};
 use serde::Deserialize;
 use url::Url;
 
-use crate::http::RateLimitConfig;
+use crate::{http::RateLimitConfig, zone::Zones};
 
 /// Where edges reach a controller, unless it is told otherwise.
 pub(crate) const EDGE_LISTEN: &str = "[::]:8443";
@@ -69,6 +69,9 @@ pub struct Config {
     /// How many requests somebody may make.
     #[serde(default)]
     pub rate_limit: RateLimitConfig,
+    /// Which zone viewers are in, by their addresses.
+    #[serde(default)]
+    pub zones: Zones,
     /// OpenID providers that people can sign in with, by name.
     #[serde(default)]
     pub oidc: BTreeMap<String, OidcConfig>,
@@ -228,6 +231,7 @@ impl Config {
             }
         }
         found.extend(self.rate_limit.validate());
+        found.extend(self.zones.validate());
         found
     }
 }

@@ -17,8 +17,10 @@ mod pointer;
 mod reconcile;
 mod service;
 mod state;
+mod zone;
 
 pub use app::reseal::{Resealed, reseal};
 pub use config::{Config, OidcConfig};
 pub use http::{RateLimitConfig, edge_openapi, openapi};
 pub use service::Service;
+pub use zone::Zones;

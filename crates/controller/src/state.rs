@@ -42,6 +42,7 @@ pub(crate) struct State {
 #[derive(Clone, Default)]
 pub(crate) struct Wake {
     planner: Arc<Notify>,
+    drains: Arc<Notify>,
     sessions: Arc<Notify>,
     to_judge: Arc<Mutex<ToJudge>>,
 }
@@ -86,6 +87,16 @@ impl Wake {
 
     fn to_judge(&self) -> MutexGuard<'_, ToJudge> {
         self.to_judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node is to be drained, or was removed.
+    pub(crate) fn drains(&self) {
+        self.drains.notify_one();
+    }
+
+    /// Waits for [`Wake::drains`], in the same way as for the planner.
+    pub(crate) async fn drains_called(&self) {
+        self.drains.notified().await;
     }
 
     /// Waits for [`Wake::planner`]. A call from before is not lost; several count as one.

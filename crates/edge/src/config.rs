@@ -8,7 +8,7 @@ use std::{
 };
 
 use headworks_bootstrap::{TrustedProxies, tls::Files};
-use headworks_types::{Labels, Secret, Validate as _, Violations};
+use headworks_types::{Labels, NodeLimits, Secret, Validate as _, Violations};
 use serde::{Deserialize, de::Error as _};
 use url::Url;
 
@@ -91,6 +91,9 @@ pub struct Config {
     /// Viewers at once, by all protocols.
     #[serde(default = "max_viewers")]
     pub max_viewers: usize,
+    /// What viewers are sent at most, Mbit/s; as much as they like if absent.
+    #[serde(default)]
+    pub max_egress_mbit: Option<u32>,
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
@@ -161,11 +164,20 @@ impl Config {
         if self.capacity > 100_000 {
             violations.report("capacity", "must be at most 100000");
         }
+        self.limits().validate(&mut violations);
         for field in violations.into_fields() {
             let key = field.pointer.replace('/', ".");
             found.push(format!("edge{key}: {}", field.detail));
         }
         found
+    }
+
+    /// How many viewers it serves at most.
+    pub(crate) fn limits(&self) -> NodeLimits {
+        NodeLimits {
+            max_viewers: Some(u32::try_from(self.max_viewers).unwrap_or(u32::MAX)),
+            max_egress_mbit: self.max_egress_mbit,
+        }
     }
 
     /// Lets cameras and restreams be on this machine itself, which is closed to them otherwise:
@@ -309,6 +321,7 @@ pub(crate) fn testing() -> Config {
         connections_per_address: connections_per_address(),
         trusted_proxies: TrustedProxies::default(),
         max_viewers: max_viewers(),
+        max_egress_mbit: None,
         pull: ingest::Config::default(),
         relay: relay::Config::default(),
         restream: restream::Config::default(),

@@ -13,7 +13,8 @@ use std::{
     collections::VecDeque,
     ffi::OsStr,
     io,
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -147,7 +148,36 @@ impl Ffmpeg {
     }
 }
 
+impl Config {
+    /// True if there is such a program; of FFmpeg, and of the ffprobe beside it.
+    pub(crate) fn are_installed(&self) -> (bool, bool) {
+        let probe = self.program.with_file_name("ffprobe");
+        (is_installed(&self.program), is_installed(&probe))
+    }
+}
+
+/// True if the program is at this path; a bare name is looked for in `PATH`.
+fn is_installed(program: &Path) -> bool {
+    if program.components().count() > 1 {
+        return is_executable(program);
+    }
+    let Some(path) = std::env::var_os("PATH") else {
+        return false;
+    };
+    std::env::split_paths(&path).any(|folder| is_executable(&folder.join(program)))
+}
+
+fn is_executable(file: &Path) -> bool {
+    let metadata = std::fs::metadata(file);
+    metadata.is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
 impl Child {
+    /// Its process, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Closes its input and waits until it has ended; kills it if that takes too long. Tells how it
     /// went in words.
     pub(crate) async fn end(mut self) -> String {

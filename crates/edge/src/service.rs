@@ -223,6 +223,7 @@ impl Service {
         );
         let pushed = restreams.sent().clone();
         let work = Work::new(ingests, restreams);
+        let directory = Directory::default();
         let agent = Agent::load(
             &config,
             &data,

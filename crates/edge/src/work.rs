@@ -4,6 +4,8 @@
 //! [`Work::reports`] what became of it. For strict work the agent also tells [`Work::fence`] when
 //! it may be done.
 
+use std::collections::HashMap;
+
 use headworks_types::{
     NodeLoad,
     edge::{self, DesiredSlot, Role, SlotKey, SlotReport},
@@ -19,6 +21,17 @@ use crate::{
 pub(crate) struct Work {
     ingests: Ingests,
     restreams: Restreams,
+}
+
+/// What the work of a slot has taken from this node so far. It may begin anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Consumed {
+    /// Bytes that came from the camera.
+    pub(crate) received: u64,
+    /// Bytes that went to the target of a restream.
+    pub(crate) sent: u64,
+    /// Processor time of its child process, in hundredths of a second, while it has one.
+    pub(crate) child_ticks: Option<u64>,
 }
 
 impl Work {
@@ -75,7 +88,14 @@ impl Work {
         reports
     }
 
-    /// The media side of the node's load; processor and memory are left at zero.
+    /// What all work has taken from this node.
+    pub(crate) fn consumed(&self) -> HashMap<SlotKey, Consumed> {
+        let mut consumed = self.ingests.consumed();
+        consumed.extend(self.restreams.consumed());
+        consumed
+    }
+
+    /// The media side of the node's load; processor, memory and rate are left at zero.
     pub(crate) fn load(&self) -> NodeLoad {
         self.ingests.load()
     }

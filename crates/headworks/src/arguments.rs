@@ -6,11 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::operator::{
     Api, EarlyApi, Noun, access::AccessVerb, api_key::ApiKeyVerb, audit::AuditVerb, auth::AuthVerb,
-    camera::CameraVerb, camera_group::CameraGroupVerb, event::EventVerb, grant::GrantVerb,
-    join_token::JoinTokenVerb, node::NodeVerb, playback_key::PlaybackKeyVerb, project::ProjectVerb,
+    camera::CameraVerb, camera_group::CameraGroupVerb, cluster::ClusterVerb, event::EventVerb,
+    grant::GrantVerb, join_token::JoinTokenVerb, node::NodeVerb, plan::PlanVerb,
+    playback::PlaybackArguments, playback_key::PlaybackKeyVerb, project::ProjectVerb,
     restream::RestreamVerb, role::RoleVerb, session::SessionVerb, sign_in::SignInArguments,
-    signing_key::SigningKeyVerb, stream_key::StreamKeyVerb, token::TokenVerb, user::UserVerb,
-    user_group::UserGroupVerb,
+    signing_key::SigningKeyVerb, slot::SlotVerb, stream_key::StreamKeyVerb, token::TokenVerb,
+    user::UserVerb, user_group::UserGroupVerb,
 };
 
 /// Headworks: a control plane for live video, and the media engine that it manages.
@@ -69,10 +70,16 @@ pub(crate) enum Command {
     Grant(Noun<GrantVerb>),
     /// Access: why somebody may do something, or may not
     Access(Noun<AccessVerb>),
+    /// Where to watch a camera best: prints addresses, the best edge first
+    Playback(PlaybackArguments),
     /// Playback tokens: what players carry
     Token(Noun<TokenVerb>),
     /// Playback keys: your own keys, whose playback tokens count
     PlaybackKey(Noun<PlaybackKeyVerb>),
+    /// The cluster: its health, and the brake
+    Cluster(Noun<ClusterVerb>),
+    /// Slots: what work there is, who does it, and how it goes
+    Slot(Noun<SlotVerb>),
     /// Sessions: who watches now
     Session(Noun<SessionVerb>),
     /// The audit log: who did or saw what, or was refused
@@ -85,6 +92,8 @@ pub(crate) enum Command {
     Project(Noun<ProjectVerb>),
     /// Nodes: the running edges
     Node(Noun<NodeVerb>),
+    /// Plans: what a change would move
+    Plan(Noun<PlanVerb>),
     /// Join tokens: how an edge becomes a node
     JoinToken(Noun<JoinTokenVerb>),
     /// Print the description of the API
@@ -109,14 +118,18 @@ impl Command {
             Self::Role(noun) => Some(&mut noun.api),
             Self::Grant(noun) => Some(&mut noun.api),
             Self::Access(noun) => Some(&mut noun.api),
+            Self::Playback(arguments) => Some(&mut arguments.api),
             Self::Token(noun) => Some(&mut noun.api),
             Self::PlaybackKey(noun) => Some(&mut noun.api),
             Self::Session(noun) => Some(&mut noun.api),
+            Self::Cluster(noun) => Some(&mut noun.api),
+            Self::Slot(noun) => Some(&mut noun.api),
             Self::Audit(noun) => Some(&mut noun.api),
             Self::Event(noun) => Some(&mut noun.api),
             Self::Project(noun) => Some(&mut noun.api),
             Self::SigningKey(noun) => Some(&mut noun.api),
             Self::Node(noun) => Some(&mut noun.api),
+            Self::Plan(noun) => Some(&mut noun.api),
             Self::JoinToken(noun) => Some(&mut noun.api),
         }
     }

@@ -26,6 +26,14 @@ const WITHOUT: &[(&str, &str)] = &[
         "a program's; `restream import` takes lists of people",
     ),
     (
+        "camera_live",
+        "players open it; `playback` prints where it leads",
+    ),
+    (
+        "camera_watch",
+        "browsers open it; `playback` prints where it leads",
+    ),
+    (
         "restream_update",
         "`restream start` and `stop` switch it; another target is another restream",
     ),
@@ -64,6 +72,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("auth_view", "auth view"),
     ("camera_create", "camera create --name a --publish"),
     ("camera_delete", "camera delete CAM"),
+    ("camera_explain", "camera explain CAM"),
     ("camera_group_create", "camera-group create --name a"),
     ("camera_group_delete", "camera-group delete CGRP"),
     ("camera_group_list", "camera-group list"),
@@ -71,10 +80,16 @@ const COMMANDS: &[(&str, &str)] = &[
     ("camera_group_view", "camera-group view CGRP"),
     ("camera_list", "camera list"),
     (
+        "camera_playback",
+        "playback CAM --zone lyon --address 192.0.2.7 --viewer ann",
+    ),
+    (
         "camera_update",
         "camera update CAM --name a --enabled false",
     ),
     ("camera_view", "camera view CAM"),
+    ("cluster_release_brake", "cluster release-brake --for 60s"),
+    ("cluster_view", "cluster status"),
     ("event_list", "event list --after 7"),
     ("grant_create", "grant create --user USR --camera CAM"),
     ("grant_delete", "grant delete GRANT"),
@@ -87,8 +102,19 @@ const COMMANDS: &[(&str, &str)] = &[
     ("join_token_list", "join-token list"),
     ("join_token_revoke", "join-token revoke JOIN"),
     ("jwks_view", "signing-key public"),
+    ("move_list", "camera moves CAM"),
+    ("node_cancel_drain", "node cancel-drain NODE"),
+    ("node_cordon", "node cordon NODE"),
+    ("node_delete", "node remove NODE --force"),
+    ("node_drain", "node drain NODE --deadline 5m --wait"),
     ("node_list", "node list"),
     ("node_revoke", "node revoke NODE"),
+    ("node_uncordon", "node uncordon NODE"),
+    (
+        "plan_preview",
+        "plan preview --cordon NODE --drain NODE --kill NODE --remove NODE --add e9:lyon:north:10 \
+         --disable CAM --remove-camera CAM",
+    ),
     ("node_view", "node view NODE"),
     (
         "playback_key_create",
@@ -138,6 +164,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("signing_key_list", "signing-key list"),
     ("signing_key_revoke", "signing-key revoke KID"),
     ("signing_key_rotate", "signing-key rotate"),
+    (
+        "slot_list",
+        "slot list --camera CAM --node NODE --role ingest --state live",
+    ),
     ("stream_key_create", "stream-key create CAM --name a"),
     ("stream_key_list", "stream-key list CAM"),
     ("stream_key_revoke", "stream-key revoke SKEY"),

@@ -29,18 +29,25 @@ impl Board<'_> {
             }
             if let Target::Node(node) = self.target(work)
                 && self.may_hold(work, node)
-                && self.has_room(node, work.cost())
+                && self.can_follow(work, node)
+                && self.has_space(node, work.cost())
             {
-                self.used[node] += work.cost();
-                self.work[index].at = Some(node);
+                self.put(index, node, self.work[index].cost());
             }
         }
     }
 
-    /// True if nobody else may still be doing the work.
-    fn may_hold(&self, work: &Work<'_>, node: usize) -> bool {
-        let node = self.nodes[node].id;
-        work.slot.bound.is_none_or(|bound| bound == node)
+    fn can_follow(&self, work: &Work<'_>, node: usize) -> bool {
+        self.classes.list[work.class]
+            .nodes
+            .binary_search(&node)
+            .is_ok()
+    }
+
+    /// Its leader is there, so it is no new work for the node.
+    fn has_space(&self, node: usize, cost: u64) -> bool {
+        let node_is_well = self.nodes[node].state == NodeState::Ready;
+        node_is_well && self.used[node] + cost <= u64::from(self.nodes[node].alloc)
     }
 
     fn target(&self, work: &Work<'_>) -> Target {
@@ -103,21 +110,22 @@ impl Board<'_> {
         let node = self.nodes[at];
         let name = &node.name;
         if !self.may_hold(work, at) {
-            let old = self
-                .nodes
-                .iter()
-                .find(|old| Some(old.id) == work.slot.bound);
-            let old = old.map_or("its last node", |old| old.name.as_str());
+            let old = self.bound_name(work);
             return format!(
                 "its camera is on {name}, which goes on when {old} has stopped for certain"
             );
         }
         let what = match node.state {
-            NodeState::Ready if u64::from(node.alloc) < work.cost() => "too small",
-            NodeState::Ready => "full",
-            NodeState::Suspect => "suspect",
-            NodeState::Dead => "dead",
+            NodeState::Suspect => "is suspect",
+            NodeState::Dead => "is dead",
+            NodeState::Ready if !self.can_follow(work, at) => {
+                let lacks = node.capabilities.lacks(work.slot.needs);
+                let lacks = lacks.unwrap_or("not what it needs");
+                return format!("{name}, the node that has the camera, has {lacks}");
+            }
+            NodeState::Ready if u64::from(node.alloc) < work.cost() => "is too small",
+            NodeState::Ready => "is full",
         };
-        format!("{name}, the node that has the camera, is {what}")
+        format!("{name}, the node that has the camera, {what}")
     }
 }

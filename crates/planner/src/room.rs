@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
-    board::{Board, Cause},
+    board::{Board, Cause, Work},
     fleet::Policy,
 };
 
@@ -19,11 +19,25 @@ struct Step {
     from: usize,
 }
 
+impl Work<'_> {
+    /// True if it may be shifted for a slot of this cost without a change of what is used, and
+    /// without a break for anybody.
+    fn may_shift(&self, cost: u64, running: bool) -> bool {
+        self.leader.is_none()
+            && self.led == 0
+            && !self.slot.exclusive
+            && self.booked == cost
+            && self.cost() == cost
+            && (running || !self.stays())
+    }
+}
+
 impl Board<'_> {
     /// Shifts slots so that pending ones find a place: first such as move anyway, which costs
     /// nothing, then running ones if the policy allows it.
     pub(crate) fn make_room(&mut self, policy: &Policy) {
-        let pending = self.pending();
+        let mut pending = self.pending();
+        pending.retain(|index| self.work[*index].slot.bound.is_none());
         if pending.is_empty() {
             return;
         }
@@ -43,7 +57,7 @@ impl Board<'_> {
     }
 
     /// The slots on each node.
-    fn held(&self) -> Vec<BTreeSet<usize>> {
+    pub(crate) fn held(&self) -> Vec<BTreeSet<usize>> {
         let mut held = vec![BTreeSet::new(); self.nodes.len()];
         for (index, work) in self.work.iter().enumerate() {
             if let Some(node) = work.at {
@@ -77,10 +91,7 @@ impl Board<'_> {
             }
             for &slot in &held[node] {
                 let work = &self.work[slot];
-                let is_running = work.home == Some(node);
-                let is_fixed = work.led || work.leader.is_some();
-                let may_move = !is_fixed && (running || !is_running);
-                if work.cost() != cost || asked[work.class] || !may_move {
+                if asked[work.class] || !work.may_shift(cost, running) {
                     continue;
                 }
                 asked[work.class] = true;
@@ -104,13 +115,14 @@ impl Board<'_> {
         reached_by: &[Option<Step>],
         held: &mut [BTreeSet<usize>],
     ) {
-        self.used[end] += self.work[wanting].cost();
         let mut free = end;
         while let Some(Step { slot, from }) = reached_by[free] {
             held[from].remove(&slot);
             held[free].insert(slot);
+            let cost = self.work[slot].cost();
+            self.lift(slot);
+            self.put(slot, free, cost);
             let work = &mut self.work[slot];
-            work.at = Some(free);
             if work.home == Some(from) && work.cause == Cause::None {
                 work.cause = Cause::Room(wanting);
             }
@@ -120,11 +132,6 @@ impl Board<'_> {
             free = from;
         }
         held[free].insert(wanting);
-        self.work[wanting].at = Some(free);
-    }
-
-    fn takes_new(&self, node: usize) -> bool {
-        // A node without any room for nothing at all: only readiness counts here.
-        self.has_room(node, 0)
+        self.put(wanting, free, self.work[wanting].cost());
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use headworks_planner::{Fleet, Intake, Node, Plan, Policy, Slot, Wanted, plan};
+use headworks_planner::{Fleet, Intake, Node, Plan, Policy, Slot, Wanted, plan, settle};
 use headworks_types::{
-    CameraId, Labels, NodeId, NodeState, Placement,
+    CameraGroupId, CameraId, Capabilities, Labels, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -41,13 +41,11 @@ prop_compose! {
         ],
     ) -> Node {
         Node {
-            id: node_id(0),
-            name: String::new(),
             site: site.to_owned(),
             labels: labels(ssd),
             alloc,
             state,
-            intake: Intake::Open,
+            ..Node::new(node_id(0), "")
         }
     }
 }
@@ -62,13 +60,11 @@ prop_compose! {
         cost in 1..=max_cost,
     ) -> Slot {
         Slot {
-            key: key(0),
             node: node.map(node_id),
             wanted,
-            placement: Placement { site: site.map(str::to_owned), labels: labels(ssd) },
+            placement: Placement { site: site.map(str::to_owned), zone: None, labels: labels(ssd) },
             cost: NonZeroU32::new(cost).expect("at least 1"),
-            follows: None,
-            bound: None,
+            ..Slot::new(key(0))
         }
     }
 }
@@ -117,6 +113,67 @@ prop_compose! {
     }
 }
 
+/// What a node is beyond its place and size.
+fn intake() -> impl Strategy<Value = (Intake, bool, Capabilities, bool)> {
+    let intake = prop_oneof![
+        4 => Just(Intake::Open),
+        1 => Just(Intake::Cordoned),
+        2 => Just(Intake::Draining),
+        1 => Just(Intake::Unsteady),
+    ];
+    let capabilities = prop_oneof![
+        3 => Just(Capabilities::ALL),
+        1 => Just(Capabilities { ffmpeg: true, files: false }),
+        1 => Just(Capabilities::NONE),
+    ];
+    (intake, any::<bool>(), capabilities, any::<bool>())
+}
+
+/// What a slot is beyond its place and cost.
+type Nature = (bool, bool, Option<u32>, Option<usize>, u8, Vec<usize>, bool);
+
+fn nature() -> impl Strategy<Value = Nature> {
+    (
+        prop::bool::weighted(0.2),
+        any::<bool>(),
+        proptest::option::weighted(0.4, 1..=4_u32),
+        proptest::option::weighted(0.3, 0..9_usize),
+        0..4_u8,
+        vec(0..9_usize, 0..2),
+        prop::bool::weighted(0.2),
+    )
+}
+
+prop_compose! {
+    /// A fleet with everything there is: nodes that are emptied, cordoned or too busy, cameras that
+    /// refuse a second session, measured costs, slots on their way.
+    fn busy_fleet()(
+        mut fleet in fleet_with_followers(3),
+        intakes in vec(intake(), 8),
+        natures in vec(nature(), 60),
+    ) -> Fleet {
+        for (node, (intake, hot, capabilities, north)) in fleet.nodes.iter_mut().zip(intakes) {
+            node.zone = if north { "north" } else { "south" }.to_owned();
+            (node.intake, node.hot, node.capabilities) = (intake, hot, capabilities);
+        }
+        for (slot, nature) in fleet.slots.iter_mut().zip(natures) {
+            let (exclusive, settled, booked, coming_from, group, near, needy) = nature;
+            slot.settled = settled;
+            slot.booked = booked.and_then(NonZeroU32::new);
+            slot.coming_from = coming_from.map(node_id);
+            slot.needs = Capabilities { ffmpeg: needy, files: false };
+            if slot.follows.is_none() {
+                slot.group = (group > 0).then(|| CameraGroupId::from(Uuid::from_u128(group.into())));
+                slot.near = near.into_iter().map(node_id).collect();
+                slot.exclusive = exclusive;
+                slot.bound = if exclusive { slot.node } else { None };
+                slot.placement.zone = needy.then(|| "north".to_owned());
+            }
+        }
+        fleet
+    }
+}
+
 /// Ready nodes and slots that have no place yet.
 fn empty_fleet() -> impl Strategy<Value = Fleet> {
     fleet(1).prop_map(|mut fleet| {
@@ -132,34 +189,40 @@ fn empty_fleet() -> impl Strategy<Value = Fleet> {
 }
 
 fn apply(fleet: &Fleet, plan: &Plan) -> Fleet {
-    let mut fleet = fleet.clone();
-    let mut slots: BTreeMap<SlotKey, &mut Slot> = fleet
-        .slots
-        .iter_mut()
-        .map(|slot| (slot.key, slot))
-        .collect();
     for step in &plan.moves {
-        let slot = slots.get_mut(&step.slot).expect("a slot of the fleet");
-        assert_eq!(slot.node, step.from);
-        assert_eq!(slot.cost, step.cost);
-        slot.node = Some(step.to);
+        let slot = fleet.slots.iter().find(|slot| slot.key == step.slot);
+        let slot = slot.expect("a slot of the fleet");
+        assert_eq!((slot.node, slot.cost), (step.from, step.cost));
     }
     for release in &plan.releases {
-        let slot = slots.get_mut(&release.slot).expect("a slot of the fleet");
-        assert_eq!(slot.node, Some(release.from));
-        slot.node = None;
+        let slot = fleet.slots.iter().find(|slot| slot.key == release.slot);
+        assert_eq!(slot.expect("a slot of the fleet").node, Some(release.from));
     }
+    let mut fleet = fleet.clone();
+    fleet.apply(plan);
     fleet
+}
+
+/// Everything arrives, and whoever has to stop has stopped.
+fn arrive(fleet: &mut Fleet) {
+    for slot in &mut fleet.slots {
+        slot.coming_from = None;
+        let is_strict = slot.exclusive || slot.follows.is_some();
+        slot.bound = slot.node.filter(|_| is_strict);
+    }
 }
 
 fn used(fleet: &Fleet, node: &Node) -> u32 {
     let there = fleet.slots.iter().filter(|slot| slot.node == Some(node.id));
-    there.map(|slot| slot.cost.get()).sum()
+    there.map(|slot| slot.held().get()).sum()
 }
 
 fn fits(slot: &Slot, node: &Node) -> bool {
-    let site = slot.placement.site.as_ref();
-    site.is_none_or(|site| *site == node.site) && node.labels.include(&slot.placement.labels)
+    let Placement { site, zone, labels } = &slot.placement;
+    site.as_ref().is_none_or(|site| *site == node.site)
+        && zone.as_ref().is_none_or(|zone| *zone == node.zone)
+        && node.labels.include(labels)
+        && node.capabilities.include(slot.needs)
 }
 
 fn node_of<'a>(fleet: &'a Fleet, slot: &Slot) -> Option<&'a Node> {
@@ -217,7 +280,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn capacity_is_never_exceeded(fleet in fleet_with_followers(3)) {
+    fn capacity_is_never_exceeded(fleet in busy_fleet()) {
         let after = apply(&fleet, &plan(&fleet, &Policy::default()));
         for node in after.nodes.iter().filter(|node| node.state != NodeState::Dead) {
             prop_assert!(used(&after, node) <= node.alloc);
@@ -225,7 +288,7 @@ proptest! {
     }
 
     #[test]
-    fn selectors_are_respected(fleet in fleet(3)) {
+    fn selectors_are_respected(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         let after = apply(&fleet, &plan);
         for slot in &after.slots {
@@ -236,20 +299,23 @@ proptest! {
         for step in &plan.moves {
             let to = after.nodes.iter().find(|node| node.id == step.to).expect("a node");
             prop_assert_eq!(to.state, NodeState::Ready);
+            let follows = after.slots.iter().any(|slot| slot.key == step.slot && slot.follows.is_some());
+            prop_assert!(follows || to.intake == Intake::Open);
         }
     }
 
     #[test]
     fn planning_what_was_planned_changes_nothing(
-        fleet in fleet_with_followers(3),
+        fleet in busy_fleet(),
         make_room: bool,
     ) {
-        let policy = Policy { make_room };
+        let policy = Policy { make_room, ..Policy::default() };
         let first = plan(&fleet, &policy);
         let after = apply(&fleet, &first);
         let second = plan(&after, &policy);
         prop_assert_eq!(&second.moves, &[]);
         prop_assert_eq!(&second.releases, &[]);
+        prop_assert_eq!(&second.reprices, &[]);
         prop_assert_eq!(apply(&after, &second), after);
         for refusal in &first.refusals {
             prop_assert!(second.refusals.contains(refusal));
@@ -270,8 +336,8 @@ proptest! {
 
     #[test]
     fn nothing_moves_needlessly(fleet in fleet(3)) {
-        let calm = plan(&fleet, &Policy { make_room: false });
-        let busy = plan(&fleet, &Policy { make_room: true });
+        let calm = plan(&fleet, &Policy { make_room: false, ..Policy::default() });
+        let busy = plan(&fleet, &Policy { make_room: true, ..Policy::default() });
         let may_stay = |key: SlotKey| {
             let slot = fleet.slots.iter().find(|slot| slot.key == key).expect("a slot");
             node_of(&fleet, slot).is_some_and(|node| {
@@ -320,14 +386,15 @@ proptest! {
             for other in &after.nodes {
                 let (used_there, used_here) = (used(&after, fuller), used(&after, other));
                 if used_there > 0 && used_here < other.alloc {
-                    prop_assert!(used_there * other.alloc <= (used_here + 1) * fuller.alloc);
+                    let step = |used: u32, node: &Node| used * 20 / node.alloc;
+                    prop_assert!(step(used_there, fuller) <= step(used_here + 1, other));
                 }
             }
         }
     }
 
     #[test]
-    fn every_slot_is_accounted_for(fleet in fleet_with_followers(3)) {
+    fn every_slot_is_accounted_for(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         for slot in &fleet.slots {
             let moves = plan.moves.iter().filter(|step| step.slot == slot.key).count();
@@ -345,7 +412,7 @@ proptest! {
 
     /// After the plan a follower is where its leader is, or nowhere.
     #[test]
-    fn followers_are_where_their_leader_is(fleet in fleet_with_followers(3)) {
+    fn followers_are_where_their_leader_is(fleet in busy_fleet()) {
         let after = apply(&fleet, &plan(&fleet, &Policy::default()));
         for slot in after.slots.iter().filter(|slot| slot.node.is_some()) {
             if let Some(leader) = slot.follows {
@@ -357,7 +424,7 @@ proptest! {
 
     /// I3: who may still be doing the work keeps everybody else from it.
     #[test]
-    fn what_is_bound_goes_to_nobody_else(fleet in fleet_with_followers(3)) {
+    fn what_is_bound_goes_to_nobody_else(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         for step in &plan.moves {
             let slot = fleet.slots.iter().find(|slot| slot.key == step.slot).expect("a slot");
@@ -382,7 +449,7 @@ proptest! {
 
     /// A push is not interrupted so that another camera finds a place.
     #[test]
-    fn a_slot_with_a_running_follower_does_not_make_room(fleet in fleet_with_followers(1)) {
+    fn a_slot_with_a_running_follower_does_not_make_room(fleet in busy_fleet()) {
         let plan = plan(&fleet, &Policy::default());
         for step in plan.moves.iter().filter(|step| step.reason.contains("to make room for")) {
             let led = fleet.slots.iter().any(|slot| {
@@ -393,6 +460,176 @@ proptest! {
                     && !plan.moves.iter().any(|other| other.slot == slot.key)
             });
             prop_assert!(!led, "{step:?}");
+        }
+    }
+
+    /// What runs is not stopped because it costs more than was thought, but takes what room there is.
+    #[test]
+    fn costs_are_booked_as_far_as_there_is_room(fleet in busy_fleet()) {
+        let plan = plan(&fleet, &Policy::default());
+        let after = apply(&fleet, &plan);
+        for slot in &after.slots {
+            if let Some(node) = node_of(&after, slot).filter(|node| node.state != NodeState::Dead) {
+                let is_full = used(&after, node) == node.alloc;
+                prop_assert!(slot.held() == slot.cost || (slot.held() < slot.cost && is_full));
+            }
+        }
+        for reprice in &plan.reprices {
+            let slot = fleet.slots.iter().find(|slot| slot.key == reprice.slot).expect("a slot");
+            prop_assert_eq!(slot.node, Some(reprice.node));
+            prop_assert_ne!(slot.held(), reprice.cost);
+        }
+    }
+
+    /// Break before make: its node lets go of it first, if that node lives.
+    #[test]
+    fn what_two_may_not_do_at_once_is_released_before_it_moves(fleet in busy_fleet()) {
+        let plan = plan(&fleet, &Policy::default());
+        for step in &plan.moves {
+            let slot = fleet.slots.iter().find(|slot| slot.key == step.slot).expect("a slot");
+            let from = node_of(&fleet, slot).filter(|node| node.state != NodeState::Dead);
+            prop_assert!(!slot.exclusive || from.is_none(), "{step:?}");
+        }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// A node that is being emptied gives its work away a little at a time, until nothing is left
+    /// that another node could take.
+    #[test]
+    fn a_node_is_emptied(mut fleet in busy_fleet(), at_once in 1..4_usize) {
+        let policy = Policy { drain_at_once: at_once, ..Policy::default() };
+        for node in &mut fleet.nodes {
+            node.hot = false;
+        }
+        // First everything finds its place.
+        arrive(&mut fleet);
+        let drains: Vec<_> = fleet.nodes.iter().map(|node| node.intake).collect();
+        for node in fleet.nodes.iter_mut().filter(|node| node.intake == Intake::Draining) {
+            node.intake = Intake::Cordoned;
+        }
+        (fleet, _) = settle(fleet, &policy);
+        for (node, intake) in fleet.nodes.iter_mut().zip(drains) {
+            node.intake = intake;
+        }
+        arrive(&mut fleet);
+        let mut rounds = 0;
+        loop {
+            let plan = plan(&fleet, &policy);
+            if plan.moves.is_empty() && plan.releases.is_empty() {
+                break;
+            }
+            for node in &fleet.nodes {
+                let leads = |key: SlotKey| key.role == Role::Ingest;
+                let moves = plan.moves.iter().filter(|step| leads(step.slot) && step.from == Some(node.id));
+                let releases = plan.releases.iter().filter(|release| leads(release.slot) && release.from == node.id);
+                let mentioned = moves.count() + releases.count();
+                prop_assert!(node.state == NodeState::Dead || mentioned <= at_once);
+            }
+            fleet.apply(&plan);
+            arrive(&mut fleet);
+            rounds += 1;
+            prop_assert!(rounds < 300, "it does not end");
+        }
+        for slot in fleet.slots.iter().filter(|slot| slot.follows.is_none()) {
+            let Some(node) = node_of(&fleet, slot) else { continue };
+            if node.intake != Intake::Draining || node.state == NodeState::Dead {
+                continue;
+            }
+            let followers = fleet.slots.iter().filter(|other| other.follows == Some(slot.key));
+            let all: u32 = slot.cost.get() + followers.filter(|other| other.wanted == Wanted::Yes)
+                .map(|other| other.cost.get()).sum::<u32>();
+            let kept: u32 = fleet.slots.iter().filter(|other| other.node.is_none()).map(|other| other.cost.get()).sum();
+            for other in &fleet.nodes {
+                let takes = other.state == NodeState::Ready && other.intake == Intake::Open;
+                let room = other.alloc.saturating_sub(used(&fleet, other));
+                prop_assert!(!takes || !fits(slot, other) || room < all + kept, "{:?} could go to {}", slot.key, other.name);
+            }
+        }
+    }
+
+    /// Rebalancing ends, and moves nothing to and fro, even without any dwell.
+    #[test]
+    fn rebalancing_ends(mut fleet in busy_fleet()) {
+        let policy = Policy::default();
+        for node in &mut fleet.nodes {
+            node.intake = Intake::Open;
+        }
+        (fleet, _) = settle(fleet, &policy);
+        arrive(&mut fleet);
+        let mut moved: BTreeMap<SlotKey, u32> = BTreeMap::new();
+        for round in 0.. {
+            for index in 0..fleet.nodes.len() {
+                let node = &fleet.nodes[index];
+                let percent = (used(&fleet, node) * 100).checked_div(node.alloc).unwrap_or(0);
+                let hot = percent > 80 || (node.hot && percent > 65);
+                fleet.nodes[index].hot = hot;
+            }
+            for slot in &mut fleet.slots {
+                slot.settled = true;
+            }
+            let plan = plan(&fleet, &policy);
+            if plan.is_empty() && round > 0 {
+                break;
+            }
+            for step in plan.moves.iter().filter(|step| step.reason.contains("too busy")) {
+                *moved.entry(step.slot).or_default() += 1;
+                let slot = fleet.slots.iter().find(|slot| slot.key == step.slot).expect("a slot");
+                prop_assert!(!slot.exclusive);
+                let led = fleet.slots.iter().any(|other| other.follows == Some(slot.key) && other.node == slot.node && other.node.is_some());
+                prop_assert!(!led, "{step:?}");
+            }
+            let after = apply(&fleet, &plan);
+            for step in plan.moves.iter().filter(|step| step.reason.contains("too busy")) {
+                let to = after.nodes.iter().find(|node| node.id == step.to).expect("a node");
+                let leaders: u32 = after.slots.iter().filter(|slot| slot.node == Some(to.id) && slot.follows.is_none())
+                    .map(|slot| slot.held().get()).sum();
+                prop_assert!(leaders * 100 <= to.alloc * 65, "{step:?}");
+            }
+            fleet = after;
+            arrive(&mut fleet);
+            prop_assert!(round < 100, "it does not end");
+        }
+        prop_assert!(moved.values().all(|times| *times == 1), "{moved:?}");
+    }
+
+    /// If it can be, no node has more than half of a group.
+    #[test]
+    fn groups_are_spread(mut fleet in empty_fleet(), nodes in 2..6_usize) {
+        fleet.nodes = (0..nodes).map(|number| Node::new(node_id(number), "")).collect();
+        for (number, slot) in fleet.slots.iter_mut().enumerate() {
+            slot.placement = Placement::default();
+            slot.group = Some(CameraGroupId::from(Uuid::from_u128(number as u128 % 3)));
+        }
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for group in 0..3 {
+            let group = Some(CameraGroupId::from(Uuid::from_u128(group)));
+            let all = after.slots.iter().filter(|slot| slot.group == group);
+            let most = all.clone().count().div_ceil(2);
+            for node in &after.nodes {
+                prop_assert!(all.clone().filter(|slot| slot.node == Some(node.id)).count() <= most);
+            }
+        }
+    }
+
+    /// A camera goes to where its viewers are, if it may and there is room.
+    #[test]
+    fn cameras_go_to_their_viewers(mut fleet in empty_fleet(), near in vec(0..8_usize, 40)) {
+        for node in &mut fleet.nodes {
+            node.alloc = 100;
+        }
+        for (slot, near) in fleet.slots.iter_mut().zip(near) {
+            slot.near = vec![node_id(near)];
+        }
+        let after = apply(&fleet, &plan(&fleet, &Policy::default()));
+        for slot in &after.slots {
+            let near = after.nodes.iter().find(|node| node.id == slot.near[0]);
+            if near.is_some_and(|near| fits(slot, near)) {
+                prop_assert_eq!(slot.node, Some(slot.near[0]));
+            }
         }
     }
 }

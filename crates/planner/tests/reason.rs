@@ -1,42 +1,37 @@
 //! Golden texts: what people read in the API.
 
-use std::num::NonZeroU32;
-
-use headworks_planner::{Fleet, Intake, Node, Policy, Slot, Wanted, plan};
+use headworks_planner::{Fleet, Intake, Node, Policy, Slot, plan};
 use headworks_types::{
-    CameraId, Labels, NodeId, NodeState, Placement,
+    CameraGroupId, CameraId, Capabilities, NodeId, NodeState, Placement,
     edge::{Role, SlotKey},
 };
 use uuid::Uuid;
 
 fn node(number: u32, site: &str, alloc: u32, state: NodeState) -> Node {
     Node {
-        id: NodeId::from(Uuid::from_u128(number.into())),
-        name: format!("edge-{number}"),
         site: site.to_owned(),
-        labels: Labels::default(),
         alloc,
         state,
-        intake: Intake::Open,
+        ..Node::new(
+            NodeId::from(Uuid::from_u128(number.into())),
+            format!("edge-{number}"),
+        )
     }
 }
 
 fn slot(number: u32, node: Option<u32>, site: Option<&str>) -> Slot {
+    let key = SlotKey {
+        camera_id: CameraId::from(Uuid::from_u128(number.into())),
+        role: Role::Ingest,
+        ordinal: 0,
+    };
     Slot {
-        key: SlotKey {
-            camera_id: CameraId::from(Uuid::from_u128(number.into())),
-            role: Role::Ingest,
-            ordinal: 0,
-        },
         node: node.map(|number| NodeId::from(Uuid::from_u128(number.into()))),
-        wanted: Wanted::Yes,
         placement: Placement {
             site: site.map(str::to_owned),
-            labels: Labels::default(),
+            ..Placement::default()
         },
-        cost: NonZeroU32::MIN,
-        follows: None,
-        bound: None,
+        ..Slot::new(key)
     }
 }
 
@@ -216,6 +211,148 @@ fn a_follower_says_where_its_camera_is() {
             "edge-3, the node that has the camera, is suspect",
             "its camera is on no node",
             "its camera is on a node that is dead",
+        ]
+    );
+}
+
+#[test]
+fn a_closed_node_says_how_it_is_closed() {
+    use NodeState::Ready;
+    let closed = |number, intake| Node {
+        intake,
+        ..node(number, "lyon", 9, Ready)
+    };
+    let nodes = vec![
+        node(3, "lyon", 1, Ready),
+        closed(4, Intake::Cordoned),
+        closed(5, Intake::Draining),
+        closed(6, Intake::Unsteady),
+    ];
+    let slots = || vec![slot(1, Some(3), None), slot(2, None, Some("lyon"))];
+    assert_eq!(
+        said(nodes[..2].to_vec(), slots()),
+        ["no node in site lyon has capacity: edge-3 full, edge-4 cordoned"]
+    );
+    assert_eq!(
+        said(nodes[1..].to_vec(), slots()[1..].to_vec()),
+        ["no node in site lyon takes new work: edge-4 cordoned, edge-5 draining, edge-6 unsteady"]
+    );
+}
+
+#[test]
+fn zones_and_capabilities_are_named() {
+    use NodeState::Ready;
+    let mut nodes = vec![
+        node(1, "lyon", 9, Ready),
+        node(2, "lyon", 1, Ready),
+        node(3, "lyon", 9, Ready),
+    ];
+    nodes[0].capabilities = Capabilities::NONE;
+    nodes[2].zone = "north".to_owned();
+    let mut slots = vec![
+        slot(1, Some(2), None),
+        slot(2, None, Some("lyon")),
+        slot(3, None, None),
+    ];
+    slots[1].placement.zone = Some("default".to_owned());
+    slots[1].needs = Capabilities::ALL;
+    slots[0].placement = slots[1].placement.clone();
+    slots[0].needs = Capabilities::ALL;
+    slots[2].placement.zone = Some("south".to_owned());
+    assert_eq!(
+        said(nodes.clone(), slots.clone()),
+        [
+            "no node in site lyon and zone default has capacity: edge-2 full, edge-1 has no media files",
+            "there is no node in zone south, only edge-1 in site lyon, edge-2 in site lyon, \
+             edge-3 in site lyon",
+        ]
+    );
+    slots[1].needs.files = false;
+    assert_eq!(
+        said(vec![nodes[0].clone()], vec![slots[1].clone()]),
+        ["no node in site lyon and zone default can do it: edge-1 has no FFmpeg"]
+    );
+}
+
+#[test]
+fn a_drain_says_what_moves_what_waits_and_what_stays() {
+    use NodeState::Ready;
+    let mut nodes = vec![
+        node(1, "lyon", 9, Ready),
+        node(2, "lyon", 3, Ready),
+        node(3, "paris", 9, Ready),
+    ];
+    nodes[0].intake = Intake::Draining;
+    let mut slots = vec![
+        slot(1, Some(1), Some("lyon")),
+        slot(2, Some(1), Some("berlin")),
+        slot(3, Some(1), Some("lyon")),
+    ];
+    nodes[0].labels.0.insert("gpu".to_owned(), "1".to_owned());
+    slots[1].placement = Placement {
+        labels: nodes[0].labels.clone(),
+        ..Placement::default()
+    };
+    (slots[2].exclusive, slots[2].bound) = (true, slots[2].node);
+    let mut fleet = Fleet { nodes, slots };
+    let first = plan(&fleet, &Policy::default());
+    fleet.apply(&first);
+    for slot in &mut fleet.slots {
+        slot.coming_from = None;
+    }
+    let second = plan(&fleet, &Policy::default());
+    fleet.apply(&second);
+    fleet.slots[2].bound = None;
+    let third = plan(&fleet, &Policy::default());
+    assert_eq!(
+        [
+            &first.moves[0].reason,
+            &first.refusals[0].reason,
+            &second.releases[0].reason,
+            &third.moves[0].reason,
+        ],
+        [
+            "edge-2 in site lyon: the only node that fits; edge-1 is being drained",
+            "stays on edge-1, which is being drained: no node with gpu=1 takes new work: \
+             edge-1 draining",
+            "edge-1 is being drained; the camera refuses a second session, and goes on elsewhere \
+             when edge-1 has let go of it",
+            "edge-2 in site lyon: the only node that fits",
+        ]
+    );
+}
+
+#[test]
+fn what_decided_is_said() {
+    use NodeState::Ready;
+    let id = |number: u32| NodeId::from(Uuid::from_u128(number.into()));
+    let mut nodes = vec![
+        node(1, "lyon", 10, Ready),
+        node(2, "lyon", 100, Ready),
+        node(3, "lyon", 100, Ready),
+    ];
+    nodes[0].hot = true;
+    let mut slots: Vec<_> = (1..=9).map(|number| slot(number, Some(1), None)).collect();
+    slots[8].settled = true;
+    let mut watched = slot(11, None, None);
+    watched.near = vec![id(3)];
+    let group = Some(CameraGroupId::from(Uuid::nil()));
+    let mut there = slot(12, Some(2), None);
+    let mut here = slot(13, None, None);
+    (there.group, here.group) = (group, group);
+    for node in &mut nodes[1..] {
+        node.zone = "north".to_owned();
+    }
+    here.placement.zone = Some("north".to_owned());
+    let fresh = slot(14, None, None);
+    slots.extend([watched, there, here, fresh]);
+    assert_eq!(
+        said(nodes, slots),
+        [
+            "edge-3 in site lyon: as little loaded as any of 2 nodes that fit; edge-1 was too busy",
+            "edge-3 in site lyon: its viewers are there, of 3 nodes that fit",
+            "edge-3 in site lyon: others have half of its group, of 2 nodes that fit",
+            "edge-3 in site lyon: as little loaded as any of 3 nodes that fit",
         ]
     );
 }

@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     fs,
     io::{self, BufRead, BufReader, Read},
-    os::unix::process::CommandExt,
+    os::unix::process::{CommandExt, ExitStatusExt as _},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
@@ -65,6 +65,7 @@ pub enum Stream {
 /// A running child. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
+    program: String,
     child: Child,
     tail: Arc<Mutex<VecDeque<String>>>,
     readers: Vec<thread::JoinHandle<()>>,
@@ -96,6 +97,7 @@ impl Process {
             readers.push(read_lines(error, Stream::Error, &on_line, &tail));
         }
         Ok(Self {
+            program,
             child,
             tail,
             readers,
@@ -164,6 +166,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // What a test waits for in vain may only be missing because of this.
+        if let Some(status) = self.try_wait()
+            && matches!(status.signal(), Some(libc::SIGABRT | libc::SIGSEGV))
+        {
+            let (program, tail) = (&self.program, self.tail());
+            eprintln!("{program} crashed ({status}):\n{tail}");
+        }
         self.kill();
     }
 }

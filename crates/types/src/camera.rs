@@ -36,6 +36,10 @@ pub struct Camera {
     pub start: StartMode,
     /// Which nodes may do its work.
     pub placement: Placement,
+    /// It refuses a second session: two nodes are never connected to it at once, so it moves only
+    /// if it must, with a break.
+    #[serde(default)]
+    pub exclusive_source: bool,
     /// How it may be watched.
     #[serde(default)]
     pub viewing: Viewing,
@@ -88,6 +92,9 @@ pub struct Placement {
     /// Only nodes of this site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
+    /// Only nodes of this zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Only nodes that carry all of these labels.
     pub labels: Labels,
 }
@@ -95,6 +102,7 @@ pub struct Placement {
 impl Validate for Placement {
     fn validate(&self, found: &mut Violations) {
         found.optional_text("site", self.site.as_deref(), 63);
+        found.optional_text("zone", self.zone.as_deref(), 63);
         found.within("labels", |found| self.labels.validate(found));
     }
 }
@@ -151,6 +159,22 @@ pub enum CameraState {
     Unknown,
 }
 
+impl CameraState {
+    /// As on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Unplaced => "unplaced",
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A camera to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -182,6 +206,10 @@ pub struct CameraCreate {
     /// Which nodes may do its work.
     #[serde(default)]
     pub placement: Placement,
+    /// True for a camera that refuses a second session: two nodes are never connected to it at
+    /// once, so it moves only if it must, with a break. Default false.
+    #[serde(default)]
+    pub exclusive_source: bool,
     /// How it may be watched.
     #[serde(default)]
     pub viewing: Viewing,
@@ -243,6 +271,9 @@ pub struct CameraUpdate {
     /// Which nodes may do its work, whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
+    /// True for a camera that refuses a second session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive_source: Option<bool>,
     /// How it may be watched, whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewing: Option<Viewing>,

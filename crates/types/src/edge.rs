@@ -7,6 +7,7 @@
 
 mod audit;
 mod directory;
+mod rendezvous;
 mod view;
 
 use std::{fmt, time::Duration};
@@ -18,14 +19,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Advertise, CameraId, CameraSource, Credentials, Jwks, Labels, Network, NodeId, NodeLoad,
-    OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio, RestreamId, RestreamSigning,
-    RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId, Track, Transport, Validate,
-    Violations,
+    Advertise, CameraId, CameraSource, Capabilities, Credentials, Jwks, Labels, Network, NodeId,
+    NodeLimits, NodeLoad, OnConflict, ProjectId, Publisher, RefusedPublisher, RestreamAudio,
+    RestreamId, RestreamSigning, RestreamVideo, Secret, StartMode, StreamKeyBounds, StreamKeyId,
+    Track, Transport, Validate, Violations,
 };
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
 pub use directory::{DirectoryUpdate, Peer, Route};
+pub use rendezvous::rendezvous;
 pub use view::{
     PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
     SessionSent, ViewPolicy,
@@ -42,8 +44,14 @@ pub struct NodeSpec {
     pub zone: String,
     /// Labels.
     pub labels: Labels,
-    /// How much work it takes, in units; one camera costs one.
+    /// How much work it takes, in units; one camera of up to 8 Mbit/s costs one.
     pub capacity: u32,
+    /// What it can do. Without, it is taken for able to do everything.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capabilities: Option<Capabilities>,
+    /// How many viewers it serves at most.
+    #[serde(default)]
+    pub limits: NodeLimits,
     /// Where viewers and publishers reach it.
     pub advertise: Advertise,
     /// Where other edges reach it: `https://host:port/`. Without, it relays to nobody.
@@ -62,6 +70,7 @@ impl Validate for NodeSpec {
         if self.capacity > 100_000 {
             found.report("capacity", "must be at most 100000");
         }
+        found.within("limits", |found| self.limits.validate(found));
         found.within("advertise", |found| self.advertise.validate(found));
         if let Some(relay) = &self.relay
             && (relay.scheme() != "https" || !relay.has_host())
@@ -273,6 +282,9 @@ pub struct IngestWork {
     pub credentials: Option<Credentials>,
     /// When it is pulled.
     pub start: StartMode,
+    /// It refuses a second session, so another node waits until this one has let go of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub exclusive: bool,
     /// Who may publish it: the keys of a published camera that work now or later.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub stream_keys: Vec<StreamKeyDigest>,
@@ -444,6 +456,22 @@ pub struct SlotReport {
     /// How the push goes, of [`Role::Restream`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restream: Option<RestreamReport>,
+    /// What it takes from the node, once it has been measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage: Option<SlotUsage>,
+}
+
+/// What the work of a slot takes from its node: means over the last minute of work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SlotUsage {
+    /// Media that comes in from the camera, kbit/s.
+    pub in_kbit: u32,
+    /// Media that goes out to the target of a restream, kbit/s.
+    pub out_kbit: u32,
+    /// Processor time of its own child process, in thousandths of a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub millicores: Option<u32>,
 }
 
 /// How many uses of stream keys a [`SlotReport`] tells of.

@@ -192,4 +192,53 @@ pub enum EventKind {
     /// Two processes run with the identity of one node; the older one is refused.
     #[serde(rename = "node.duplicated")]
     NodeDuplicated,
+    /// A node renews its lease: for the first time, again after it was stopped, or again after it
+    /// was suspect.
+    #[serde(rename = "node.ready")]
+    NodeReady,
+    /// A node has missed renewals.
+    #[serde(rename = "node.suspect")]
+    NodeSuspect,
+    /// A node said goodbye.
+    #[serde(rename = "node.stopped")]
+    NodeStopped,
+    /// A node has died too often, and takes no new work for some time.
+    #[serde(rename = "node.unsteady")]
+    NodeUnsteady,
+    /// A node that died too often takes new work again.
+    #[serde(rename = "node.steady")]
+    NodeSteady,
+    /// A node takes no new work, because an operator said so.
+    #[serde(rename = "node.cordoned")]
+    NodeCordoned,
+    /// A node takes new work again.
+    #[serde(rename = "node.uncordoned")]
+    NodeUncordoned,
+    /// A node is to be emptied, or its drain got another deadline.
+    #[serde(rename = "node.drain_started")]
+    NodeDrainStarted,
+    /// A node is empty.
+    #[serde(rename = "node.drained")]
+    NodeDrained,
+    /// The deadline of a drain has passed, and something has stayed.
+    #[serde(rename = "node.drain_expired")]
+    NodeDrainExpired,
+    /// A node is not emptied any more.
+    #[serde(rename = "node.drain_cancelled")]
+    NodeDrainCancelled,
+    /// A node was removed.
+    #[serde(rename = "node.removed")]
+    NodeRemoved,
+    /// Too many nodes are silent at once: none is declared dead.
+    #[serde(rename = "cluster.brake_on")]
+    ClusterBrakeOn,
+    /// Silent nodes are declared dead again.
+    #[serde(rename = "cluster.brake_off")]
+    ClusterBrakeOff,
+    /// An operator lets silent nodes be declared dead, for some time.
+    #[serde(rename = "cluster.brake_released")]
+    ClusterBrakeReleased,
+    /// The database was away; all nodes got a new lease.
+    #[serde(rename = "cluster.leases_extended")]
+    ClusterLeasesExtended,
 }

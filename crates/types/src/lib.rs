@@ -11,6 +11,9 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod camera_playback;
+mod capability;
+mod cluster;
 pub mod edge;
 mod event;
 mod grant;
@@ -20,6 +23,7 @@ mod label;
 mod network;
 mod node;
 mod page;
+mod plan;
 mod playback;
 mod playback_key;
 mod problem;
@@ -33,6 +37,7 @@ mod secret;
 mod session;
 mod shown_url;
 mod signing_key;
+mod slot;
 mod source;
 mod stream;
 mod stream_key;
@@ -55,6 +60,14 @@ pub use camera::{
     CameraStatus, CameraUpdate, Credentials, Placement, StartMode,
 };
 pub use camera_group::{CameraGroup, CameraGroupCreate, CameraGroupUpdate};
+pub use camera_playback::{
+    CameraPlayback, CameraPlaybackRequest, LiveFile, MAX_PLAYBACK_EDGES, PlaybackEdge,
+};
+pub use capability::Capabilities;
+pub use cluster::{
+    Brake, BrakeRelease, Cluster, ClusterDatabase, ClusterNodes, ClusterPlanner, ClusterSlots,
+    SilentNode,
+};
 pub use event::{Event, EventKind};
 pub use grant::{Effect, Grant, GrantConditions, GrantCreate, GrantObject, Principal};
 pub use id::{
@@ -65,9 +78,14 @@ pub use jwk::{Jwk, Jwks};
 pub use label::{LabelFilter, Labels};
 pub use network::Network;
 pub use node::{
-    Advertise, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeLoad, NodeState,
+    Advertise, DrainState, JoinToken, JoinTokenCreate, JoinTokenCreated, Node, NodeDrain,
+    NodeDrainRequest, NodeLimits, NodeLoad, NodeState,
 };
 pub use page::{Page, PageQuery};
+pub use plan::{
+    PLAN_LISTED, PlanCamera, PlanCapacity, PlanImpact, PlanMove, PlanNode, PlanPreview,
+    PlanQuestion, PlanSummary,
+};
 pub use playback::{
     MAX_OPEN_SECONDS, PLAYBACK_AUDIENCE, PLAYBACK_ISSUER, PLAYBACK_TYP, PlaybackCamera,
     PlaybackClaims, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke, PlaybackUrls,
@@ -89,6 +107,7 @@ pub use secret::Secret;
 pub use session::{Session, ViewProtocol};
 pub use shown_url::ShownUrl;
 pub use signing_key::{SigningKey, SigningKeyState};
+pub use slot::{CameraPlacement, NodeFit, Slot, SlotMove};
 pub use source::{CameraSource, PullFormat, PullProtocol, Transport};
 pub use stream::{Codec, Track, TrackKind};
 pub use stream_key::{

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{CameraId, JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
+use crate::{CameraId, Capabilities, JoinTokenId, Labels, NodeId, Secret, Validate, Violations};
 
 /// One running edge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,18 +20,43 @@ pub struct Node {
     pub zone: String,
     /// Labels.
     pub labels: Labels,
-    /// How much work it takes, in units; one camera costs one.
+    /// How much work it takes, in units; one camera of up to 8 Mbit/s costs one.
     pub capacity: u32,
+    /// What it can do, beyond passing on media.
+    #[serde(default)]
+    pub capabilities: Capabilities,
     /// How many units are assigned to it.
     pub used: u32,
     /// How the cluster sees it.
     pub state: NodeState,
     /// The same for people.
     pub message: String,
+    /// Since when it is in this state.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<DateTime<Utc>>,
+    /// Why it could not apply the work that it was given last; absent if it could.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// Since when it takes no new work because an operator said so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cordoned_at: Option<DateTime<Utc>>,
+    /// How it is being emptied, or was; until it is opened again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub drain: Option<NodeDrain>,
+    /// Until when it takes no new work because it has died too often.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unsteady_until: Option<DateTime<Utc>>,
     /// Where viewers and publishers reach it.
     pub advertise: Advertise,
     /// The software that it runs.
     pub version: String,
+    /// How many viewers it serves at most.
+    #[serde(default)]
+    pub limits: NodeLimits,
+    /// True while it has as many viewers as it takes, or has had and still has nearly as many: new
+    /// ones go elsewhere.
+    #[serde(default)]
+    pub full: bool,
     /// What it said of itself last.
     pub load: NodeLoad,
     /// When it last renewed its lease.
@@ -56,6 +81,90 @@ pub enum NodeState {
     Dead,
 }
 
+/// How a node is being emptied, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeDrain {
+    /// How far it is.
+    pub state: DrainState,
+    /// The same for people; of an expired drain, what stays and why.
+    pub message: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ends, however far it is.
+    pub deadline_at: DateTime<Utc>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How many units of work there were when it began.
+    pub slots_total: u32,
+    /// How many are still there.
+    pub slots_left: u32,
+    /// How many viewers are still there.
+    pub viewers_left: u32,
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainState {
+    /// Work goes to other nodes as they can take it.
+    Draining,
+    /// Nothing is left. The node takes no new work until it is opened.
+    Drained,
+    /// The deadline has passed, and what no other node can take has stayed.
+    Expired,
+}
+
+/// How a node is to be emptied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeDrainRequest {
+    /// How long it may take, in seconds: 1 to 86400 (a day). Default 600. Then all that another
+    /// node can take is taken away at once, and the rest stays.
+    #[serde(default = "ten_minutes")]
+    #[schema(minimum = 1, maximum = 86_400)]
+    pub deadline_seconds: u32,
+}
+
+impl Validate for NodeDrainRequest {
+    fn validate(&self, found: &mut Violations) {
+        if !(1..=86_400).contains(&self.deadline_seconds) {
+            found.report("deadline_seconds", "must be 1 to 86400 (a day)");
+        }
+    }
+}
+
+/// How many viewers a node serves at most. What is absent is without limit; 0 serves nobody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct NodeLimits {
+    /// Viewers at once, by all protocols together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_viewers: Option<u32>,
+    /// What it sends to viewers, Mbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_egress_mbit: Option<u32>,
+}
+
+impl NodeLimits {
+    /// The highest number that is a limit.
+    pub const MOST: u32 = 1_000_000_000;
+}
+
+impl Validate for NodeLimits {
+    fn validate(&self, found: &mut Violations) {
+        let all = [
+            ("max_viewers", self.max_viewers),
+            ("max_egress_mbit", self.max_egress_mbit),
+        ];
+        for (name, limit) in all {
+            if limit.is_some_and(|limit| limit > Self::MOST) {
+                found.report(name, "must be at most 1000000000");
+            }
+        }
+    }
+}
+
 /// What a node says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -72,6 +181,8 @@ pub struct NodeLoad {
     pub received_bytes: u64,
     /// Media sent to viewers since the start, bytes.
     pub sent_bytes: u64,
+    /// Media sent to viewers in the last seconds, kbit/s.
+    pub sent_kbit: u64,
 }
 
 /// Where viewers and publishers reach a node. A protocol that it does not offer is absent.
@@ -197,6 +308,10 @@ pub struct JoinTokenCreated {
     /// `hwjt_<lookup>_<secret>.<fingerprint>`: what the edge's configuration takes. The edge trusts
     /// only controllers of the authority with this fingerprint.
     pub secret: Secret,
+}
+
+fn ten_minutes() -> u32 {
+    600
 }
 
 fn once() -> u32 {

@@ -98,6 +98,8 @@ codes! {
     Misdirected = 421, "The camera is on another node";
     /// The camera gives no picture now; `detail` says why.
     NoPicture = 503, "The camera gives no picture";
+    /// No edge has room for another viewer; `detail` says what each of them lacks.
+    Full = 503, "No edge has room";
     /// The database or something else that is needed is away; try again.
     Unavailable = 503, "Not available at the moment";
     /// A bug or an unforeseen state; the logs say more.

@@ -42,6 +42,7 @@ const fn with_sqlx(rule: Rule) -> Rule {
 const RULES: &[Rule] = &[
     rule("headworks-types", &[]),
     rule("headworks-planner", &["headworks-types"]),
+    rule("headworks-duty", &["headworks-types"]),
     rule("headworks-media", &[]),
     rule("headworks-hls", &["headworks-media"]),
     rule("headworks-rtmp", &[]),
@@ -54,6 +55,7 @@ const RULES: &[Rule] = &[
         "headworks-controller",
         &[
             "headworks-types",
+            "headworks-duty",
             "headworks-planner",
             "headworks-bootstrap",
         ],
@@ -62,6 +64,7 @@ const RULES: &[Rule] = &[
         "headworks-edge",
         &[
             "headworks-types",
+            "headworks-duty",
             "headworks-client",
             "headworks-media",
             "headworks-hls",

@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, path::Path};
 use axum::{http::StatusCode, response::IntoResponse as _};
 use headworks_client::{Client, Error};
 use headworks_types::{
-    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, CameraBulkCreate, CameraCreate,
-    CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId, CameraSource, CameraUpdate,
-    GrantCreate, GrantId, GrantObject, JoinTokenCreate, JoinTokenId, Labels, NodeId, NodeLoad,
-    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlaybackKeyCreate,
-    PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal, ProjectCreate, ProjectId,
-    ProjectUpdate, RestreamCreate, RestreamId, RestreamImport, RestreamUpdate, RoleCreate, RoleId,
-    RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode, StreamKeyCreate, StreamKeyId,
-    StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate, UserGroupId, UserGroupMemberAdd,
-    UserGroupUpdate, UserId, UserUpdate,
+    Action, Advertise, ApiKeyCreate, ApiKeyId, AuthRefresh, BrakeRelease, CameraBulkCreate,
+    CameraCreate, CameraGroupCreate, CameraGroupId, CameraGroupUpdate, CameraId,
+    CameraPlaybackRequest, CameraSource, CameraUpdate, GrantCreate, GrantId, GrantObject,
+    JoinTokenCreate, JoinTokenId, Labels, NodeDrainRequest, NodeId, NodeLimits, NodeLoad,
+    OidcBegin, OidcComplete, OidcIdentity, PasswordChange, Placement, PlanQuestion,
+    PlaybackKeyCreate, PlaybackKeyId, PlaybackTokenCreate, PlaybackTokenRevoke, Principal,
+    ProjectCreate, ProjectId, ProjectUpdate, RestreamCreate, RestreamId, RestreamImport,
+    RestreamUpdate, RoleCreate, RoleId, RoleRef, RoleUpdate, Secret, SessionId, SignIn, StartMode,
+    StreamKeyCreate, StreamKeyId, StreamKeyRotate, StreamKeyUpdate, UserCreate, UserGroupCreate,
+    UserGroupId, UserGroupMemberAdd, UserGroupUpdate, UserId, UserUpdate,
     edge::{AuditDelivery, CertificateRequest, JoinRequest, LeaseRenewal, NodeSpec, SessionReport},
 };
 use serde_json::Value;
@@ -77,6 +78,9 @@ fn template(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
+/// What players open, and no program calls: the answer is an address elsewhere.
+const OF_PLAYERS: [&str; 2] = ["camera_live", "camera_watch"];
+
 async fn compare(document: &str, calls: impl AsyncFn(&Client, &mut Vec<&'static str>)) {
     let server = Server::start(|_| StatusCode::IM_A_TEAPOT.into_response()).await;
     let mut names = Vec::new();
@@ -91,7 +95,9 @@ async fn compare(document: &str, calls: impl AsyncFn(&Client, &mut Vec<&'static 
             )
         })
         .collect();
-    assert_eq!(called, documented(document));
+    let mut documented = documented(document);
+    documented.retain(|name, _| !OF_PLAYERS.contains(&&**name));
+    assert_eq!(called, documented);
 }
 
 macro_rules! call {
@@ -111,6 +117,8 @@ async fn the_edges_api() {
             zone: "a".to_owned(),
             labels: Labels::default(),
             capacity: 1,
+            capabilities: None,
+            limits: NodeLimits::default(),
             advertise: Advertise::new("http://edge/".parse().expect("parses")),
             relay: None,
             version: "1".to_owned(),
@@ -148,7 +156,7 @@ async fn the_edges_api() {
             queue: ID,
             entries: vec![],
         };
-        call!(names, client.watch(0));
+        call!(names, client.watch(0, Some(0)));
         call!(names, client.session_report(&report));
         call!(names, client.audit_deliver(&delivery));
     })
@@ -182,6 +190,7 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
         enabled: true,
         start: StartMode::Always,
         placement: Placement::default(),
+        exclusive_source: false,
         viewing: Default::default(),
     };
     let bulk = CameraBulkCreate {
@@ -200,6 +209,8 @@ async fn cameras(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.camera_view(id));
     call!(names, client.camera_update(id, &CameraUpdate::default()));
     call!(names, client.camera_delete(id));
+    let where_to = CameraPlaybackRequest::default();
+    call!(names, client.camera_playback(id, &where_to));
     call!(names, client.stream_key_list(id));
     call!(names, client.stream_key_create(id, &stream_key));
     call!(
@@ -402,6 +413,23 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
     call!(names, client.node_list());
     call!(names, client.node_view(NodeId::from(ID)));
     call!(names, client.node_revoke(NodeId::from(ID)));
+    call!(names, client.node_cordon(NodeId::from(ID)));
+    call!(names, client.node_uncordon(NodeId::from(ID)));
+    let drain = NodeDrainRequest {
+        deadline_seconds: 600,
+    };
+    call!(names, client.node_drain(NodeId::from(ID), &drain));
+    call!(names, client.node_cancel_drain(NodeId::from(ID)));
+    call!(names, client.node_delete(NodeId::from(ID), true));
+    call!(names, client.cluster_view());
+    call!(
+        names,
+        client.cluster_release_brake(&BrakeRelease { seconds: 300 })
+    );
+    call!(names, client.slot_list().on_node(NodeId::from(ID)));
+    call!(names, client.move_list(CameraId::from(ID)));
+    call!(names, client.camera_explain(CameraId::from(ID)));
+    call!(names, client.plan_preview(&PlanQuestion::default()));
     call!(names, client.join_token_list());
     call!(names, client.join_token_create(&token));
     call!(names, client.join_token_revoke(JoinTokenId::from(ID)));

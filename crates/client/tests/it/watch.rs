@@ -14,7 +14,7 @@ fn parts(parts: &'static [&'static str]) -> impl Stream<Item = Result<&'static s
 }
 
 async fn all(server: &Server) -> Vec<Result<WatchMessage, Error>> {
-    let messages = server.client().watch(7).await.expect("answers");
+    let messages = server.client().watch(7, Some(5)).await.expect("answers");
     messages.collect().await
 }
 
@@ -47,7 +47,7 @@ async fn lines_come_in_any_pieces_and_unknown_ones_are_skipped() {
         ],
         "the line that is cut off is none"
     );
-    assert_eq!(server.asked()[0].query, "revision=7");
+    assert_eq!(server.asked()[0].query, "revision=7&directory=5");
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn silence_is_death() {
     .await;
     let messages = server
         .client()
-        .watch_with_idle_deadline(0, Duration::from_millis(100))
+        .watch_with_idle_deadline(0, None, Duration::from_millis(100))
         .await
         .expect("answers");
     let messages: Vec<_> = messages.collect().await;

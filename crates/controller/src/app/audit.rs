@@ -91,6 +91,8 @@ impl Request {
             ProblemCode::Conflict
             | ProblemCode::PreconditionFailed
             | ProblemCode::IdempotencyKeyReused
+            | ProblemCode::Full
+            | ProblemCode::NoPicture
             | ProblemCode::Unavailable
             | ProblemCode::Internal
                 if self.changes =>

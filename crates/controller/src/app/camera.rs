@@ -176,6 +176,7 @@ pub(crate) fn prepare(state: &State, new: CameraCreate) -> Result<NewCamera> {
         enabled: new.enabled,
         start: new.start,
         placement: new.placement,
+        exclusive_source: new.exclusive_source,
         viewing: new.viewing,
     })
 }
@@ -236,10 +237,12 @@ fn apply(camera: &mut Camera, change: CameraUpdate) -> Result<Option<Option<Cred
         enabled,
         start,
         placement,
+        exclusive_source,
         viewing,
     } = change;
     camera.enabled = enabled.unwrap_or(camera.enabled);
     camera.start = start.unwrap_or(camera.start);
+    camera.exclusive_source = exclusive_source.unwrap_or(camera.exclusive_source);
     camera.viewing = viewing.unwrap_or(camera.viewing);
     camera.group_id = group_id.unwrap_or(camera.group_id);
     if let Some(name) = name {

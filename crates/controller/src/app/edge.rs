@@ -1,6 +1,8 @@
 //! What edges ask for: to join, to say what they are, to live on, and to know what to do.
 
+mod directory;
 mod feed;
+mod gate;
 mod renewal;
 mod sign_in;
 
@@ -16,11 +18,13 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
+pub(crate) use directory::{DirectoryFeed, Reader as DirectoryReader, SLACK};
 pub(crate) use feed::Feeds;
+pub(crate) use gate::Gate;
 pub(crate) use renewal::{Renewals, Waiting};
 pub(crate) use sign_in::{KnownCertificates, NodeCaller};
 
-use super::{Error, Result, signing_key};
+use super::{Error, Result, camera_playback::Places, signing_key};
 use crate::{
     credential::{self, Kind},
     db::{
@@ -46,8 +50,14 @@ pub(crate) struct Edges {
     pub(crate) renewals: Renewals,
     /// What is announced to watches.
     pub(crate) feeds: Feeds,
+    /// What watches are told of the directory.
+    pub(crate) directory: DirectoryFeed,
+    /// How many watches ask the database at once.
+    pub(crate) gate: Gate,
     /// What certificates of nodes are worth.
     pub(crate) certificates: KnownCertificates,
+    /// Where viewers can be sent.
+    pub(crate) places: Places,
 }
 
 /// What every edge has to know, as a watch sends it.

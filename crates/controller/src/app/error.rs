@@ -56,6 +56,12 @@ pub(crate) enum Error {
         /// What the database says.
         source: sqlx::Error,
     },
+    /// The camera is on no node, so that no edge can show it.
+    #[error("{0}")]
+    NoPicture(String),
+    /// No edge takes another viewer.
+    #[error("{0}")]
+    NoRoom(String),
     /// A bug or an unforeseen state.
     #[error("something went wrong here; the logs say more")]
     Internal(#[source] anyhow::Error),

@@ -1,7 +1,11 @@
 //! Nodes as operators see them.
 
+mod lifecycle;
+
 use headworks_types::{Action, EventKind, Node, NodeId, NodeState};
 use sqlx::PgConnection;
+
+pub(crate) use lifecycle::{Verb, node_remove, node_wish};
 
 use super::{Begun, Caller, Error, Once, Result, caller::Scope};
 use crate::{
@@ -11,7 +15,6 @@ use crate::{
         node::{self, node_get, revision_bump},
         node_certificate::certificate_revoke,
     },
-    reconcile::node_death,
     state::State,
 };
 
@@ -80,7 +83,7 @@ async fn explain_brake(conn: &mut PgConnection, nodes: &mut [Node]) -> sqlx::Res
         return Ok(());
     }
     let census = lease_census(conn).await?;
-    let Some(brake) = node_death::brake(&census) else {
+    let Some(brake) = census.brake() else {
         return Ok(());
     };
     for node in nodes {

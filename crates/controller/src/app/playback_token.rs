@@ -42,7 +42,7 @@ pub(crate) async fn playback_token_issue(
     state: &State,
     caller: &Caller,
     once: Once,
-    mut ask: PlaybackTokenCreate,
+    ask: PlaybackTokenCreate,
 ) -> Result<PlaybackToken> {
     check_viewer(caller, &ask)?;
     let mut write = match once.begin(state, caller).await? {
@@ -50,6 +50,37 @@ pub(crate) async fn playback_token_issue(
         Begun::Again(token) => return Ok(token),
     };
     let conn = write.conn();
+    let issued = issue(state, conn, caller, ask).await?;
+    let answer = PlaybackToken {
+        token_id: issued.token_id,
+        cameras: places(conn, &issued.cameras, &issued.token).await?,
+        token: issued.token,
+        expires_at: issued.expires_at,
+        watch_until: issued.watch_until,
+    };
+    write.commit(&answer).await?;
+    Ok(answer)
+}
+
+/// A token that is signed, in a transaction that is still to be committed.
+pub(super) struct Issued {
+    /// Its `jti`.
+    pub(super) token_id: String,
+    pub(super) token: Secret,
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) watch_until: DateTime<Utc>,
+    /// The cameras that it names.
+    cameras: Vec<CameraId>,
+}
+
+/// Signs the token, if whom it is for and the caller may do what it says, and tells of it.
+/// [`check_viewer`] comes before.
+pub(super) async fn issue(
+    state: &State,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    mut ask: PlaybackTokenCreate,
+) -> Result<Issued> {
     let subject = ask.user_id.map_or(caller.identity, Identity::User);
     let granted = authorize(conn, caller, subject, &ask).await?;
     if let Some(network) = granted.network {
@@ -61,17 +92,15 @@ pub(crate) async fn playback_token_issue(
     let claims = claims(name, issued, granted.actions, ask).issued_by(issuer);
     let claims = within_rights(conn, caller, subject, issued, claims).await?;
     let token = sign(conn, &state.keys, PLAYBACK_TYP, &claims).await?;
+    announce(conn, caller, granted.project, &claims).await?;
     let at = |seconds: i64| issued + TimeDelta::seconds(seconds - claims.iat);
-    let answer = PlaybackToken {
-        token_id: claims.jti.clone().unwrap_or_default(),
-        cameras: places(conn, &claims.cams, &token).await?,
+    Ok(Issued {
         token,
         expires_at: at(claims.exp),
         watch_until: at(claims.watch_until()),
-    };
-    announce(conn, caller, granted.project, &claims).await?;
-    write.commit(&answer).await?;
-    Ok(answer)
+        token_id: claims.jti.unwrap_or_default(),
+        cameras: claims.cams,
+    })
 }
 
 /// Takes a token back: it opens nothing any more, and its sessions end.
@@ -120,7 +149,7 @@ pub(crate) async fn playback_token_revoke(
 }
 
 /// Only programs have viewers of their own.
-fn check_viewer(caller: &Caller, ask: &PlaybackTokenCreate) -> Result<()> {
+pub(super) fn check_viewer(caller: &Caller, ask: &PlaybackTokenCreate) -> Result<()> {
     if ask.viewer_id.is_some() && matches!(caller.identity, Identity::User(_)) {
         return Err(Error::invalid(
             "/viewer_id",

@@ -36,6 +36,7 @@ struct Row {
     enabled: bool,
     start: String,
     placement: Value,
+    exclusive_source: bool,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -79,6 +80,7 @@ pub(crate) struct NewCamera {
     pub(crate) enabled: bool,
     pub(crate) start: StartMode,
     pub(crate) placement: Placement,
+    pub(crate) exclusive_source: bool,
     /// Has a table of its own.
     pub(crate) viewing: Viewing,
 }
@@ -227,7 +229,8 @@ pub(crate) async fn camera_list(
            )
            SELECT c.id, c.project_id, c.group_id, c.name, c.external_id, c.labels, c.source,
                   c.credentials IS NOT NULL AS "has_credentials!",
-                  c.enabled, c.start, c.placement, c.version, c.created_at, c.updated_at
+                  c.enabled, c.start, c.placement, c.exclusive_source, c.version,
+                  c.created_at, c.updated_at
            FROM (SELECT DISTINCT id FROM candidate ORDER BY id) AS k
            CROSS JOIN LATERAL (
                SELECT * FROM camera c
@@ -286,7 +289,8 @@ pub(crate) async fn camera_get_many(
         Row,
         r#"SELECT c.id, c.project_id, c.group_id, c.name, c.external_id, c.labels, c.source,
                   c.credentials IS NOT NULL AS "has_credentials!",
-                  c.enabled, c.start, c.placement, c.version, c.created_at, c.updated_at
+                  c.enabled, c.start, c.placement, c.exclusive_source, c.version,
+                  c.created_at, c.updated_at
            FROM camera_access($1, $2, $3, $4) AS a
            JOIN camera c ON c.id = a.id
            WHERE a.actions & $5 <> 0"#,
@@ -436,15 +440,16 @@ pub(crate) async fn camera_insert(
         .map(|c| c.group_id.map(CameraGroupId::uuid))
         .collect();
     let placements = column(cameras, |camera| to_json(&camera.placement))?;
+    let exclusive: Vec<_> = cameras.iter().map(|c| c.exclusive_source).collect();
     let inserted = sqlx::query_scalar!(
         r#"INSERT INTO camera (id, project_id, name, external_id, labels, source, credentials,
-                               enabled, start, placement, group_id)
+                               enabled, start, placement, group_id, exclusive_source)
            SELECT n.id, $1, n.name, n.external_id, n.labels, n.source, n.credentials,
-                  n.enabled, n.start, n.placement, n.group_id
+                  n.enabled, n.start, n.placement, n.group_id, n.exclusive_source
            FROM unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bytea[],
-                       $8::boolean[], $9::text[], $10::jsonb[], $11::uuid[])
+                       $8::boolean[], $9::text[], $10::jsonb[], $11::uuid[], $12::boolean[])
                 AS n (id, name, external_id, labels, source, credentials, enabled, start, placement,
-                      group_id)
+                      group_id, exclusive_source)
            ORDER BY n.external_id, n.id
            ON CONFLICT (project_id, external_id) DO NOTHING
            RETURNING id"#,
@@ -458,7 +463,8 @@ pub(crate) async fn camera_insert(
         &enabled,
         &starts,
         &placements,
-        &groups as &[Option<Uuid>]
+        &groups as &[Option<Uuid>],
+        &exclusive
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -478,7 +484,7 @@ pub(crate) async fn camera_update(
         "UPDATE camera
          SET name = $3, external_id = $4, labels = $5, source = $6, enabled = $7, start = $8,
              placement = $9, credentials = CASE WHEN $10 THEN $11 ELSE credentials END,
-             group_id = $12,
+             group_id = $12, exclusive_source = $13,
              version = version + 1, updated_at = clock_timestamp()
          WHERE id = $1 AND project_id = $2",
         camera.id.uuid(),
@@ -492,7 +498,8 @@ pub(crate) async fn camera_update(
         to_json(&camera.placement)?,
         credentials.is_some(),
         credentials.flatten(),
-        camera.group_id.map(CameraGroupId::uuid)
+        camera.group_id.map(CameraGroupId::uuid),
+        camera.exclusive_source
     )
     .execute(&mut *conn)
     .await?;
@@ -610,6 +617,7 @@ impl Row {
             enabled: self.enabled,
             start: from_json(Value::String(self.start))?,
             placement: from_json(self.placement)?,
+            exclusive_source: self.exclusive_source,
             viewing: Viewing::default(),
             status,
             publish_urls: None,

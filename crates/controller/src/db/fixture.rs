@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use headworks_types::{
-    Advertise, CameraId, Labels, NodeId, NodeLoad, ProjectId, RestreamAudio, RestreamId,
-    RestreamSigning, RestreamVideo, Transport, UserId,
+    Advertise, CameraId, Labels, NodeId, NodeLimits, NodeLoad, ProjectId, RestreamAudio,
+    RestreamId, RestreamSigning, RestreamVideo, Transport, UserId,
     edge::{NodeSpec, Role, SlotKey},
 };
 use sqlx::{PgConnection, PgPool};
@@ -127,6 +127,8 @@ pub(crate) fn spec(name: &str, site: &str, capacity: u32) -> NodeSpec {
         zone: site.to_owned(),
         labels: Labels::default(),
         capacity,
+        capabilities: None,
+        limits: NodeLimits::default(),
         advertise: Advertise::new(format!("http://{name}:8081/").parse().expect("is a URL")),
         relay: None,
         version: "0.1.0".to_owned(),

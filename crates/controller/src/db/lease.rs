@@ -1,10 +1,10 @@
 //! Node leases: who is believed alive. Database time only.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use headworks_duty::Census;
 use headworks_types::{
-    NodeId, NodeLoad, NodeState,
+    NodeId, NodeLoad,
     edge::{NO_REVISION, STRICT_MARGIN},
 };
 use sqlx::PgConnection;
@@ -12,49 +12,9 @@ use uuid::Uuid;
 
 use super::{node::revision_list, to_json};
 
-/// How a node lives, as its rows tell.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
-    /// A reconciler has declared it dead.
-    pub(crate) died: bool,
-    /// It said that it stops.
-    pub(crate) goodbye: bool,
-    /// Seconds since it renewed its lease; `None` if it never did.
-    pub(crate) silence: Option<f64>,
-}
-
-impl Life {
-    /// How the cluster sees the node, where `suspect` is the silence that makes it suspect.
-    pub(crate) fn state(&self, suspect: Duration) -> NodeState {
-        match self.silence {
-            _ if self.died || self.goodbye => NodeState::Dead,
-            Some(silence) if silence <= suspect.as_secs_f64() => NodeState::Ready,
-            _ => NodeState::Suspect,
-        }
-    }
-
-    /// The same for people; goes on after the node's name.
-    pub(crate) fn words(&self, suspect: Duration) -> String {
-        let Some(silence) = self.silence else {
-            return "has joined, but has not reported yet".to_owned();
-        };
-        let silence_words = duration(silence);
-        match self.state(suspect) {
-            NodeState::Ready => "renews its lease".to_owned(),
-            _ if self.goodbye => format!("was stopped {silence_words} ago"),
-            _ => format!("has not reported for {silence_words}"),
-        }
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    match seconds.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
-}
+/// A node that was full is so until it has less than this part of what it takes: else viewers would
+/// come and be turned away by turns.
+const STILL_FULL: f32 = 0.9;
 
 /// One node's part of a batch of renewals.
 pub(crate) struct Renewal {
@@ -90,13 +50,15 @@ pub(crate) async fn lease_renew(
     let loads = loads.collect::<sqlx::Result<Vec<_>>>()?;
     let renewed = sqlx::query!(
         r#"INSERT INTO node_lease AS l
-               (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error, load)
+               (node_id, instance, renewed_at, expires_at, goodbye, applied_revision, apply_error,
+                load, share, is_full)
            SELECT r.node_id, r.instance, clock_timestamp(),
                   clock_timestamp() + make_interval(secs => $7),
-                  r.goodbye, r.revision, r.error, r.load
+                  r.goodbye, r.revision, r.error, r.load, f.share, f.share >= 1
            FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::jsonb[])
                 AS r (node_id, instance, goodbye, revision, error, load)
-           JOIN node n ON n.id = r.node_id
+           JOIN node n ON n.id = r.node_id AND n.removed_at IS NULL
+           CROSS JOIN LATERAL node_share(n.max_viewers, n.max_egress_mbit, r.load) AS f (share)
            ORDER BY r.node_id
            ON CONFLICT (node_id) DO UPDATE SET
                instance = excluded.instance,
@@ -106,6 +68,8 @@ pub(crate) async fn lease_renew(
                applied_revision = excluded.applied_revision,
                apply_error = excluded.apply_error,
                load = excluded.load,
+               share = excluded.share,
+               is_full = excluded.is_full OR l.is_full AND excluded.share >= $9,
                strict_after = CASE
                    WHEN l.instance = excluded.instance OR l.goodbye THEN l.strict_after
                    ELSE GREATEST(l.strict_after, l.expires_at + make_interval(secs => $8))
@@ -120,7 +84,8 @@ pub(crate) async fn lease_renew(
         &errors as &[Option<String>],
         &loads,
         seconds,
-        STRICT_MARGIN.as_secs_f64()
+        STRICT_MARGIN.as_secs_f64(),
+        STILL_FULL
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -162,7 +127,7 @@ pub(crate) async fn lease_doubled(
                       NOT r.goodbye AND l.refused_instance IS DISTINCT FROM r.instance AS is_news
                FROM unnest($1::uuid[], $2::uuid[], $3::boolean[])
                     AS r (node_id, instance, goodbye)
-               JOIN node n ON n.id = r.node_id
+               JOIN node n ON n.id = r.node_id AND n.removed_at IS NULL
                JOIN node_lease l ON l.node_id = n.id
                ORDER BY l.node_id
                FOR NO KEY UPDATE OF l
@@ -187,7 +152,7 @@ pub(crate) async fn lease_extend_all(conn: &mut PgConnection, seconds: f64) -> s
         r#"WITH locked AS (
                SELECT l.node_id
                FROM node_lease l JOIN node n ON n.id = l.node_id
-               WHERE n.died_at IS NULL AND NOT l.goodbye
+               WHERE n.died_at IS NULL AND n.removed_at IS NULL AND NOT l.goodbye
                ORDER BY l.node_id
                FOR UPDATE OF l
            )
@@ -201,23 +166,6 @@ pub(crate) async fn lease_extend_all(conn: &mut PgConnection, seconds: f64) -> s
     Ok(result.rows_affected())
 }
 
-/// What has to be known before a node may be declared dead.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Census {
-    /// Nodes that were not dead a minute ago.
-    pub(crate) living: usize,
-    /// How many of these have been declared dead since.
-    pub(crate) died: usize,
-    /// Nodes whose lease has run out and that are not declared dead.
-    pub(crate) silent: Vec<NodeId>,
-    /// Nodes that are declared dead and renew their lease.
-    pub(crate) returned: Vec<NodeId>,
-    /// What time it is for the database.
-    pub(crate) now: DateTime<Utc>,
-    /// When the database server started.
-    pub(crate) database_started: DateTime<Utc>,
-}
-
 /// Counts the living and the silent.
 pub(crate) async fn lease_census(conn: &mut PgConnection) -> sqlx::Result<Census> {
     let rows = sqlx::query!(
@@ -226,21 +174,25 @@ pub(crate) async fn lease_census(conn: &mut PgConnection) -> sqlx::Result<Census
                   COALESCE(l.goodbye, false) AS "goodbye!",
                   l.expires_at < clock_timestamp() AS expired
            FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE n.died_at IS NULL
-              OR n.died_at > clock_timestamp() - interval '1 minute'
-              OR (l.expires_at >= clock_timestamp() AND NOT l.goodbye)
+           WHERE n.removed_at IS NULL
+             AND (n.died_at IS NULL
+                  OR n.died_at > clock_timestamp() - interval '1 minute'
+                  OR (l.expires_at >= clock_timestamp() AND NOT l.goodbye))
            ORDER BY n.id"#
     )
     .fetch_all(&mut *conn)
     .await?;
     let time = sqlx::query!(
-        r#"SELECT clock_timestamp() AS "now!", pg_postmaster_start_time() AS "started!""#
+        r#"SELECT clock_timestamp() AS "now!", pg_postmaster_start_time() AS "started!",
+                  COALESCE(brake_released_until > clock_timestamp(), false) AS "released!"
+           FROM cluster_state"#
     )
     .fetch_one(conn)
     .await?;
     let mut census = Census {
         now: time.now,
         database_started: time.started,
+        released: time.released,
         ..Census::default()
     };
     for row in rows {
@@ -270,12 +222,31 @@ pub(crate) struct Changed {
     pub(crate) name: String,
 }
 
+/// A node that is back.
+pub(crate) struct Returned {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    /// How often it died within [`OFTEN_WITHIN`].
+    pub(crate) deaths: i64,
+    /// For how many seconds it takes no new work, if it died too often.
+    pub(crate) unsteady: Option<f64>,
+}
+
+/// A node that died so often within that time, in seconds, is unsteady when it comes back.
+const OFTEN: i64 = 3;
+pub(crate) const OFTEN_WITHIN: f64 = 600.0;
+/// For how many seconds it is that. It doubles each time it is that again within
+/// [`OFTEN_WITHIN`] of the last time.
+const UNSTEADY_FIRST: f64 = 30.0;
+const UNSTEADY_MOST: f64 = 600.0;
+
 /// Declares those of the nodes dead whose lease has run out still.
 pub(crate) async fn node_die(
     conn: &mut PgConnection,
     nodes: &[NodeId],
 ) -> sqlx::Result<Vec<Changed>> {
     let nodes: Vec<_> = nodes.iter().map(|node| node.uuid()).collect();
+    // Eight deaths are enough to know whether there were too many.
     sqlx::query_as!(
         Changed,
         r#"WITH silent AS (
@@ -284,9 +255,11 @@ pub(crate) async fn node_die(
                ORDER BY l.node_id
                FOR UPDATE
            )
-           UPDATE node n SET died_at = clock_timestamp()
+           UPDATE node n
+           SET died_at = clock_timestamp(), told_state = 'dead', told_at = clock_timestamp(),
+               deaths = (clock_timestamp() || n.deaths)[1:8]
            FROM silent s
-           WHERE n.id = s.node_id AND n.died_at IS NULL
+           WHERE n.id = s.node_id AND n.died_at IS NULL AND n.removed_at IS NULL
            RETURNING n.id, n.name"#,
         &nodes
     )
@@ -294,20 +267,49 @@ pub(crate) async fn node_die(
     .await
 }
 
-/// Takes those of the nodes back into life that renew their lease.
+/// Takes those of the nodes back into life that renew their lease. One that died too often keeps
+/// its work, and gets no new work for some time.
 pub(crate) async fn node_return(
     conn: &mut PgConnection,
     nodes: &[NodeId],
-) -> sqlx::Result<Vec<Changed>> {
+) -> sqlx::Result<Vec<Returned>> {
     let nodes: Vec<_> = nodes.iter().map(|node| node.uuid()).collect();
     sqlx::query_as!(
-        Changed,
-        r#"UPDATE node n SET died_at = NULL
-           FROM node_lease l
-           WHERE n.id = ANY($1) AND l.node_id = n.id AND n.died_at IS NOT NULL
-             AND l.expires_at >= clock_timestamp() AND NOT l.goodbye
-           RETURNING n.id, n.name"#,
-        &nodes
+        Returned,
+        r#"WITH back AS (
+               SELECT n.id, d.deaths,
+                      CASE WHEN n.unsteady_until IS NOT NULL
+                             OR n.unsteady_ended_at > clock_timestamp() - make_interval(secs => $3)
+                           THEN n.unsteady_times + 1
+                           WHEN d.deaths >= $2 THEN 1
+                           ELSE 0 END AS times
+               FROM node n
+               JOIN node_lease l ON l.node_id = n.id
+               CROSS JOIN LATERAL (
+                   SELECT count(*) AS deaths FROM unnest(n.deaths) AS t (at)
+                   WHERE t.at > clock_timestamp() - make_interval(secs => $3)
+               ) AS d
+               WHERE n.id = ANY($1) AND n.died_at IS NOT NULL AND n.removed_at IS NULL
+                 AND l.expires_at >= clock_timestamp() AND NOT l.goodbye
+               ORDER BY n.id
+               FOR NO KEY UPDATE OF n
+           ), judged AS (
+               SELECT id, deaths, times,
+                      CASE WHEN times > 0
+                           THEN LEAST($5, $4 * 2 ^ (LEAST(times, 16) - 1)) END AS seconds
+               FROM back
+           )
+           UPDATE node n
+           SET died_at = NULL, told_state = 'ready', told_at = clock_timestamp(),
+               unsteady_times = j.times,
+               unsteady_until = clock_timestamp() + make_interval(secs => j.seconds)
+           FROM judged j WHERE n.id = j.id
+           RETURNING n.id, n.name, j.deaths AS "deaths!", j.seconds AS unsteady"#,
+        &nodes,
+        OFTEN,
+        OFTEN_WITHIN,
+        UNSTEADY_FIRST,
+        UNSTEADY_MOST
     )
     .fetch_all(conn)
     .await

@@ -8,6 +8,8 @@ pub(crate) mod camera;
 pub(crate) mod camera_group;
 pub(crate) mod cluster_ca;
 pub(crate) mod cluster_secret;
+pub(crate) mod cluster_state;
+pub(crate) mod directory;
 pub(crate) mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -18,7 +20,9 @@ pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod node_certificate;
 pub(crate) mod oidc;
+pub(crate) mod plan;
 pub(crate) mod planner_lease;
+pub(crate) mod playback;
 pub(crate) mod playback_key;
 pub(crate) mod project;
 pub(crate) mod reseal;

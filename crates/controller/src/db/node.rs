@@ -1,15 +1,35 @@
 //! Nodes: what they say of themselves, what they can take, and the revision of what they should do.
 
-use headworks_types::{Node, NodeId, NodeLoad, edge::NodeSpec};
+mod drain;
+mod shown;
+mod told;
+mod wish;
+
+use headworks_duty::Life;
+use headworks_planner::Intake;
+use headworks_types::{Capabilities, NodeId, edge::NodeSpec};
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{ensure_one_row, from_json, lease::Life, to_json};
+pub(crate) use drain::{
+    Draining, drain_expire, drain_finish, drain_list, node_delete_removed, node_remove,
+    node_removed_list,
+};
+pub(crate) use shown::{node_get, node_list};
+pub(crate) use told::{Changed, node_changed_list, node_steady, node_tell};
+pub(crate) use wish::{
+    Wish, node_cancel_drain, node_cordon, node_drain, node_uncordon, node_wish_lock,
+};
+
+use super::{ensure_one_row, from_json, to_json};
 
 /// The channel on which a change of revisions is announced. Only a doorbell: whoever listens asks
 /// for the revisions.
 pub(crate) const DOORBELL: &str = "headworks_revision";
+
+/// How long a node has to be too busy before it gives work away.
+const HOT_AFTER: Duration = Duration::from_secs(60);
 
 /// Adds a node with its capacity and its first revision. It has no lease before its first renewal.
 pub(crate) async fn node_insert(
@@ -20,8 +40,9 @@ pub(crate) async fn node_insert(
     let capacity = i32::try_from(spec.capacity).unwrap_or(i32::MAX);
     sqlx::query!(
         r#"WITH inserted AS (
-               INSERT INTO node (id, name, site, zone, labels, advertise, software)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               INSERT INTO node (id, name, site, zone, labels, advertise, software, relay,
+                                 max_viewers, max_egress_mbit, capabilities)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11, $12)
                RETURNING id
            ), revision AS (
                INSERT INTO node_revision (node_id) SELECT id FROM inserted
@@ -34,7 +55,11 @@ pub(crate) async fn node_insert(
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
         spec.version,
-        capacity
+        capacity,
+        spec.relay.as_ref().map(url::Url::as_str),
+        limit(spec.limits.max_viewers),
+        limit(spec.limits.max_egress_mbit),
+        spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)
     .await?;
@@ -60,7 +85,8 @@ pub(crate) async fn node_update(
     ensure_one_row(&result)?;
     let result = sqlx::query!(
         r#"UPDATE node
-           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7
+           SET name = $2, site = $3, zone = $4, labels = $5, advertise = $6, software = $7,
+               relay = $8, max_viewers = $9, max_egress_mbit = $10, capabilities = $11
            WHERE id = $1"#,
         id.uuid(),
         spec.name,
@@ -68,11 +94,20 @@ pub(crate) async fn node_update(
         spec.zone,
         to_json(&spec.labels)?,
         to_json(&spec.advertise)?,
-        spec.version
+        spec.version,
+        spec.relay.as_ref().map(url::Url::as_str),
+        limit(spec.limits.max_viewers),
+        limit(spec.limits.max_egress_mbit),
+        spec.capabilities.map(|can| to_json(&can)).transpose()?
     )
     .execute(conn)
     .await?;
     ensure_one_row(&result)
+}
+
+/// A limit as the database has it.
+fn limit(limit: Option<u32>) -> Option<i32> {
+    limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX))
 }
 
 /// A node whose name is free to be taken over, and the certificate that it has had.
@@ -92,7 +127,7 @@ pub(crate) async fn node_vacant(
         Vacant,
         r#"SELECT n.id, n.certificate
            FROM node n LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE n.name = $1
+           WHERE n.name = $1 AND n.removed_at IS NULL
              AND (COALESCE(l.goodbye, false)
                   OR COALESCE(l.expires_at, n.created_at + make_interval(secs => $2))
                      < clock_timestamp())"#,
@@ -117,97 +152,9 @@ pub(crate) async fn node_occupy(conn: &mut PgConnection, vacant: &Vacant) -> sql
     Ok(result.rows_affected() == 1)
 }
 
-/// The nodes after `after`, oldest first; or only the one that is asked for.
-pub(crate) async fn node_list(
-    conn: &mut PgConnection,
-    only: Option<NodeId>,
-    after: Option<NodeId>,
-    limit: i64,
-    suspect: Duration,
-) -> sqlx::Result<Vec<Node>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT n.id, n.name, n.site, n.zone, n.labels, n.advertise, n.software, n.created_at,
-                  n.died_at IS NOT NULL AS "died!",
-                  c.alloc, c.used,
-                  COALESCE(l.goodbye, false) AS "goodbye!",
-                  l.renewed_at AS "renewed_at?",
-                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
-                  l.load AS "load?",
-                  l.apply_error, n.revoked_at
-           FROM node n
-           JOIN node_capacity c ON c.node_id = n.id
-           LEFT JOIN node_lease l ON l.node_id = n.id
-           WHERE ($1::uuid IS NULL OR n.id = $1) AND ($2::uuid IS NULL OR n.id > $2)
-           ORDER BY n.id
-           LIMIT $3"#,
-        only.map(NodeId::uuid),
-        after.map(NodeId::uuid),
-        limit
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(|row| row.into_node(suspect)).collect()
-}
-
-/// One node.
-pub(crate) async fn node_get(
-    conn: &mut PgConnection,
-    id: NodeId,
-    suspect: Duration,
-) -> sqlx::Result<Option<Node>> {
-    Ok(node_list(conn, Some(id), None, 1, suspect).await?.pop())
-}
-
-struct Row {
-    id: Uuid,
-    name: String,
-    site: String,
-    zone: String,
-    labels: serde_json::Value,
-    advertise: serde_json::Value,
-    software: String,
-    created_at: chrono::DateTime<chrono::Utc>,
-    died: bool,
-    alloc: i32,
-    used: i32,
-    goodbye: bool,
-    renewed_at: Option<chrono::DateTime<chrono::Utc>>,
-    silence: Option<f64>,
-    load: Option<serde_json::Value>,
-    apply_error: Option<String>,
-    revoked_at: Option<chrono::DateTime<chrono::Utc>>,
-}
-
-impl Row {
-    fn into_node(self, suspect: Duration) -> sqlx::Result<Node> {
-        let life = Life {
-            died: self.died,
-            goodbye: self.goodbye,
-            silence: self.silence,
-        };
-        let load = self.load.map_or(Ok(NodeLoad::default()), from_json)?;
-        let error = self
-            .apply_error
-            .map(|error| format!("; it could not apply its work: {error}"));
-        Ok(Node {
-            id: self.id.into(),
-            name: self.name,
-            site: self.site,
-            zone: self.zone,
-            labels: from_json(self.labels)?,
-            capacity: self.alloc.unsigned_abs(),
-            used: self.used.unsigned_abs(),
-            state: life.state(suspect),
-            message: format!("{}{}", life.words(suspect), error.unwrap_or_default()),
-            advertise: from_json(self.advertise)?,
-            version: self.software,
-            load,
-            last_seen_at: self.renewed_at,
-            revoked_at: self.revoked_at,
-            created_at: self.created_at,
-        })
-    }
+/// What a node said that it can do; who said nothing is taken for able.
+fn capabilities(said: Option<serde_json::Value>) -> sqlx::Result<Capabilities> {
+    said.map_or(Ok(Capabilities::ALL), from_json)
 }
 
 /// All nodes as the planner wants them.
@@ -216,12 +163,21 @@ pub(crate) async fn node_fleet(
     suspect: Duration,
 ) -> sqlx::Result<Vec<headworks_planner::Node>> {
     let rows = sqlx::query!(
-        r#"SELECT n.id, n.name, n.site, n.labels, n.died_at IS NOT NULL AS "died!", c.alloc,
+        r#"SELECT n.id, n.name, n.site, n.zone, n.labels, n.capabilities,
+                  n.died_at IS NOT NULL AS "died!", c.alloc,
+                  COALESCE(c.busy_since < clock_timestamp() - make_interval(secs => $1), false)
+                      AS "hot!",
                   COALESCE(l.goodbye, false) AS "goodbye!",
-                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence
+                  EXTRACT(EPOCH FROM clock_timestamp() - l.renewed_at)::float8 AS silence,
+                  n.cordoned_at IS NOT NULL AS "cordoned!",
+                  n.drain_started_at IS NOT NULL AND n.drain_result IS NULL AS "draining!",
+                  COALESCE(n.unsteady_until > clock_timestamp(), false) AS "unsteady!"
            FROM node n
            JOIN node_capacity c ON c.node_id = n.id
-           LEFT JOIN node_lease l ON l.node_id = n.id"#
+           LEFT JOIN node_lease l ON l.node_id = n.id
+           WHERE n.removed_at IS NULL
+           ORDER BY n.id"#,
+        HOT_AFTER.as_secs_f64()
     )
     .fetch_all(conn)
     .await?;
@@ -235,13 +191,56 @@ pub(crate) async fn node_fleet(
             id: row.id.into(),
             name: row.name,
             site: row.site,
+            zone: row.zone,
             labels: from_json(row.labels)?,
+            capabilities: capabilities(row.capabilities)?,
             alloc: row.alloc.unsigned_abs(),
             state: life.state(suspect),
-            intake: headworks_planner::Intake::Open,
+            intake: intake(row.cordoned, row.draining, row.unsteady),
+            hot: row.hot,
         })
     });
     nodes.collect()
+}
+
+/// Whether a node takes new work. A drain that is over leaves it cordoned.
+pub(crate) fn intake(cordoned: bool, draining: bool, unsteady: bool) -> Intake {
+    match (draining, cordoned, unsteady) {
+        (true, _, _) => Intake::Draining,
+        (false, true, _) => Intake::Cordoned,
+        (false, false, true) => Intake::Unsteady,
+        (false, false, false) => Intake::Open,
+    }
+}
+
+/// Takes note of which nodes are too busy: over 80 % of what they take, and from then on until they
+/// are no fuller than 65 %. Who comes below 80 % before [`HOT_AFTER`] was not. Returns how many
+/// have changed.
+pub(crate) async fn node_heat(conn: &mut PgConnection) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"WITH due AS (
+               SELECT node_id,
+                      CASE WHEN used * 100::bigint > alloc * 80::bigint
+                           THEN COALESCE(busy_since, clock_timestamp())
+                           WHEN used * 100::bigint > alloc * 65::bigint
+                            AND busy_since < clock_timestamp() - make_interval(secs => $1)
+                           THEN busy_since
+                      END AS busy_since
+               FROM node_capacity
+           ), changed AS (
+               SELECT c.node_id, due.busy_since
+               FROM node_capacity c JOIN due ON due.node_id = c.node_id
+               WHERE c.busy_since IS DISTINCT FROM due.busy_since
+               ORDER BY c.node_id
+               FOR UPDATE OF c SKIP LOCKED
+           )
+           UPDATE node_capacity c SET busy_since = changed.busy_since
+           FROM changed WHERE c.node_id = changed.node_id"#,
+        HOT_AFTER.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
 }
 
 /// The node's revision.

@@ -8,6 +8,19 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::node::DOORBELL;
+
+/// What the doorbell says when whoever plans has something to do at once.
+pub(crate) const PLAN: &str = "plan";
+
+/// Wakes whoever plans, in whichever replica, when the transaction commits. Only a doorbell.
+pub(crate) async fn planner_ring(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_notify($1, $2)", DOORBELL, PLAN)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Takes or extends the lease for `seconds`. Returns the term, or `None` while another holds it.
 pub(crate) async fn planner_acquire(
     conn: &mut PgConnection,

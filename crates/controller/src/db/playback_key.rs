@@ -98,6 +98,29 @@ pub(crate) async fn playback_key_rules(
     rules.collect()
 }
 
+/// The key, if it works.
+pub(crate) async fn playback_key_rule(
+    conn: &mut PgConnection,
+    id: PlaybackKeyId,
+) -> sqlx::Result<Option<PlaybackKeyRule>> {
+    let row = sqlx::query!(
+        "SELECT project_id, public_key, bounds FROM playback_key
+         WHERE id = $1 AND revoked_at IS NULL",
+        id.uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    let rule = row.map(|row| {
+        Ok(PlaybackKeyRule {
+            id,
+            project_id: row.project_id.into(),
+            public_key: from_json(row.public_key)?,
+            bounds: from_json(row.bounds)?,
+        })
+    });
+    rule.transpose()
+}
+
 /// A new key; its `created_at` does not count.
 pub(crate) async fn playback_key_insert(
     conn: &mut PgConnection,

@@ -198,8 +198,8 @@ pub(crate) async fn signing_key_unaware(
 ) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"SELECT n.name FROM node n JOIN node_lease l ON l.node_id = n.id
-           WHERE n.died_at IS NULL AND NOT l.goodbye AND l.expires_at > clock_timestamp()
-             AND NOT $1 = ANY (l.signing_keys)
+           WHERE n.died_at IS NULL AND n.removed_at IS NULL AND NOT l.goodbye
+             AND l.expires_at > clock_timestamp() AND NOT $1 = ANY (l.signing_keys)
            ORDER BY n.name
            LIMIT 100"#,
         kid

@@ -6,12 +6,16 @@
 mod assign;
 mod fleet;
 mod handover;
+mod history;
+mod list;
 mod observed;
 mod report;
+mod reprice;
 mod restream;
 mod status;
 #[cfg(test)]
 mod tests;
+mod vacate;
 mod watch;
 
 use std::collections::HashMap;
@@ -24,13 +28,17 @@ use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
 pub(crate) use assign::{Outcome, Step, slot_assign, slot_explain};
-pub(crate) use fleet::{FleetSlot, slot_fleet};
+pub(crate) use fleet::{FleetSlot, plan_change_take, slot_fleet, slot_near};
+pub(crate) use history::{move_list, move_sweep};
+pub(crate) use list::{SlotFilter, SlotSight, slot_list};
 pub(crate) use report::{Report, slot_report};
+pub(crate) use reprice::slot_reprice;
 pub(crate) use restream::{
     STOPPED, restream_cost, restream_of_slots, restream_slot, restream_slot_insert,
     restream_slot_release, restream_slot_touch, restream_status_list,
 };
 pub(crate) use status::status_list;
+pub(crate) use vacate::{slot_released_event, slot_vacate};
 pub(crate) use watch::{Desired, desired_list};
 
 use super::{from_json, node::revision_bump};
@@ -182,6 +190,10 @@ async fn slot_release(
         .execute(&mut *attempt)
         .await?;
         revision_bump(&mut attempt, &holders).await?;
+        let moved = held
+            .iter()
+            .map(|slot| (slot.key, Some(slot.node_id.into())));
+        history::move_insert(&mut attempt, moved).await?;
         let left = held.into_iter().map(|slot| slot.key);
         handover::slot_mark_left(&mut attempt, left).await?;
         return attempt.commit().await;
@@ -251,9 +263,12 @@ async fn slot_clear(
     sqlx::query!(
         r#"UPDATE slot
            SET node_id = NULL, cost = 0, reason = $3,
+               -- Another target, or another encoding, takes something else.
+               measured = CASE role WHEN 'restream' THEN NULL ELSE measured END,
                left_node_id = COALESCE(node_id, left_node_id),
                left_revision = CASE WHEN node_id IS NULL THEN left_revision END,
-               assigned_at = CASE WHEN node_id IS NULL THEN assigned_at ELSE clock_timestamp() END
+               assigned_at = CASE WHEN node_id IS NULL THEN assigned_at ELSE clock_timestamp() END,
+               moves = CASE WHEN node_id IS NULL THEN moves ELSE moves + 1 END
            WHERE camera_id = $1
              AND ($2::smallint IS NULL OR (role = 'restream' AND ordinal = $2))"#,
         camera.uuid(),

@@ -34,11 +34,15 @@ pub(crate) async fn viewing_put(
     conn: &mut PgConnection,
     cameras: &[(CameraId, Viewing)],
 ) -> sqlx::Result<()> {
-    let all: Vec<_> = cameras.iter().map(|(id, _)| id.uuid()).collect();
-    sqlx::query!("DELETE FROM camera_viewing WHERE camera_id = ANY($1)", &all)
-        .execute(&mut *conn)
-        .await?;
     let special = || cameras.iter().filter(|(_, viewing)| !viewing.is_usual());
+    let usual = cameras.iter().filter(|(_, viewing)| viewing.is_usual());
+    let usual: Vec<_> = usual.map(|(id, _)| id.uuid()).collect();
+    sqlx::query!(
+        "DELETE FROM camera_viewing WHERE camera_id = ANY($1)",
+        &usual
+    )
+    .execute(&mut *conn)
+    .await?;
     if special().next().is_none() {
         return Ok(());
     }
@@ -47,13 +51,18 @@ pub(crate) async fn viewing_put(
         .map(|(_, viewing)| viewing.max_viewers.map(u32::cast_signed))
         .collect();
     let sensitive: Vec<_> = special().map(|(_, viewing)| viewing.sensitive).collect();
-    // A camera that was left out when cameras were added has no row either.
+    // A camera that was left out when cameras were added has no row either. What stays as it is is
+    // not written, so that no edge is told of it.
     sqlx::query!(
-        r#"INSERT INTO camera_viewing (camera_id, max_viewers, sensitive)
+        r#"INSERT INTO camera_viewing AS v (camera_id, max_viewers, sensitive)
            SELECT n.camera_id, n.max_viewers, n.sensitive
            FROM unnest($1::uuid[], $2::integer[], $3::boolean[])
                 AS n (camera_id, max_viewers, sensitive)
-           JOIN camera c ON c.id = n.camera_id"#,
+           JOIN camera c ON c.id = n.camera_id
+           ON CONFLICT (camera_id) DO UPDATE
+               SET max_viewers = excluded.max_viewers, sensitive = excluded.sensitive
+               WHERE (v.max_viewers, v.sensitive)
+                     IS DISTINCT FROM (excluded.max_viewers, excluded.sensitive)"#,
         &ids,
         &limits as &[Option<i32>],
         &sensitive

@@ -70,6 +70,8 @@ impl From<app::Error> for Refusal {
                     tracing::warn!(error = cause, "database is not available");
                 }
                 app::Error::NotNow(_) => tracing::warn!(error = cause, "request not taken"),
+                app::Error::NoPicture(_) => tracing::debug!(error = cause, "camera not shown"),
+                app::Error::NoRoom(_) => tracing::warn!(error = cause, "viewer turned away"),
                 app::Error::Full { what, .. } => tracing::error!(error = cause, "{what}"),
                 _ => tracing::error!(error = cause, "request failed"),
             }
@@ -107,6 +109,8 @@ pub(crate) fn problem(error: &app::Error) -> Problem {
         app::Error::Unavailable(_) | app::Error::NotNow(_) | app::Error::Full { .. } => {
             ProblemCode::Unavailable
         }
+        app::Error::NoPicture(_) => ProblemCode::NoPicture,
+        app::Error::NoRoom(_) => ProblemCode::Full,
         app::Error::Internal(_) => ProblemCode::Internal,
     };
     let problem = Problem::new(code).with_detail(error.to_string());

@@ -11,6 +11,8 @@ mod audit;
 mod auth;
 mod camera;
 mod camera_group;
+mod camera_playback;
+mod cluster;
 mod edge;
 mod envelope;
 mod error;
@@ -22,6 +24,7 @@ mod join_token;
 mod limit;
 mod node;
 mod page;
+mod plan;
 mod playback_key;
 mod playback_token;
 mod project;
@@ -30,13 +33,19 @@ mod role;
 mod server;
 mod session;
 mod signing_key;
+mod slot;
 mod spec;
 mod stream_key;
 mod user;
 mod user_group;
 mod verb;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{self, map_response},
+    routing::get,
+};
 use tower::{Layer, util::MapRequestLayer};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -54,7 +63,7 @@ const BULK_BODY_LIMIT: usize = 8 << 20;
 
 /// The API for operators and programs.
 fn api() -> OpenApiRouter<State> {
-    people().merge(cameras()).merge(cluster())
+    people().merge(cameras()).merge(viewers()).merge(cluster())
 }
 
 /// Who there is, and who may do what.
@@ -170,6 +179,18 @@ fn cameras() -> OpenApiRouter<State> {
         .routes(routes!(session::session_end))
 }
 
+/// Where viewers are sent. Who opens an address has a playback token and no other credential.
+fn viewers() -> OpenApiRouter<State> {
+    let addresses = OpenApiRouter::new()
+        .routes(routes!(camera_playback::camera_watch))
+        .routes(routes!(camera_playback::camera_live))
+        .layer(map_response(camera_playback::protect))
+        .layer(camera_playback::cors());
+    OpenApiRouter::new()
+        .routes(routes!(camera_playback::camera_playback))
+        .merge(addresses)
+}
+
 /// What runs it all, and what was done.
 fn cluster() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -180,8 +201,18 @@ fn cluster() -> OpenApiRouter<State> {
         .routes(routes!(audit::audit_list))
         .routes(routes!(audit::audit_export))
         .routes(routes!(node::node_list))
-        .routes(routes!(node::node_view))
+        .routes(routes!(node::node_view, node::node_delete))
         .routes(routes!(node::node_revoke))
+        .routes(routes!(node::node_cordon))
+        .routes(routes!(node::node_uncordon))
+        .routes(routes!(node::node_drain))
+        .routes(routes!(node::node_cancel_drain))
+        .routes(routes!(cluster::cluster_view))
+        .routes(routes!(cluster::cluster_release_brake))
+        .routes(routes!(slot::slot_list))
+        .routes(routes!(slot::move_list))
+        .routes(routes!(slot::camera_explain))
+        .routes(routes!(plan::plan_preview))
         .routes(routes!(
             join_token::join_token_list,
             join_token::join_token_create

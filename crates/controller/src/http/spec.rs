@@ -5,12 +5,14 @@ use utoipa::openapi::{
     Components, Content, Info, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
     path::{Operation, ParameterBuilder, ParameterIn},
     schema::{ObjectBuilder, Type},
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    security::{
+        ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+    },
 };
 use utoipa::{PartialSchema, ToSchema};
 
 use super::verb;
-use headworks_types::{Problem, ProblemCode, RoleId};
+use headworks_types::{LiveFile, Problem, ProblemCode, RoleId};
 
 /// Completes the description of the API for operators and programs.
 pub(crate) fn describe_api(mut api: OpenApi) -> OpenApi {
@@ -27,10 +29,17 @@ pub(crate) fn describe_api(mut api: OpenApi) -> OpenApi {
         .description(Some("An API key, `hwak_…`, or an access token."))
         .build();
     complete(&mut api, "api_key", SecurityScheme::Http(bearer));
-    // It stands in parameters only, which bring no schemas.
+    // They stand in parameters only, which bring no schemas.
     let role = (RoleId::name().into_owned(), RoleId::schema());
+    let file = (LiveFile::name().into_owned(), LiveFile::schema());
     let components = api.components.get_or_insert_default();
-    components.schemas.extend([role]);
+    components.schemas.extend([role, file]);
+    let token = ApiKeyValue::with_description(
+        "token",
+        "A playback token, as `playback_token_issue` and `camera_playback` give it; or as bearer token.",
+    );
+    let token = SecurityScheme::ApiKey(ApiKey::Query(token));
+    components.add_security_scheme("playback_token", token);
     api
 }
 

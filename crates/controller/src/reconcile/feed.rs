@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::edge::bundle_line,
-    db::node::{DOORBELL, revision_list},
+    db::{
+        node::{DOORBELL, revision_list},
+        planner_lease::PLAN,
+    },
     state::State,
 };
 
@@ -51,7 +54,14 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = rung(&mut doorbell, next) => {}
+            rung = rung(&mut doorbell, next) => match rung {
+                Rung::Plan => {
+                    state.edges.directory.call();
+                    state.wake.planner();
+                }
+                Rung::Yes => state.edges.directory.call(),
+                Rung::No => {}
+            }
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -72,19 +82,38 @@ async fn listen(state: &State) -> sqlx::Result<PgListener> {
     Ok(doorbell)
 }
 
+/// How the bell rang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    /// Not at all; it is time anyway.
+    No,
+    Yes,
+    /// Also for whoever plans.
+    Plan,
+}
+
 /// Returns when the bell rings or it is time anyway. Takes all rings that have come.
-async fn rung(doorbell: &mut Option<PgListener>, next: Instant) {
+async fn rung(doorbell: &mut Option<PgListener>, next: Instant) -> Rung {
     let Some(bell) = doorbell else {
-        return sleep_until(next).await;
+        sleep_until(next).await;
+        return Rung::No;
     };
     let rung = tokio::time::timeout_at(next, bell.try_recv()).await;
     match rung {
-        Ok(Ok(Some(_))) => while bell.next_buffered().is_some() {},
+        Ok(Ok(Some(first))) => {
+            let mut plan = first.payload() == PLAN;
+            while let Some(more) = bell.next_buffered() {
+                plan |= more.payload() == PLAN;
+            }
+            if plan { Rung::Plan } else { Rung::Yes }
+        }
         // The connection was lost: what was rung meanwhile is found by asking.
-        Ok(Ok(None)) | Err(_) => {}
+        Ok(Ok(None)) => Rung::Yes,
+        Err(_) => Rung::No,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the doorbell is broken; it is connected anew");
             *doorbell = None;
+            Rung::No
         }
     }
 }

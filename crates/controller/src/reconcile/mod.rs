@@ -5,15 +5,19 @@
 //! so that a test can stop between them.
 
 mod audit;
+mod directory;
+mod drain;
 mod feed;
 mod housekeeping;
-pub(crate) mod node_death;
+mod node_death;
 mod planner;
 mod renewal;
 mod session;
 mod signing_key;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use planner::read as planner_list;
 
 use headworks_bootstrap::Tasks;
 
@@ -23,6 +27,7 @@ use crate::state::State;
 pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     tasks.spawn("planner", planner::run(state.clone(), tasks.token()));
     tasks.spawn("node death", node_death::run(state.clone(), tasks.token()));
+    tasks.spawn("drains", drain::run(state.clone(), tasks.token()));
     tasks.spawn(
         "housekeeping",
         housekeeping::run(state.clone(), tasks.token()),
@@ -33,6 +38,7 @@ pub(crate) fn spawn(state: &State, tasks: &Tasks) {
     );
     tasks.spawn("sessions", session::run(state.clone(), tasks.token()));
     tasks.spawn("feed", feed::run(state.clone(), tasks.token()));
+    tasks.spawn("directory", directory::run(state.clone(), tasks.token()));
     if let Some(queue) = state.refusals.outlet() {
         tasks.spawn("audit", audit::run(state.clone(), queue, tasks.token()));
     }

@@ -26,6 +26,7 @@ use crate::{
     db::{
         event::{NewEvent, event_insert_many},
         lease::{Renewal, lease_doubled, lease_renew},
+        planner_lease::planner_ring,
         signing_key::signing_key_confirm,
         slot::{Report, slot_report},
         stream_key::{Used, stream_key_note_used},
@@ -184,6 +185,13 @@ async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<St
         .revisions
         .extend(lease_renew(&mut conn, &renewals, lease).await?);
     let counts = |node: &NodeId| stored.revisions.contains_key(node);
+    if renewals
+        .iter()
+        .any(|one| one.goodbye && counts(&one.node_id))
+    {
+        // Its work moves at once, whichever replica plans.
+        planner_ring(&mut conn).await?;
+    }
     let refused: Vec<_> = renewals
         .iter()
         .filter(|one| !counts(&one.node_id))

@@ -1,14 +1,18 @@
 //! The loops' turns on a real PostgreSQL, stopped between listing, deciding and acting.
 
+mod lifecycle;
+mod placement;
+
 use std::{sync::Arc, time::Duration};
 
 use headworks_bootstrap::{Clock, Tasks};
+use headworks_duty::Health;
 use headworks_types::{CameraId, NodeId, ProjectId, Secret};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    housekeeping, node_death,
+    drain, housekeeping, node_death,
     planner::{self, Role, Status},
 };
 use crate::{
@@ -81,8 +85,9 @@ async fn die(state: &State, conn: &mut PgConnection, nodes: &[NodeId]) -> node_d
     for node in nodes {
         silence(conn, *node, 60.0).await;
     }
-    let census = lease_census(conn).await.expect("counts");
-    node_death::act(state, node_death::decide(&census, true))
+    let mut health = Health::default();
+    let listed = node_death::list(state, &mut health).await.expect("lists");
+    node_death::act(state, node_death::decide(listed, true))
         .await
         .expect("declares")
 }
@@ -252,9 +257,10 @@ async fn the_work_of_a_dead_node_goes_to_others_and_it_may_return(pool: PgPool) 
     );
 
     renew(&mut conn, one, 10.0).await;
-    let census = lease_census(&mut conn).await.expect("counts");
-    assert_eq!(census.returned, [one]);
-    node_death::act(&state, node_death::decide(&census, false))
+    let mut health = Health::default();
+    let listed = node_death::list(&state, &mut health).await.expect("lists");
+    assert_eq!(listed.census.returned, [one]);
+    node_death::act(&state, node_death::decide(listed, false))
         .await
         .expect("acts");
     assert_eq!(
@@ -360,9 +366,9 @@ async fn nobody_dies_before_we_know_that_the_database_was_there(pool: PgPool) {
     let mut conn = pool.acquire().await.expect("connects");
     let one = node(&mut conn, "edge-1", 9).await;
     silence(&mut conn, one, 60.0).await;
-    let mut health = node_death::Health::default();
+    let mut health = Health::default();
     let start = state.clock.monotonic();
-    let died = async |health: &mut node_death::Health| {
+    let died = async |health: &mut Health| {
         let turn = node_death::turn(&state, health).await;
         turn.is_ok_and(|status| status.died == 1)
     };
@@ -381,9 +387,9 @@ async fn nobody_dies_before_we_know_that_the_database_was_there(pool: PgPool) {
         .execute(&mut *conn)
         .await
         .expect("revives");
-    let mut health = node_death::Health::lost();
+    let mut health = Health::lost();
     let extended = node_death::list(&state, &mut health).await.expect("lists");
-    assert_eq!(extended.silent, []);
+    assert_eq!(extended.census.silent, []);
     silence(&mut conn, one, 60.0).await;
     assert!(
         !died(&mut health).await,
@@ -471,10 +477,8 @@ async fn old_events_are_removed(pool: PgPool) {
     }
     let status = housekeeping::turn(&state).await.expect("keeps house");
     let wanted = housekeeping::Status {
-        audit: 0,
         events: 1,
-        join_tokens: 0,
-        sign_ins: 0,
+        ..housekeeping::Status::default()
     };
     assert_eq!(status, wanted);
 }

@@ -31,8 +31,8 @@ impl World {
             _ => "AAAAAAAAAAAAAAAA".to_owned(),
         };
         let ids = self.ids.iter().map(|(name, id)| match *name {
-            // A stranger's own project is no secret, and providers are none of anybody's.
-            "provider" => (*name, id.clone()),
+            // A stranger's own project is no secret, and these are none of anybody's.
+            "provider" | "file" => (*name, id.clone()),
             _ => (*name, ghost(id)),
         });
         let ids: BTreeMap<_, _> = ids.collect();
@@ -45,7 +45,11 @@ impl World {
         };
         let bodies = self.bodies.iter();
         let bodies = bodies.map(|(id, body)| (*id, replaced(body))).collect();
-        Self { ids, bodies }
+        Self {
+            ids,
+            bodies,
+            edge: self.edge.clone(),
+        }
     }
 
     /// The answer to a request, without what differs from request to request by right.

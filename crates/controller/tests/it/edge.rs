@@ -296,6 +296,7 @@ async fn what_an_edge_observes_is_the_camera_s_status(pool: PgPool) {
         refused: None,
         published: Vec::new(),
         restream: None,
+        usage: None,
     };
     *edge.reports.lock().expect("not poisoned") = vec![report(SlotState::Live, "1920x1080")];
     let live = cluster

@@ -13,7 +13,7 @@ use headworks_bootstrap::Tasks;
 use headworks_client::{Client, NodeCredentials};
 use headworks_controller::{Config, Service};
 use headworks_types::{
-    Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLoad, Secret,
+    Advertise, Camera, CameraCreate, JoinTokenCreate, Labels, NodeId, NodeLimits, NodeLoad, Secret,
     edge::{
         Bundle, CertificateRequest, JoinRequest, LeaseGrant, LeaseRenewal, NodeCertificate,
         NodeSpec, SlotReport, WatchMessage,
@@ -65,11 +65,19 @@ impl Cluster {
     async fn open(pool: &PgPool, admin: Option<&Client>, leases: [u64; 3]) -> Self {
         let [renew, suspect, dead] = leases.map(Duration::from_millis);
         let config = Config {
-            database_connections: 8,
             lease_renew: renew,
             lease_suspect: suspect,
             lease_dead: dead,
             ..harness::config(pool)
+        };
+        Self::configured(config, admin).await
+    }
+
+    /// As [`Cluster::start`], of a controller that is told this.
+    pub(crate) async fn configured(config: Config, admin: Option<&Client>) -> Self {
+        let config = Config {
+            database_connections: 8,
+            ..config
         };
         let tasks = Tasks::new();
         let service = Service::start(config, tasks.clone()).await.expect("starts");
@@ -120,15 +128,14 @@ impl Cluster {
 
     /// An edge that has joined, and has not renewed yet.
     pub(crate) async fn join(&self, name: &str) -> Edge {
-        let (id, credentials) = join(&self.edge_base, &self.join_token().await, name).await;
-        Edge {
-            id,
-            client: self.as_node(&credentials),
-            credentials,
-            instance: Uuid::now_v7(),
-            reports: Arc::default(),
-            applied: Arc::default(),
-        }
+        self.join_as(spec(name)).await
+    }
+
+    /// As [`Cluster::join`], of a node that says this of itself.
+    pub(crate) async fn join_as(&self, spec: NodeSpec) -> Edge {
+        let token = self.join_token().await;
+        let (id, credentials) = join_as(&self.edge_base, &token, spec).await;
+        Edge::new(id, self.as_node(&credentials), credentials)
     }
 
     /// An edge that has joined and keeps renewing until its token is cancelled.
@@ -219,9 +226,22 @@ pub(crate) async fn join(
     token: &Secret,
     name: &str,
 ) -> (NodeId, NodeCredentials) {
+    join_as(edge_base, token, spec(name)).await
+}
+
+async fn join_as(
+    edge_base: &url::Url,
+    token: &Secret,
+    node: NodeSpec,
+) -> (NodeId, NodeCredentials) {
     let client = Client::for_joining(edge_base.clone(), token).expect("makes a client");
     let key = new_key();
-    let joined = client.node_join(&join_request(token, name, &key)).await;
+    let request = JoinRequest {
+        token: token.clone(),
+        node,
+        certificate: certificate_request(&key),
+    };
+    let joined = client.node_join(&request).await;
     let joined = joined.expect("joins");
     (joined.node_id, credentials(&key, joined.certificate))
 }
@@ -244,6 +264,8 @@ pub(crate) fn spec(name: &str) -> NodeSpec {
         zone: "lyon".to_owned(),
         labels: Labels::default(),
         capacity: 10,
+        capabilities: None,
+        limits: NodeLimits::default(),
         advertise: Advertise {
             rtmp: Some(format!("rtmp://{name}:1935/").parse().expect("is a URL")),
             rtsp: Some(format!("rtsp://{name}:8554/").parse().expect("is a URL")),
@@ -274,9 +296,23 @@ pub(crate) struct Edge {
     pub(crate) reports: Arc<Mutex<Vec<SlotReport>>>,
     /// The revision that it says it has applied.
     pub(crate) applied: Arc<AtomicU64>,
+    /// The load that it reports.
+    pub(crate) load: Arc<Mutex<NodeLoad>>,
 }
 
 impl Edge {
+    pub(crate) fn new(id: NodeId, client: Client, credentials: NodeCredentials) -> Self {
+        Self {
+            id,
+            client,
+            credentials,
+            instance: Uuid::now_v7(),
+            reports: Arc::default(),
+            applied: Arc::default(),
+            load: Arc::default(),
+        }
+    }
+
     /// The same edge, talking to another controller.
     pub(crate) fn through(&self, other: &Cluster) -> Self {
         Self {
@@ -292,7 +328,7 @@ impl Edge {
             apply_error: None,
             signing_keys: vec![],
             slots: self.reports.lock().expect("not poisoned").clone(),
-            load: NodeLoad::default(),
+            load: self.load.lock().expect("not poisoned").clone(),
             goodbye,
         }
     }
@@ -303,7 +339,13 @@ impl Edge {
     }
 
     pub(crate) async fn watch(&self, revision: i64) -> Watch {
-        let messages = self.client.watch(revision).await.expect("watches");
+        self.watch_with(revision, None).await
+    }
+
+    /// As [`Edge::watch`], with the directory from this cursor on.
+    pub(crate) async fn watch_with(&self, revision: i64, directory: Option<i64>) -> Watch {
+        let messages = self.client.watch(revision, directory).await;
+        let messages = messages.expect("watches");
         Watch(
             messages
                 .map(|message| message.expect("is a message"))

@@ -73,6 +73,7 @@ pub(crate) fn config(pool: &PgPool) -> Config {
         audit_retention: Duration::from_secs(3600),
         connections_per_address: 2000,
         rate_limit: headworks_controller::RateLimitConfig::default(),
+        zones: headworks_controller::Zones::default(),
         oidc: std::collections::BTreeMap::new(),
     }
 }

@@ -15,7 +15,7 @@ const REFUSED: Option<ProblemCode> = Some(ProblemCode::Unauthenticated);
 async fn asks(client: &Client, edge: &Edge) -> Result<(), headworks_client::Error> {
     let announced = client.node_announce(&spec("edge-1")).await;
     let renewed = client.lease_renew(&edge.renewal(false)).await.map(drop);
-    let watched = client.watch(0).await.map(drop);
+    let watched = client.watch(0, None).await.map(drop);
     assert_eq!(announced.is_ok(), renewed.is_ok());
     assert_eq!(announced.is_ok(), watched.is_ok());
     announced

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    edge_cluster,
+    edge_cluster::{self, Edge as TalkingEdge},
     harness::{
         ALL_ON_PROJECT, Answer, Api, Controller, camera, on_camera, on_cluster, on_project,
         published, text,
@@ -29,6 +29,9 @@ pub(crate) const PUBLIC: &[&str] = &[
     "auth_sign_in",
     "jwks_view",
 ];
+
+/// Operations that a playback token opens, and nothing else does; `camera_live.rs` tests who gets on.
+const PLAYERS: &[&str] = &["camera_live", "camera_watch"];
 
 /// Operations that need a credential and no right.
 const ANYBODY: &[&str] = &["auth_view"];
@@ -64,6 +67,7 @@ const OWN: &[&str] = &[
     "role_create",
     "role_list",
     "session_list",
+    "slot_list",
     "user_create",
     "user_group_create",
     "user_group_list",
@@ -83,6 +87,7 @@ const PROJECT: &Need = &Need::Project(&["project.manage"]);
 const SEE: &Need = &Need::Project(&["camera.view_live", "camera.manage"]);
 const USER: &Need = &Need::Project(&["user.manage"]);
 const WATCH: &Need = &Need::Project(&["camera.view_live"]);
+const WORK: &Need = &Need::Project(&["camera.manage", "node.manage"]);
 const VIEWERS: &Need = &Need::Project(&["camera.manage", "user.manage"]);
 const NODE: &Need = &Need::Cluster("node.manage");
 const PROJECTS: &Need = &Need::Cluster("project.manage");
@@ -99,14 +104,18 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("camera_bulk_create", &[CAMERA]),
     ("camera_create", &[CAMERA]),
     ("camera_delete", &[CAMERA]),
+    ("camera_explain", &[CAMERA]),
     ("camera_group_create", &[CAMERA]),
     ("camera_group_delete", &[CAMERA]),
     ("camera_group_list", &[SEE]),
     ("camera_group_update", &[CAMERA]),
     ("camera_group_view", &[SEE]),
     ("camera_list", &[SEE]),
+    ("camera_playback", &[WATCH]),
     ("camera_update", &[CAMERA]),
     ("camera_view", &[SEE]),
+    ("cluster_release_brake", &[NODE]),
+    ("cluster_view", &[NODE]),
     ("event_list", &[PROJECT]),
     ("grant_create", &[USER, WATCH]),
     ("grant_delete", &[USER]),
@@ -115,9 +124,16 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("join_token_create", &[NODE]),
     ("join_token_list", &[NODE]),
     ("join_token_revoke", &[NODE]),
+    ("move_list", &[CAMERA]),
+    ("node_cancel_drain", &[NODE]),
+    ("node_cordon", &[NODE]),
+    ("node_delete", &[NODE]),
+    ("node_drain", &[NODE]),
     ("node_list", &[NODE]),
     ("node_revoke", &[NODE]),
+    ("node_uncordon", &[NODE]),
     ("node_view", &[NODE]),
+    ("plan_preview", &[NODE]),
     ("playback_key_create", &[PROJECT, WATCH]),
     ("playback_key_list", &[PROJECT]),
     ("playback_key_revoke", &[PROJECT]),
@@ -149,6 +165,7 @@ const NEEDS: &[(&str, &[&Need])] = &[
     ("signing_key_list", &[NODE]),
     ("signing_key_revoke", &[NODE]),
     ("signing_key_rotate", &[NODE]),
+    ("slot_list", &[WORK]),
     ("stream_key_create", &[CAMERA]),
     ("stream_key_list", &[CAMERA]),
     ("stream_key_revoke", &[CAMERA]),
@@ -202,7 +219,11 @@ impl Need {
     /// The grant that is enough.
     fn grant(&self, project: &str, way: usize) -> (Value, &[&'static str]) {
         match self {
-            Self::Project(any) => (on_project(project), &any[way % any.len()..][..1]),
+            Self::Project(any) => match &any[way % any.len()..][..1] {
+                // Nobody has it on a project.
+                [node] if *node == "node.manage" => (on_cluster(), &["node.manage"]),
+                action => (on_project(project), action),
+            },
             Self::Cluster(action) => (on_cluster(), std::slice::from_ref(action)),
         }
     }
@@ -290,6 +311,7 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("camera_create", camera("x")),
         ("camera_group_create", json!({"name": "x"})),
         ("camera_group_update", json!({"name": "x"})),
+        ("camera_playback", json!({})),
         ("camera_update", json!({"name": "x"})),
         ("grant_create", grant),
         ("join_token_create", json!({"name": "x"})),
@@ -319,6 +341,12 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
         ("restream_stop", json!({})),
         ("restream_update", json!({"name": "x"})),
         ("node_revoke", json!({})),
+        ("node_cordon", json!({})),
+        ("node_uncordon", json!({})),
+        ("node_drain", json!({})),
+        ("node_cancel_drain", json!({})),
+        ("cluster_release_brake", json!({})),
+        ("plan_preview", json!({})),
         (
             "role_create",
             json!({"name": format!("new of {}", &gate[4..]), "actions": ["camera.ptz"]}),
@@ -340,6 +368,8 @@ fn bodies(project: &str, gate: &str, user: &str, grant: Value) -> BTreeMap<&'sta
 pub(crate) struct World {
     pub(crate) ids: BTreeMap<&'static str, String>,
     pub(crate) bodies: BTreeMap<&'static str, Value>,
+    /// It has joined, and does nothing by itself.
+    pub(crate) edge: TalkingEdge,
 }
 
 impl World {
@@ -377,9 +407,11 @@ impl World {
         let members = format!("/v1/user_groups/{group}/members");
         made(&members, json!({"user_id": user})).await;
         let bodies = bodies(&project, &gate, &user, grant);
+        let edge = TalkingEdge::new(node, edge, credentials);
         let ids = BTreeMap::from([
             ("project_id", project),
             ("camera_id", gate),
+            ("file", "index.m3u8".to_owned()),
             ("camera_group_id", text(&camera_group["id"])),
             ("role_id", text(&role["id"])),
             ("user_id", user),
@@ -395,7 +427,21 @@ impl World {
             ("playback_key_id", text(&customer["id"])),
             ("session_id", session_id.to_string()),
         ]);
-        Self { ids, bodies }
+        Self { ids, bodies, edge }
+    }
+
+    /// Lets an edge have the camera, for those operations that need that.
+    pub(crate) async fn prepare(&self, controller: &Controller, operation: &str) {
+        if operation != "camera_playback" {
+            return;
+        }
+        self.edge.renew(false).await;
+        let path = format!("/v1/cameras/{}", self.ids["camera_id"]);
+        edge_cluster::eventually("the camera is on a node", async || {
+            let camera = controller.admin.get(&path).await.expect(200);
+            camera["status"]["node_id"].is_string().then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn request(&self, api: &Api, operation: &Operation) -> Answer {
@@ -482,6 +528,11 @@ async fn every_operation_is_guarded(pool: PgPool) {
         }
         let refused = world.request(&controller.anonymous(), operation).await;
         refused.problem(ProblemCode::Unauthenticated);
+        if PLAYERS.contains(&id) {
+            let refused = world.request(&controller.admin, operation).await;
+            refused.problem(ProblemCode::Unauthenticated);
+            continue;
+        }
         if ANYBODY.contains(&id) {
             world.request(&powerless, operation).await.expect(200);
             continue;
@@ -541,6 +592,7 @@ async fn every_operation_needs_its_right_and_no_other(pool: PgPool) {
         let operation = operation.expect("is an operation");
         // Some operations end what they are about.
         let world = World::make(&controller).await;
+        world.prepare(&controller, id).await;
         let project = &world.ids["project_id"];
         for need in *needs {
             let key = need.all_but(&controller, project).await;
@@ -564,7 +616,7 @@ fn the_needs_of_every_operation_are_listed() {
     let operations = operations(&document());
     let all: BTreeSet<_> = operations.iter().map(|o| o.id.as_str()).collect();
     let mut listed: BTreeSet<_> = NEEDS.iter().map(|(id, _)| *id).collect();
-    listed.extend([PUBLIC, ANYBODY, CONFIGURED, PEOPLE].concat());
+    listed.extend([PUBLIC, PLAYERS, ANYBODY, CONFIGURED, PEOPLE].concat());
     assert_eq!(listed, all, "add a line to NEEDS for each new operation");
 }
 
@@ -627,16 +679,18 @@ fn operations_follow_the_noun_rule() {
         }
         let nouns = operation.path.split(['/', ':']).any(|part| {
             // There is no plural of it.
-            if part == "audit" {
+            if part == "audit" || part == "plan" {
                 return operation.id.starts_with(part);
             }
             part.strip_suffix('s')
                 .is_some_and(|noun| operation.id.starts_with(noun))
                 // Each caller has one.
                 || (part == "auth" && operation.id.starts_with("auth_"))
+                // There is one.
+                || (part == "cluster" && operation.id.starts_with("cluster_"))
         });
         assert!(
-            nouns || PUBLIC.contains(&&*operation.id),
+            nouns || PUBLIC.contains(&&*operation.id) || PLAYERS.contains(&&*operation.id),
             "{}",
             operation.id
         );

@@ -227,6 +227,7 @@ async fn who_publishes_and_who_was_refused_is_seen(pool: PgPool) {
         refused: Some(refused.clone()),
         published: Vec::new(),
         restream: None,
+        usage: None,
     };
     let reports = |report| *world.edge.reports.lock().expect("not poisoned") = vec![report];
     let seen = async |what, state| {
@@ -309,6 +310,7 @@ async fn who_used_a_key_last_and_from_where_is_seen(pool: PgPool) {
             refused: None,
             published,
             restream: None,
+            usage: None,
         };
         *edge.reports.lock().expect("not poisoned") = vec![report];
         edge.renew(false).await;

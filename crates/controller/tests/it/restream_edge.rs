@@ -114,6 +114,7 @@ async fn the_holder_is_told_the_secrets_and_its_report_is_the_status(pool: PgPoo
         refused: None,
         published: Vec::new(),
         restream: Some(report),
+        usage: None,
     }];
     let live = restream_when(&cluster, &restream, "it is live", |now| {
         now.status.state == RestreamState::Live

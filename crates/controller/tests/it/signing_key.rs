@@ -93,7 +93,7 @@ async fn a_revoked_key_is_out_at_once_and_another_signs(pool: PgPool) {
     let again = api.post(&path, json!({})).await.expect(200);
     assert_eq!(again["revoked_at"], revoked["revoked_at"]);
     let (_, edge) = new_node(&controller, "edge-1").await;
-    let mut told = edge.watch(0).await.expect("watches").boxed();
+    let mut told = edge.watch(0, None).await.expect("watches").boxed();
     let Some(Ok(WatchMessage::Bundle(bundle))) = told.next().await else {
         panic!("it begins with the bundle");
     };

@@ -5,14 +5,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use headworks_duty::{Change, Desired, Refused, Slots, diff};
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Status,
-    apply::{Change, Slots, diff},
-    desired::{Desired, Refused},
-};
+use super::{Status, desired};
 use crate::{
     access::{self, Access},
     work::Work,
@@ -108,7 +105,7 @@ impl Applier {
     /// Says what went wrong.
     async fn save(&self, desired: &Arc<Desired>) -> Option<String> {
         let (desired, path) = (Arc::clone(desired), self.path.clone());
-        let saved = tokio::task::spawn_blocking(move || desired.save(&path)).await;
+        let saved = tokio::task::spawn_blocking(move || desired::save(&desired, &path)).await;
         let error = match saved {
             Ok(Ok(())) => return None,
             Ok(Err(error)) => format!("{error:#}"),

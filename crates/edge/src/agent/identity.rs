@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use headworks_bootstrap::file;
 use headworks_client::NodeCredentials;
 use headworks_types::{
-    Advertise, NodeId, Secret,
+    Advertise, Capabilities, NodeId, Secret,
     edge::{NodeCertificate, NodeSpec},
 };
 use serde::{Deserialize, Serialize};
@@ -146,12 +146,19 @@ pub(crate) async fn describe(
     controller: &Url,
     bound: Bound,
 ) -> anyhow::Result<NodeSpec> {
+    let (ffmpeg, ffprobe) = config.ffmpeg.are_installed();
+    let capabilities = Capabilities {
+        ffmpeg,
+        files: ffprobe && config.pull.files.is_some(),
+    };
     Ok(NodeSpec {
         name: config.name.clone().unwrap_or_else(host_name),
         site: config.site.clone(),
         zone: config.zone.clone(),
         labels: config.labels.clone(),
         capacity: config.capacity,
+        capabilities: Some(capabilities),
+        limits: config.limits(),
         advertise: advertise(config, controller, bound).await?,
         relay: relay(config, controller, bound).await?,
         version: env!("CARGO_PKG_VERSION").to_owned(),

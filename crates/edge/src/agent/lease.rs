@@ -18,7 +18,8 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
     Refused, Status,
-    load::{ProcessLoad, memory_bytes},
+    load::{ProcessLoad, SentRate, memory_bytes},
+    usage::Meter,
 };
 use crate::work::Work;
 
@@ -71,6 +72,8 @@ pub(super) struct LeaseLoop {
     clock: Clock,
     instance: Uuid,
     process: ProcessLoad,
+    usage: Meter,
+    sent: SentRate,
     refusals: u32,
     interval: Duration,
 }
@@ -90,6 +93,8 @@ impl LeaseLoop {
             clock,
             instance,
             process: ProcessLoad::default(),
+            usage: Meter::default(),
+            sent: SentRate::default(),
             refusals: 0,
             interval: RETRY,
         }
@@ -194,16 +199,20 @@ impl LeaseLoop {
 
     fn renewal(&mut self, goodbye: bool) -> LeaseRenewal {
         let media = self.work.load();
+        let now = self.clock.monotonic();
         let status = self.status.borrow().clone();
+        let mut slots = self.work.reports();
+        self.usage.measure(now, &self.work.consumed(), &mut slots);
         LeaseRenewal {
             instance: self.instance,
             revision: status.revision,
             apply_error: status.apply_error,
             signing_keys: status.signing_keys,
-            slots: self.work.reports(),
+            slots,
             load: NodeLoad {
-                cpu_cores: self.process.cpu_cores(self.clock.monotonic()),
+                cpu_cores: self.process.cpu_cores(now),
                 memory_bytes: memory_bytes(),
+                sent_kbit: self.sent.kbit(now, media.sent_bytes),
                 ..media
             },
             goodbye,

@@ -9,10 +9,10 @@
 //!   while another process with its identity, which was started later, is the node.
 
 mod applier;
-mod apply;
 mod bundle;
 mod certificate;
 mod desired;
+mod directory;
 mod identity;
 mod join;
 mod lease;
@@ -20,6 +20,7 @@ mod load;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod watch;
 
 use std::{
@@ -45,8 +46,9 @@ use crate::{
 use certificate::Renewal;
 pub(crate) use identity::{Bound, Identity, Own};
 use lease::LeaseLoop;
+pub(crate) use load::process_ticks;
 use sessions::SessionLoop;
-use watch::WatchLoop;
+use watch::{Told, WatchLoop};
 
 /// How the agent is doing; the lease reports it, and readiness is read from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,7 +113,8 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let watch = WatchLoop::load(data, work.clone(), access, directory, Arc::clone(&status))?;
+        let told = Told { access, directory };
+        let watch = WatchLoop::load(data, work.clone(), told, Arc::clone(&status), &clock)?;
         Ok(Self {
             config: Arc::clone(config),
             bound,

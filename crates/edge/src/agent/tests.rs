@@ -1,6 +1,7 @@
 //! The agent against a scripted controller over real HTTP.
 
 mod controller;
+mod directory;
 mod slow;
 mod strict;
 
@@ -10,10 +11,9 @@ use headworks_types::{
     CameraId, CameraSource, ProblemCode, ProjectId, StartMode, ViewProtocol,
     edge::{self, DesiredSlot, IngestWork, Role, SlotKey, WatchMessage},
 };
-use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{apply::Slots, *};
+use super::*;
 use crate::{
     access::sign::Issuer, ffmpeg::Ffmpeg, hub::Hub, ingest::Ingests, restream::Restreams,
     session::testing::client, testing::authority,
@@ -36,18 +36,11 @@ pub(super) fn slot(camera: u8, epoch: i64) -> DesiredSlot {
             source: CameraSource::pull("rtsp://127.0.0.1:1/".parse().expect("parses")),
             credentials: None,
             start: StartMode::OnDemand,
+            exclusive: false,
             stream_keys: Vec::new(),
             outbound_allow: Vec::new(),
         }),
     }
-}
-
-/// Some work of some cameras under some epochs.
-pub(super) fn slots() -> impl Strategy<Value = Slots> {
-    proptest::collection::vec((0_u8..6, 0_i64..4), 0..6).prop_map(|slots| {
-        let slots = slots.into_iter().map(|(camera, epoch)| slot(camera, epoch));
-        slots.map(|slot| (slot.key, slot)).collect()
-    })
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -59,6 +52,8 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 struct Edge {
     directory: tempfile::TempDir,
     config: Config,
+    /// What it knows of the others.
+    known: Directory,
 }
 
 impl Edge {
@@ -69,7 +64,12 @@ impl Edge {
         config.controller_url = Some(controller.clone());
         config.join_token = Some(authority().join_token());
         config.name = Some("edge-1".to_owned());
-        Self { directory, config }
+        let known = Directory::default();
+        Self {
+            directory,
+            config,
+            known,
+        }
     }
 
     fn path(&self) -> &Path {
@@ -114,7 +114,7 @@ impl Edge {
             Bound::new(([127, 0, 0, 1], 8081).into()),
             work.clone(),
             access.clone(),
-            Directory::default(),
+            self.known.clone(),
             clock,
         );
         (agent.expect("loads"), work, access)

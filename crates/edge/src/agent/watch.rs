@@ -8,8 +8,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
+use headworks_bootstrap::Clock;
 use headworks_client::Client;
-use headworks_types::edge::{Bundle, WatchMessage};
+use headworks_types::edge::{Bundle, DirectoryUpdate, WatchMessage};
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ use super::{
     Status,
     applier::{Applier, Target},
     bundle::{self, Keeper},
-    desired::Desired,
+    desired, directory,
 };
 use crate::{
     access::Access,
@@ -34,6 +35,13 @@ pub(super) struct WatchLoop {
     listener: Listener,
     applier: Applier,
     keeper: Keeper,
+    directory_keeper: directory::Keeper,
+}
+
+/// What takes what every edge is told.
+pub(super) struct Told {
+    pub(super) access: Access,
+    pub(super) directory: Directory,
 }
 
 /// Hears what the controller says.
@@ -42,6 +50,8 @@ struct Listener {
     bundle: Sender<Bundle>,
     access: Access,
     directory: Directory,
+    /// What has come of an update whose rest is still to come.
+    partial: Option<DirectoryUpdate>,
     status: Arc<Sender<Status>>,
     backoff: Backoff,
 }
@@ -51,16 +61,21 @@ impl WatchLoop {
     pub(super) fn load(
         data: &Path,
         work: Work,
-        access: Access,
-        directory: Directory,
+        told: Told,
         status: Arc<Sender<Status>>,
+        clock: &Clock,
     ) -> anyhow::Result<Self> {
+        let Told { access, directory } = told;
         let (state, keys) = (data.join("state.json"), data.join("bundle.json"));
-        let saved = Desired::load(&state)?;
+        let saved = desired::load(&state)?;
         let ready = saved.is_some();
         let desired = saved.unwrap_or_default();
         let known = bundle::load(&keys)?.unwrap_or_default();
         access.set_bundle(&known, None);
+        let peers = data.join("directory.json");
+        if let Some(saved) = directory::load(&peers)? {
+            directory.update(saved);
+        }
         status.send_modify(|status| {
             status.ready = ready;
             status.revision = desired.revision;
@@ -74,6 +89,7 @@ impl WatchLoop {
             bundle: bundle.subscribe(),
             status: Arc::clone(&status),
         };
+        let directory_keeper = directory::Keeper::new(peers, directory.clone(), clock.clone());
         let target = Target {
             desired,
             ..Target::default()
@@ -83,6 +99,7 @@ impl WatchLoop {
             bundle,
             access,
             directory,
+            partial: None,
             status,
             backoff: Backoff::new(FIRST_WAIT, MOST_WAIT),
         };
@@ -90,6 +107,7 @@ impl WatchLoop {
             listener,
             applier,
             keeper,
+            directory_keeper,
         })
     }
 
@@ -99,12 +117,14 @@ impl WatchLoop {
             mut listener,
             applier,
             keeper,
+            directory_keeper,
         } = self;
         let target = listener.target.subscribe();
         tokio::join!(
             listener.run(client, token),
             applier.run(target, token),
-            keeper.run(token)
+            keeper.run(token),
+            directory_keeper.run(token)
         );
     }
 }
@@ -134,8 +154,10 @@ impl Listener {
         token: &CancellationToken,
     ) -> anyhow::Result<()> {
         let newest = client.borrow_and_update().clone();
-        let revision = self.revision();
-        let Some(messages) = token.run_until_cancelled(newest.watch(revision)).await else {
+        let cursor = self.directory.entries().cursor;
+        self.partial = None;
+        let watch = newest.watch(self.revision(), Some(cursor));
+        let Some(messages) = token.run_until_cancelled(watch).await else {
             return Ok(());
         };
         let mut messages = messages?;
@@ -153,7 +175,7 @@ impl Listener {
     }
 
     /// Waits for nobody.
-    fn take(&self, message: WatchMessage) -> anyhow::Result<()> {
+    fn take(&mut self, message: WatchMessage) -> anyhow::Result<()> {
         match message {
             WatchMessage::Snapshot { revision, slots } => self.target.send_modify(|target| {
                 let refused = target.desired.snapshot(revision, slots);
@@ -174,7 +196,7 @@ impl Listener {
                 self.access.set_bundle(&bundle, Some(Duration::ZERO));
                 self.bundle.send_replace(bundle);
             }
-            WatchMessage::Directory(update) => self.directory.update(update),
+            WatchMessage::Directory(update) => self.take_directory(update),
             WatchMessage::Bookmark {
                 revision,
                 bundle_age,
@@ -186,31 +208,36 @@ impl Listener {
         Ok(())
     }
 
-    /// A bookmark with another revision than ours means that we missed something.
-    fn compare(&self, revision: i64) -> anyhow::Result<()> {
-        let ours = self.revision();
-        if revision < ours {
-            // The database was set back: only everything anew helps.
-            self.forget_revision();
+    /// Nobody ever sees half an update.
+    fn take_directory(&mut self, update: DirectoryUpdate) {
+        let whole = match self.partial.take() {
+            Some(mut partial) => {
+                partial.append(update);
+                partial
+            }
+            None => update,
+        };
+        if whole.more {
+            self.partial = Some(whole);
+        } else {
+            self.directory.update(whole);
         }
-        anyhow::ensure!(
-            revision == ours,
-            "at revision {ours}, the controller at {revision}"
-        );
-        Ok(())
+    }
+
+    /// A bookmark with another revision than ours means that we missed something. Changes nothing of
+    /// what is to be done.
+    fn compare(&self, revision: i64) -> anyhow::Result<()> {
+        let mut compared = Ok(());
+        self.target.send_if_modified(|target| {
+            compared = target.desired.compare(revision);
+            false
+        });
+        Ok(compared?)
     }
 
     /// What was heard last, which may not be applied yet.
     fn revision(&self) -> i64 {
         self.target.borrow().desired.revision
-    }
-
-    /// Changes nothing of what is to be done.
-    fn forget_revision(&self) {
-        self.target.send_if_modified(|target| {
-            target.desired.revision = 0;
-            false
-        });
     }
 
     /// The node was removed, or another process is it.

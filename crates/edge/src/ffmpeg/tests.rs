@@ -91,3 +91,29 @@ async fn a_missing_program_is_an_error() {
         io::ErrorKind::NotFound
     );
 }
+
+#[test]
+fn what_is_installed_can_be_executed() {
+    let folder = tempfile::tempdir().expect("makes a directory");
+    let config = |program: &str| Config {
+        program: folder.path().join(program),
+        ..Config::default()
+    };
+    let make = |name: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "").expect("writes");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("sets");
+    };
+    assert_eq!(config("ffmpeg").are_installed(), (false, false));
+    make("ffmpeg", 0o644);
+    assert_eq!(config("ffmpeg").are_installed(), (false, false));
+    make("ffmpeg", 0o755);
+    assert_eq!(config("ffmpeg").are_installed(), (true, false));
+    make("ffprobe", 0o755);
+    assert_eq!(config("ffmpeg").are_installed(), (true, true));
+    let shell = Config {
+        program: "sh".into(),
+        ..Config::default()
+    };
+    assert_eq!(shell.are_installed(), (true, false), "it is in PATH");
+}

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +55,8 @@ pub(crate) struct Stream {
     /// What people call the camera.
     name: Mutex<String>,
     ended: AtomicBool,
+    /// Bytes of media that came in.
+    received: AtomicU64,
     /// No other writer will come when the last one has gone.
     is_final: AtomicBool,
     pub(super) hls: ByHearing<HlsOutput>,
@@ -182,6 +184,7 @@ impl Stream {
             status: watch::Sender::new(status),
             name: Mutex::default(),
             ended: AtomicBool::new(false),
+            received: AtomicU64::new(0),
             is_final: AtomicBool::new(false),
             hls: ByHearing::default(),
         }
@@ -305,6 +308,11 @@ impl Stream {
                 _ = demand.wait_for(|viewers| *viewers > 0) => {}
             }
         }
+    }
+
+    /// Bytes of media that came in, since it is here.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// How many watch it. A restream is no viewer.
@@ -437,9 +445,9 @@ impl Stream {
     }
 
     pub(super) fn push(&self, entry: Arc<Entry>) {
-        self.counters
-            .received
-            .inc_by(entry.frame.payload.len() as u64);
+        let bytes = entry.frame.payload.len() as u64;
+        self.counters.received.inc_by(bytes);
+        self.received.fetch_add(bytes, Ordering::Relaxed);
         self.ring().push(entry);
     }
 

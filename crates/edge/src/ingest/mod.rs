@@ -41,6 +41,7 @@ use crate::{
     ffmpeg::Ffmpeg,
     hub::{Hub, Stream, Writer},
     turns::Turns,
+    work::Consumed,
 };
 use publish::Seat;
 use sound::Sound;
@@ -281,12 +282,26 @@ impl Ingests {
                 refused: slot.seat.refused(),
                 published: slot.seat.published(),
                 restream: None,
+                usage: None,
             }
         };
         slots.iter().map(report).collect()
     }
 
-    /// The media side of the node's load; processor and memory are left at zero.
+    /// What all work has taken from this node.
+    pub(crate) fn consumed(&self) -> HashMap<SlotKey, Consumed> {
+        let slots = self.slots();
+        let consumed = |(key, slot): (&SlotKey, &Slot)| {
+            let consumed = Consumed {
+                received: slot.stream.received(),
+                ..Consumed::default()
+            };
+            (*key, consumed)
+        };
+        slots.iter().map(consumed).collect()
+    }
+
+    /// The media side of the node's load; processor, memory and rate are left at zero.
     pub(crate) fn load(&self) -> NodeLoad {
         let counters = self.0.hub.counters();
         let (streams, viewers) = self.0.hub.totals();
@@ -297,6 +312,7 @@ impl Ingests {
             viewers,
             received_bytes: counters.received.get(),
             sent_bytes: counters.sent_bytes(),
+            sent_kbit: 0,
         }
     }
 

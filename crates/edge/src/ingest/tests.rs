@@ -152,6 +152,7 @@ fn slot(url: &str, login: Option<&Login>) -> Job {
                 password: Secret::new(login.password.clone()),
             }),
             start: StartMode::Always,
+            exclusive: false,
             stream_keys: Vec::new(),
             outbound_allow: Vec::new(),
         },

@@ -2,20 +2,22 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use chrono::{DateTime, Utc};
 use headworks_bootstrap::Clock;
 use headworks_types::edge::{RestreamReport, SlotKey, SlotReport, SlotState};
 
-use crate::printable::printable;
+use crate::{agent::process_ticks, printable::printable, work::Consumed};
 
 /// How one push is doing, since its assignment. Texts in it hold no secret.
 pub(super) struct Board {
     clock: Clock,
     key: SlotKey,
     sent: AtomicU64,
+    /// The process that encodes for it; 0 if none does.
+    encoder: AtomicU32,
     shown: Mutex<Shown>,
 }
 
@@ -40,6 +42,7 @@ impl Board {
             clock,
             key,
             sent: AtomicU64::new(0),
+            encoder: AtomicU32::new(0),
             shown: Mutex::new(shown),
         }
     }
@@ -85,6 +88,7 @@ impl Board {
 
     /// There is no connection any more.
     pub(super) fn disconnected(&self) {
+        self.encodes(None);
         let report = &mut self.shown().report;
         (report.connected_at, report.url_expires_at) = (None, None);
     }
@@ -123,6 +127,22 @@ impl Board {
                 bytes_sent: self.sent.load(Ordering::Relaxed),
                 ..shown.report.clone()
             }),
+            usage: None,
+        }
+    }
+
+    /// This process encodes for it now.
+    pub(super) fn encodes(&self, process: Option<u32>) {
+        self.encoder.store(process.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// What it has taken from this node.
+    pub(super) fn consumed(&self) -> Consumed {
+        let encoder = self.encoder.load(Ordering::Relaxed);
+        Consumed {
+            received: 0,
+            sent: self.sent.load(Ordering::Relaxed),
+            child_ticks: process_ticks(encoder),
         }
     }
 

@@ -80,6 +80,11 @@ impl Encoder {
         Ok(encoder)
     }
 
+    /// The process that does it.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
+    }
+
     /// What comes out of it.
     pub(super) fn tracks(&self) -> Option<&Arc<Tracks>> {
         self.tracks.as_ref()

@@ -1,4 +1,5 @@
-//! Keeps strict work from being done by two nodes at once ([`Fencing::Strict`]).
+//! Keeps strict work from being done by two nodes at once ([`Fencing::Strict`]): waits for what
+//! [`duty::Fence`] decides.
 //!
 //! The lease loop says what is [`renewed`], the watch loop what is [`applied`]. Who does strict
 //! work waits for a [`Permit`], asks it before each burst of bytes whether it still [`holds`], and
@@ -12,16 +13,18 @@
 //! that goes on after longer than its lease sends until it has heard of the revision that took the
 //! work away, for [`STRICT_STOP`] at most. And what the kernel had taken before a freeze it sends.
 //!
+//! [`duty::Fence`]: headworks_duty::Fence
 //! [`Fencing::Strict`]: headworks_types::edge::Fencing::Strict
 //! [`renewed`]: Fence::renewed
 //! [`applied`]: Fence::applied
 //! [`holds`]: Permit::holds
 //! [`lapsed`]: Permit::lapsed
+//! [`STRICT_STOP`]: headworks_types::edge::STRICT_STOP
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use headworks_bootstrap::Clock;
-use headworks_types::edge::STRICT_STOP;
+use headworks_duty as duty;
 use tokio::{
     sync::watch,
     time::{Duration, Instant, sleep},
@@ -34,26 +37,14 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Fence {
     clock: Clock,
-    state: Arc<watch::Sender<State>>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct State {
-    /// When strict work has to stop; none before the first grant.
-    until: Option<Instant>,
-    /// Rises whenever a grant comes after that time.
-    term: u64,
-    /// The revision that the last grant named.
-    granted: Option<i64>,
-    /// The revision that is applied; none while one is being applied.
-    applied: Option<i64>,
+    state: Arc<watch::Sender<duty::Fence>>,
 }
 
 /// The right to do strict work, until it lapses.
 #[derive(Clone)]
 pub(crate) struct Permit {
     fence: Fence,
-    term: u64,
+    permit: duty::Permit,
 }
 
 impl Fence {
@@ -67,58 +58,43 @@ impl Fence {
 
     /// A renewal that was sent at `sent` is acknowledged; the grant names `revision`.
     pub(crate) fn renewed(&self, sent: Instant, revision: i64) {
-        let now = self.clock.boottime();
-        self.state.send_modify(|state| {
-            if state.until.is_none_or(|until| now >= until) {
-                state.term += 1;
-            }
-            state.until = state.until.max(Some(sent + STRICT_STOP));
-            state.granted = Some(revision);
-        });
+        let now = self.clock.boottime().into_std();
+        self.state
+            .send_modify(|state| state.renewed(now, sent.into_std(), revision));
     }
 
     /// A new revision is being applied; until it is, nothing starts.
     pub(crate) fn applying(&self) {
-        self.state.send_modify(|state| state.applied = None);
+        self.state.send_modify(duty::Fence::applying);
     }
 
     /// This revision is applied.
     pub(crate) fn applied(&self, revision: i64) {
-        self.state
-            .send_modify(|state| state.applied = Some(revision));
+        self.state.send_modify(|state| state.applied(revision));
     }
 
     /// Waits until strict work may start.
     pub(crate) async fn permit(&self) -> Permit {
         let mut state = self.state.subscribe();
-        let may_start = |state: &State| {
-            state.granted.is_some()
-                && state.granted == state.applied
-                && state.until.is_some_and(|until| self.is_before(until))
-        };
         loop {
-            let now = *state.borrow_and_update();
-            if may_start(&now) {
+            let now = self.clock.boottime().into_std();
+            let permit = state.borrow_and_update().permit(now);
+            if let Some(permit) = permit {
                 return Permit {
                     fence: self.clone(),
-                    term: now.term,
+                    permit,
                 };
             }
             // The sender is in `self`.
             let _ = state.changed().await;
         }
     }
-
-    fn is_before(&self, until: Instant) -> bool {
-        self.clock.boottime() < until
-    }
 }
 
 impl Permit {
     /// True as long as the work may go on.
     pub(crate) fn holds(&self) -> bool {
-        self.until()
-            .is_some_and(|until| self.fence.is_before(until))
+        self.left().is_some()
     }
 
     /// Returns when the work has to stop. Looks at the clock whenever it is polled: after a freeze
@@ -139,11 +115,10 @@ impl Permit {
         let mut state = self.fence.state.subscribe();
         loop {
             state.mark_unchanged();
-            let Some(until) = self.until().filter(|until| self.fence.is_before(*until)) else {
+            // Timers do not know of the time that the machine slept.
+            let Some(left) = self.left() else {
                 return;
             };
-            // Timers do not know of the time that the machine slept.
-            let left = until - self.fence.clock.boottime();
             tokio::select! {
                 () = sleep(left.min(LOOK)) => {}
                 _ = state.changed() => {}
@@ -151,16 +126,19 @@ impl Permit {
         }
     }
 
-    /// When it lapses, as things stand; none if it has.
-    fn until(&self) -> Option<Instant> {
-        let state = self.fence.state.borrow();
-        state.until.filter(|_| state.term == self.term)
+    /// How long it holds, as things stand; none if it has lapsed.
+    fn left(&self) -> Option<Duration> {
+        let state = *self.fence.state.borrow();
+        let now = self.fence.clock.boottime().into_std();
+        let until = state.until(self.permit).filter(|until| now < *until)?;
+        Some(until - now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
+    use headworks_types::edge::STRICT_STOP;
     use proptest::prelude::*;
     use tokio::time::advance;
 

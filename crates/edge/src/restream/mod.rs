@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use config::Config;
 pub(crate) use fence::Fence;
 
-use crate::{ffmpeg::Ffmpeg, hub::Hub, turns::Turns};
+use crate::{ffmpeg::Ffmpeg, hub::Hub, turns::Turns, work::Consumed};
 use board::Board;
 use worker::{Around, Worker};
 
@@ -212,6 +212,13 @@ impl Restreams {
             .values()
             .map(|slot| slot.board.report())
             .collect()
+    }
+
+    /// What all work has taken from this node.
+    pub(crate) fn consumed(&self) -> HashMap<SlotKey, Consumed> {
+        let slots = self.slots();
+        let consumed = |(key, slot): (&SlotKey, &Slot)| (*key, slot.board.consumed());
+        slots.running.iter().map(consumed).collect()
     }
 
     /// Bytes sent to all targets since the start of the edge.

@@ -339,6 +339,7 @@ async fn connect(
         RestreamVideo::Copy => Source::Copied(copied),
         RestreamVideo::H264 { .. } => {
             let encoder = Encoder::start(&around.ffmpeg, &job.work.video, copied).await?;
+            board.encodes(encoder.process());
             Source::Encoded(Box::new(encoder))
         }
     };

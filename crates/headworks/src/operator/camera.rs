@@ -1,5 +1,6 @@
 //! `headworks camera …`
 
+mod explain;
 mod update;
 
 use std::path::PathBuf;
@@ -50,6 +51,16 @@ pub(crate) enum CameraVerb {
     Update(Update),
     /// Show one camera
     View {
+        /// The camera's id
+        id: CameraId,
+    },
+    /// Explain where a camera is: why, how it goes, where it was, and which nodes could take it
+    Explain {
+        /// The camera's id
+        id: CameraId,
+    },
+    /// List where a camera was, newest first
+    Moves {
         /// The camera's id
         id: CameraId,
     },
@@ -111,6 +122,12 @@ pub(crate) struct Create {
     /// Only nodes of this site may have it
     #[arg(long)]
     site: Option<String>,
+    /// Only nodes of this zone may have it
+    #[arg(long)]
+    zone: Option<String>,
+    /// The camera refuses a second session: never connect two nodes to it at once
+    #[arg(long)]
+    exclusive_source: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -166,8 +183,10 @@ impl Create {
             },
             placement: Placement {
                 site: self.site,
+                zone: self.zone,
                 ..Placement::default()
             },
+            exclusive_source: self.exclusive_source,
             viewing: Viewing::default(),
         })
     }
@@ -208,6 +227,10 @@ pub(crate) async fn run(command: Noun<CameraVerb>) -> Result<(), Failure> {
         }
         CameraVerb::Update(update) => output::one(&update.send(&client).await?, json, record),
         CameraVerb::View { id } => output::one(&client.camera_view(id).await?, json, record),
+        CameraVerb::Explain { id } => explain::show(&client.camera_explain(id).await?, json),
+        CameraVerb::Moves { id } => {
+            output::list(&client.move_list(id).limit(1000).all().await?, json)
+        }
         CameraVerb::Delete { id } => Ok(client.camera_delete(id).await?),
     }
 }
@@ -250,6 +273,10 @@ fn record(camera: &Camera) -> Vec<(&'static str, String)> {
         ("labels", show_labels(&camera.labels)),
         ("source", show_source(&camera.source)),
         ("start", show_name(&camera.start)),
+        (
+            "exclusive",
+            if camera.exclusive_source { "yes" } else { "" }.to_owned(),
+        ),
         ("state", show_name(&camera.status.state)),
         ("message", camera.status.message.clone()),
         ("since", show_time(camera.status.since)),

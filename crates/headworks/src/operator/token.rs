@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use headworks_types::{
     Action, CameraGroupId, CameraId, PlaybackToken, PlaybackTokenCreate, PlaybackTokenRevoke,
-    ProjectId, UserId,
+    PlaybackUrls, ProjectId, UserId,
 };
 
 use super::{Noun, action, seconds, show_time};
@@ -119,17 +119,8 @@ fn text(token: &PlaybackToken, all: bool) -> String {
     for camera in &token.cameras {
         text.push_str(&format!("\n\n{}", camera.camera_id));
         match &camera.urls {
-            Some(urls) if all => {
-                for (name, url) in urls.named() {
-                    text.push_str(&format!("\n\n  {}\n  {url}", title(name)));
-                }
-            }
-            // The page is first.
-            Some(urls) => {
-                for (_, url) in urls.named().take(1) {
-                    text.push_str(&format!("\n  {url}"));
-                }
-            }
+            Some(urls) if all => text.push_str(&all_ways(urls)),
+            Some(urls) => text.push_str(&page(urls)),
             None => text.push_str("\n  is on no node now; `headworks camera view` says why"),
         }
     }
@@ -137,6 +128,17 @@ fn text(token: &PlaybackToken, all: bool) -> String {
         text.push_str("\n\nOpen it in a browser. --all prints addresses for other players.");
     }
     text
+}
+
+/// Every way to watch, each in lines of its own.
+pub(super) fn all_ways(urls: &PlaybackUrls) -> String {
+    let way = |(name, url)| format!("\n\n  {}\n  {url}", title(name));
+    urls.named().map(way).collect()
+}
+
+/// The page, in a line of its own.
+pub(super) fn page(urls: &PlaybackUrls) -> String {
+    format!("\n  {}", urls.page)
 }
 
 /// What people call a way to watch.
@@ -157,7 +159,7 @@ fn title(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use headworks_types::{Advertise, PlaybackCamera, PlaybackUrls, Secret};
+    use headworks_types::{Advertise, PlaybackCamera, Secret};
 
     use super::*;
 

@@ -127,6 +127,9 @@ def main():
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(f"( {o['launch'] or video(o) + ' ' + audio(o)} )")
     factory.set_shared(True)
+    # Makes the media one that nobody seeks in, as a camera is. A seek in the test picture, while
+    # another client plays, can abort the process (rtsp-media.c, `gst_rtsp_media_get_rates`).
+    factory.set_publish_clock_mode(GstRtspServer.RTSPPublishClockMode.CLOCK_AND_OFFSET)
     if o["transport"]:
         factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, o["transport"]))
     factory.set_latency(0)

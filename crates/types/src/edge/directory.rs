@@ -57,11 +57,15 @@ pub struct Route {
 /// What has changed in the directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DirectoryUpdate {
-    /// Up to where this tells: what the edge says when it watches again. It may be lower than one
-    /// before, when the database was set back.
+    /// Up to where this tells: what the edge says when it watches again. Only controllers know what
+    /// it means; it may be lower than one before, when the database was set back.
     pub cursor: i64,
     /// True if this is everything there is, and what is not in it does not exist.
     pub complete: bool,
+    /// True if the next line of this kind goes on with it: nothing of it counts before the last one,
+    /// which does not say so.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub more: bool,
     /// New or changed edges.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub peers: Vec<Peer>,
@@ -74,4 +78,16 @@ pub struct DirectoryUpdate {
     /// Cameras that do not exist any more, or are disabled.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub removed_routes: Vec<CameraId>,
+}
+
+impl DirectoryUpdate {
+    /// Goes on with `next`, where this says that there is more.
+    pub fn append(&mut self, next: Self) {
+        self.cursor = next.cursor;
+        self.more = next.more;
+        self.peers.extend(next.peers);
+        self.removed_peers.extend(next.removed_peers);
+        self.routes.extend(next.routes);
+        self.removed_routes.extend(next.removed_routes);
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
 const MAX_SESSIONS: usize = 100_000;
 
 /// What an edge has to know of a camera to let viewers in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ViewPolicy {
     /// The groups that the camera is in, from the top down to its own.

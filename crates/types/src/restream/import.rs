@@ -93,6 +93,7 @@ impl RestreamImportItem {
             enabled: true,
             start: StartMode::Always,
             placement: Placement::default(),
+            exclusive_source: false,
             viewing: Viewing::default(),
         })
     }

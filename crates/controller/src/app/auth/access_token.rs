@@ -120,7 +120,8 @@ impl AccessKeys {
     /// Tokens with unknown keys make us look no more often than this.
     const PAUSE: Duration = Duration::from_secs(1);
 
-    async fn get(&self, state: &State, kid: &str) -> Result<Option<DecodingKey>> {
+    /// The key of this name, if its signatures count.
+    pub(super) async fn get(&self, state: &State, kid: &str) -> Result<Option<DecodingKey>> {
         let mut cached = self.0.lock().await;
         let age = cached.loaded_at.map(|at| state.clock.monotonic() - at);
         let limit = if cached.keys.contains_key(kid) {

@@ -52,6 +52,15 @@ pub(crate) struct SignInDesk {
 }
 
 impl SignInDesk {
+    /// Our signing key of this name, if what it has signed counts.
+    pub(crate) async fn signing_key(
+        &self,
+        state: &State,
+        kid: &str,
+    ) -> Result<Option<jsonwebtoken::DecodingKey>> {
+        self.keys.get(state, kid).await
+    }
+
     /// As configured. Nothing is sent yet.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {

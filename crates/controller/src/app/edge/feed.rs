@@ -55,8 +55,19 @@ impl Feeds {
         *self.read_at()
     }
 
-    /// Announces the bundle's line, and that it was so at this time.
+    /// The bundle's line, if it was read at this time or later.
+    pub(crate) fn bundle_since(&self, time: Instant) -> Option<Bytes> {
+        let read_at = self.bundle_read_at().filter(|at| *at >= time);
+        read_at.map(|_| self.0.bundle.borrow().clone())
+    }
+
+    /// Announces the bundle's line, and that it was so at this time. What was read before the one
+    /// that is announced is none.
     pub(crate) fn announce_bundle(&self, line: Bytes, read_at: Instant) {
+        let mut newest = self.read_at();
+        if newest.is_some_and(|newest| newest > read_at) {
+            return;
+        }
         self.0.bundle.send_if_modified(|old| {
             let changed = *old != line;
             if changed {
@@ -65,7 +76,7 @@ impl Feeds {
             changed
         });
         // Behind the bundle: who sees the time has the bundle, too.
-        *self.read_at() = Some(read_at);
+        *newest = Some(read_at);
     }
 
     fn read_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
@@ -98,5 +109,16 @@ mod tests {
         assert_eq!(lines[0].as_ptr(), lines[1].as_ptr());
         feeds.announce_bundle(Bytes::from(vec![1; 9]), now);
         assert!(!one.has_changed().expect("lives"), "the same again");
+    }
+
+    #[test]
+    fn what_was_read_before_does_not_count() {
+        let (feeds, now) = (Feeds::default(), Clock::system().monotonic());
+        let before = now - std::time::Duration::from_secs(1);
+        feeds.announce_bundle(Bytes::from_static(b"new"), now);
+        feeds.announce_bundle(Bytes::from_static(b"old"), before);
+        assert_eq!(feeds.bundle_since(now).as_deref(), Some(&b"new"[..]));
+        let later = now + std::time::Duration::from_secs(1);
+        assert_eq!(feeds.bundle_since(later), None);
     }
 }

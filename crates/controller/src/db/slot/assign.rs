@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     DISABLED,
     handover::{slot_bound, slot_mark_left},
+    history::move_insert,
     key_arrays,
     restream::restream_unwanted,
     slot_key,
@@ -40,7 +41,7 @@ pub(crate) enum Outcome {
     /// The slot or its camera has changed since the step was decided, or the last holder of a strict
     /// slot may still do the work.
     Stale,
-    /// The new holder has no room.
+    /// The new holder has no room, or takes no new work.
     Full,
 }
 
@@ -101,6 +102,10 @@ pub(crate) async fn slot_assign(
         outcomes[index] = Outcome::Full;
     }
     let epochs = slot_write(conn, done.iter().map(|index| &steps[*index])).await?;
+    let moved = done
+        .iter()
+        .map(|index| (steps[*index].slot, steps[*index].from));
+    move_insert(conn, moved).await?;
     for index in done {
         let key = steps[index].slot;
         if let (Some(epoch), Some(slot)) = (epochs.get(&key), current.get(&key)) {
@@ -121,7 +126,7 @@ pub(crate) async fn slot_assign(
 }
 
 impl Step {
-    fn is_possible(&self, current: &BTreeMap<SlotKey, Current>) -> bool {
+    pub(super) fn is_possible(&self, current: &BTreeMap<SlotKey, Current>) -> bool {
         current.get(&self.slot).is_some_and(|slot| {
             slot.epoch == self.epoch
                 && slot.node_id == self.from.map(NodeId::uuid)
@@ -131,18 +136,21 @@ impl Step {
 }
 
 /// What the nodes have and use, and how that changes.
-struct Ledger(BTreeMap<Uuid, Account>);
+pub(super) struct Ledger(BTreeMap<Uuid, Account>);
 
-struct Account {
+pub(super) struct Account {
     alloc: i64,
     used: i64,
+    /// An operator has closed the node: nothing comes to it that it does not have.
+    closed: bool,
     change: i64,
     touched: bool,
 }
 
 impl Ledger {
-    /// Moves the slot's cost from account to account; false if there is no room.
-    fn book(&mut self, step: &Step, slot: &Current) -> bool {
+    /// Moves the slot's cost from account to account; false if there is no room, or the node takes
+    /// no new work.
+    pub(super) fn book(&mut self, step: &Step, slot: &Current) -> bool {
         let cost = i64::from(step.cost);
         if let Some(to) = step.to {
             let Some(account) = self.0.get_mut(&to.uuid()) else {
@@ -153,7 +161,10 @@ impl Ledger {
             } else {
                 0
             };
-            if account.used + account.change - back + cost > account.alloc {
+            let comes = slot.node_id != Some(to.uuid());
+            if account.closed && comes
+                || account.used + account.change - back + cost > account.alloc
+            {
                 return false;
             }
             account.change += cost;
@@ -172,9 +183,12 @@ impl Ledger {
     }
 }
 
-async fn capacity_lock(conn: &mut PgConnection, nodes: Vec<Uuid>) -> sqlx::Result<Ledger> {
+pub(super) async fn capacity_lock(
+    conn: &mut PgConnection,
+    nodes: Vec<Uuid>,
+) -> sqlx::Result<Ledger> {
     let rows = sqlx::query!(
-        r#"SELECT node_id, alloc, used FROM node_capacity WHERE node_id = ANY($1)
+        r#"SELECT node_id, alloc, used, closed FROM node_capacity WHERE node_id = ANY($1)
            ORDER BY node_id
            FOR UPDATE"#,
         &nodes
@@ -185,6 +199,7 @@ async fn capacity_lock(conn: &mut PgConnection, nodes: Vec<Uuid>) -> sqlx::Resul
         let account = Account {
             alloc: row.alloc.into(),
             used: row.used.into(),
+            closed: row.closed,
             change: 0,
             touched: false,
         };
@@ -193,7 +208,7 @@ async fn capacity_lock(conn: &mut PgConnection, nodes: Vec<Uuid>) -> sqlx::Resul
     Ok(Ledger(accounts.collect()))
 }
 
-async fn capacity_write(conn: &mut PgConnection, ledger: &Ledger) -> sqlx::Result<()> {
+pub(super) async fn capacity_write(conn: &mut PgConnection, ledger: &Ledger) -> sqlx::Result<()> {
     let changed = ledger.0.iter().filter(|(_, account)| account.change != 0);
     let (nodes, changes): (Vec<Uuid>, Vec<i64>) = changed
         .map(|(node, account)| (*node, account.change))
@@ -217,7 +232,7 @@ async fn capacity_write(conn: &mut PgConnection, ledger: &Ledger) -> sqlx::Resul
 
 /// Locks the slots, then reads their cameras: a statement that waits for a lock sees the row it
 /// waited for as it is now, but rows of other tables as they were before.
-async fn slot_lock(
+pub(super) async fn slot_lock(
     conn: &mut PgConnection,
     steps: &[Step],
 ) -> sqlx::Result<BTreeMap<SlotKey, Current>> {
@@ -287,12 +302,15 @@ async fn slot_write<'a>(
            SET node_id = w.node_id,
                cost = w.cost,
                reason = w.reason,
+               came_from_node_id = CASE WHEN w.node_id IS NOT NULL
+                   THEN NULLIF(COALESCE(s.node_id, s.left_node_id), w.node_id) END,
                left_node_id = CASE WHEN w.node_id IS NULL THEN COALESCE(s.node_id, s.left_node_id) END,
                left_revision = CASE WHEN w.node_id IS NULL AND s.node_id IS NULL
                                     THEN s.left_revision END,
                epoch = CASE WHEN w.node_id IS NULL THEN s.epoch
                             ELSE GREATEST(s.epoch, s.reported_epoch) + 1 END,
-               assigned_at = clock_timestamp()
+               assigned_at = clock_timestamp(),
+               moves = s.moves + 1
            FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::uuid[], $5::integer[], $6::text[])
                 AS w (camera_id, role, ordinal, node_id, cost, reason)
            WHERE (s.camera_id, s.role, s.ordinal) = (w.camera_id, w.role, w.ordinal)

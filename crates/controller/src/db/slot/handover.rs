@@ -9,37 +9,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use headworks_duty::LastHolder;
 use headworks_types::edge::{Fencing, STRICT_MARGIN, SlotKey};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Step, assign::Current, key_arrays};
-
-/// The lease and the revisions of a node that held a slot.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LastHolder {
-    /// It said that it stops, which it does after its strict work has stopped.
-    pub(super) goodbye: bool,
-    /// Its lease ran out so long ago that it has stopped.
-    pub(super) over: bool,
-    /// Another process was this node not long ago: what it has applied, and that it stopped, nobody
-    /// has said.
-    pub(super) succeeds: bool,
-    /// The revision that it has applied.
-    pub(super) applied: i64,
-    /// Its revision now.
-    pub(super) revision: i64,
-}
-
-impl LastHolder {
-    /// True if it may still do the work that the revision `left` took away; `None`: it holds it.
-    ///
-    /// A node that has applied a higher revision than there is knows a database that was lost.
-    pub(super) fn may_still_work(&self, left: Option<i64>) -> bool {
-        let has_applied = left.is_some_and(|left| (left..=self.revision).contains(&self.applied));
-        self.succeeds || !(self.goodbye || self.over || has_applied)
-    }
-}
 
 /// Those of the slots that may not be given to the node that the step wants, since another one may
 /// still do the work. The slots are locked already; the last holders' leases are locked here.
@@ -129,37 +104,4 @@ pub(super) async fn slot_mark_left(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_certain_ends_a_hold() {
-        let holder = |goodbye, over, applied| LastHolder {
-            goodbye,
-            over,
-            succeeds: false,
-            applied,
-            revision: 7,
-        };
-        for (holder, left, bound) in [
-            (holder(false, false, 5), None, true),
-            (holder(false, false, 7), None, true),
-            (holder(true, false, 5), None, false),
-            (holder(false, true, 5), None, false),
-            (holder(false, false, 5), Some(6), true),
-            (holder(false, false, 6), Some(6), false),
-            (holder(false, false, 7), Some(6), false),
-            (holder(false, false, 8), Some(6), true),
-        ] {
-            assert_eq!(holder.may_still_work(left), bound, "{holder:?} {left:?}");
-            let succeeds = LastHolder {
-                succeeds: true,
-                ..holder
-            };
-            assert!(succeeds.may_still_work(left), "{succeeds:?} {left:?}");
-        }
-    }
 }

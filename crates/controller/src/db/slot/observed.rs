@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use headworks_duty::Life;
 use headworks_types::{NodeState, edge::SlotState};
-
-use crate::db::lease::Life;
 
 /// A placed slot with what its node reported.
 pub(super) struct Observed<'a> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::key_arrays;
+use super::{key_arrays, reprice::slot_measure};
 use crate::db::{node::revision_bump, to_json};
 
 /// How far above the epoch that we know a report may be. Higher ones come after a database was
@@ -22,7 +22,8 @@ pub(crate) struct Report {
 /// everybody else, only the epoch counts, since nothing may ever be assigned below it.
 pub(crate) async fn slot_report(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Result<()> {
     epoch_raise(conn, reports).await?;
-    status_upsert(conn, reports).await
+    status_upsert(conn, reports).await?;
+    slot_measure(conn, reports).await
 }
 
 /// Raises what was reported. If it is above the epoch of the slot, its holder would be refused
@@ -111,9 +112,11 @@ async fn status_upsert(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Res
            )
            INSERT INTO slot_status AS t (camera_id, role, ordinal, node_id, epoch, state, message,
                                          since, tracks, viewers, publisher, refused, restream,
-                                         observed_at)
+                                         observed_at, last_error, last_error_at)
            SELECT camera_id, role, ordinal, node_id, epoch, state, message, since, tracks, viewers,
-                  publisher, refused, restream, clock_timestamp()
+                  publisher, refused, restream, clock_timestamp(),
+                  CASE WHEN state = 'failed' THEN message END,
+                  CASE WHEN state = 'failed' THEN clock_timestamp() END
            FROM changed
            ON CONFLICT (camera_id, role, ordinal) DO UPDATE SET
                node_id = excluded.node_id,
@@ -126,7 +129,9 @@ async fn status_upsert(conn: &mut PgConnection, reports: &[Report]) -> sqlx::Res
                publisher = excluded.publisher,
                refused = excluded.refused,
                restream = excluded.restream,
-               observed_at = excluded.observed_at
+               observed_at = excluded.observed_at,
+               last_error = COALESCE(excluded.last_error, t.last_error),
+               last_error_at = COALESCE(excluded.last_error_at, t.last_error_at)
            WHERE t.epoch <= excluded.epoch"#,
         &cameras,
         &roles,

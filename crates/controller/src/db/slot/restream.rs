@@ -4,19 +4,19 @@
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, Utc};
+use headworks_duty::{LastHolder, Life};
 use headworks_planner::{Slot, Wanted};
 use headworks_types::{
-    CameraId, NodeId, Placement, RestreamId, RestreamState, RestreamStatus, RestreamVideo,
+    CameraId, Capabilities, NodeId, RestreamId, RestreamState, RestreamStatus, RestreamVideo,
     edge::{RestreamReport, Role, STRICT_MARGIN, SlotKey, SlotState},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    DISABLED, FleetSlot, NEW, handover::LastHolder, key_arrays, observed::Observed, slot_key,
-    slot_release,
+    DISABLED, FleetSlot, NEW, fleet::units, key_arrays, observed::Observed, slot_key, slot_release,
 };
-use crate::db::{from_json, lease::Life, node::revision_bump};
+use crate::db::{from_json, node::revision_bump};
 
 /// The words for the slot of a restream that is stopped.
 pub(crate) const STOPPED: &str = "the restream is stopped";
@@ -72,9 +72,11 @@ pub(crate) async fn restream_slot_touch(
     ordinal: i16,
 ) -> sqlx::Result<()> {
     // The lock makes an assignment that runs at the same time come wholly before or after.
+    // What it takes is measured anew: it may be encoded now, or not any more.
     let holder = sqlx::query_scalar!(
-        r#"SELECT node_id FROM slot WHERE camera_id = $1 AND role = 'restream' AND ordinal = $2
-           FOR NO KEY UPDATE"#,
+        r#"UPDATE slot SET measured = NULL
+           WHERE camera_id = $1 AND role = 'restream' AND ordinal = $2
+           RETURNING node_id"#,
         camera.uuid(),
         ordinal
     )
@@ -106,11 +108,14 @@ pub(crate) async fn restream_slot_release(
     slot_release(conn, camera, Some(ordinal), reason).await
 }
 
-/// All slots of restreams, as the planner wants them.
-pub(super) async fn restream_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<FleetSlot>> {
+/// The slots of the restreams of these cameras, or of all, as the planner wants them.
+pub(super) async fn restream_fleet(
+    conn: &mut PgConnection,
+    cameras: Option<&[Uuid]>,
+) -> sqlx::Result<Vec<FleetSlot>> {
     let rows = sqlx::query_as!(
         FleetRow,
-        r#"SELECT s.camera_id, s.ordinal, s.node_id, s.epoch, s.cost, s.reason,
+        r#"SELECT s.camera_id, s.ordinal, s.node_id, s.epoch, s.cost, s.measured, s.reason,
                   s.left_node_id, s.left_revision,
                   c.enabled AS camera_enabled, r.enabled AS restream_enabled, r.video,
                   l.goodbye AS "goodbye?", l.applied_revision AS "applied?", v.revision AS "revision?",
@@ -121,8 +126,9 @@ pub(super) async fn restream_fleet(conn: &mut PgConnection) -> sqlx::Result<Vec<
            JOIN restream r ON (r.camera_id, r.ordinal) = (s.camera_id, s.ordinal)
            LEFT JOIN node_lease l ON l.node_id = COALESCE(s.node_id, s.left_node_id)
            LEFT JOIN node_revision v ON v.node_id = l.node_id
-           WHERE s.role = 'restream'"#,
-        STRICT_MARGIN.as_secs_f64()
+           WHERE s.role = 'restream' AND ($2::uuid[] IS NULL OR s.camera_id = ANY($2))"#,
+        STRICT_MARGIN.as_secs_f64(),
+        cameras
     )
     .fetch_all(conn)
     .await?;
@@ -135,6 +141,7 @@ struct FleetRow {
     node_id: Option<Uuid>,
     epoch: i64,
     cost: i32,
+    measured: Option<i32>,
     reason: String,
     left_node_id: Option<Uuid>,
     left_revision: Option<i64>,
@@ -151,27 +158,31 @@ struct FleetRow {
 impl FleetRow {
     fn into_slot(self) -> sqlx::Result<FleetSlot> {
         let camera = CameraId::from(self.camera_id);
-        let held = NonZeroU32::new(self.cost.unsigned_abs());
         let bound = self.bound();
-        let cost = restream_cost(&from_json(self.video)?);
-        Ok(FleetSlot {
-            slot: Slot {
-                key: restream_slot(camera, self.ordinal)?,
-                node: self.node_id.map(Into::into),
-                wanted: match (self.camera_enabled, self.restream_enabled) {
-                    (false, _) => Wanted::No(DISABLED),
-                    (true, false) => Wanted::No(STOPPED),
-                    (true, true) => Wanted::Yes,
-                },
-                placement: Placement::default(),
-                cost: held.unwrap_or(cost),
-                follows: Some(SlotKey {
-                    camera_id: camera,
-                    role: Role::Ingest,
-                    ordinal: 0,
-                }),
-                bound,
+        let video = from_json(self.video)?;
+        let slot = Slot {
+            node: self.node_id.map(Into::into),
+            wanted: match (self.camera_enabled, self.restream_enabled) {
+                (false, _) => Wanted::No(DISABLED),
+                (true, false) => Wanted::No(STOPPED),
+                (true, true) => Wanted::Yes,
             },
+            needs: Capabilities {
+                ffmpeg: video != RestreamVideo::Copy,
+                files: false,
+            },
+            cost: units(self.measured).unwrap_or(restream_cost(&video)),
+            booked: units(Some(self.cost)),
+            follows: Some(SlotKey {
+                camera_id: camera,
+                role: Role::Ingest,
+                ordinal: 0,
+            }),
+            bound,
+            ..Slot::new(restream_slot(camera, self.ordinal)?)
+        };
+        Ok(FleetSlot {
+            slot,
             epoch: self.epoch,
             reason: self.reason,
         })

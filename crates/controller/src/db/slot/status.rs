@@ -3,12 +3,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
+use headworks_duty::Life;
 use headworks_types::{CameraId, CameraState, CameraStatus, edge::SlotState};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{DISABLED, observed::Observed};
-use crate::db::{from_json, lease::Life};
+use crate::db::from_json;
 
 /// The status of these cameras, where `suspect` is the silence that makes a node suspect. A camera
 /// that does not exist is not among them.

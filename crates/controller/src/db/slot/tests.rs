@@ -2,6 +2,7 @@
 
 mod handover;
 mod race;
+mod reprice;
 
 use chrono::{DateTime, Utc};
 use headworks_types::{
@@ -55,6 +56,7 @@ fn report(node_id: NodeId, camera: CameraId, epoch: i64, state: SlotState) -> Re
             refused: None,
             published: Vec::new(),
             restream: None,
+            usage: None,
         },
     }
 }
@@ -412,7 +414,7 @@ async fn viewers_and_nodes_find_what_is_placed(pool: PgPool) {
     assert_eq!((desired[0].key, desired[0].epoch), (slot(gate), 1));
     assert_eq!(desired[0].project_id, project);
 
-    let fleet = slot_fleet(&mut conn).await.expect("lists");
+    let fleet = slot_fleet(&mut conn, None).await.expect("lists");
     let nodes: Vec<_> = fleet
         .iter()
         .map(|slot| (slot.slot.key.camera_id, slot.slot.node))

@@ -27,6 +27,7 @@ pub(crate) struct Desired {
     /// Sealed.
     pub(crate) credentials: Option<Vec<u8>>,
     pub(crate) start: StartMode,
+    pub(crate) exclusive: bool,
     pub(crate) view: ViewPolicy,
     /// Closed networks that the project may connect to.
     pub(crate) outbound_allow: Vec<Network>,
@@ -47,6 +48,7 @@ pub(crate) async fn desired_list(
     let rows = sqlx::query!(
         r#"SELECT s.camera_id, s.role, s.ordinal, s.epoch,
                   c.version, c.project_id, c.name, c.source, c.credentials, c.start,
+                  c.exclusive_source,
                   p.version AS project_version, p.outbound_allow
            FROM slot s JOIN camera c ON c.id = s.camera_id JOIN project p ON p.id = c.project_id
            WHERE s.node_id = $1
@@ -65,6 +67,7 @@ pub(crate) async fn desired_list(
             source: from_json(row.source)?,
             credentials: row.credentials,
             start: from_json(row.start.into())?,
+            exclusive: row.exclusive_source,
             view: ViewPolicy::default(),
             outbound_allow: networks(&row.outbound_allow)?,
             stream_keys: Vec::new(),

@@ -1,11 +1,13 @@
 //! `GET /edge/v1/watch`: what a node should do, as it changes.
 //!
 //! One connection remembers what it has sent and sends the difference. It has no queue: the next
-//! message is worked out when the edge is ready to take it, from what is desired then.
+//! message is worked out when the edge is ready to take it, from what is desired then. What all
+//! edges are told, the bundle and the directory, is read and written once for all watches.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    future::pending,
     time::Duration,
 };
 
@@ -29,7 +31,10 @@ use utoipa::IntoParams;
 
 use super::{super::error::Result, extract::Query};
 use crate::{
-    app::{self, edge::NodeCaller},
+    app::{
+        self,
+        edge::{DirectoryReader, NodeCaller},
+    },
     db::{
         node::revision_get,
         node_certificate::certificate_stands,
@@ -53,12 +58,16 @@ pub(crate) struct WatchQuery {
     /// The revision that the edge has; if it is the present one, no snapshot is sent.
     #[serde(default)]
     revision: i64,
+    /// The cursor of the last `directory` message that the edge has; 0 for none. Without it, nothing
+    /// is told of the directory.
+    directory: Option<i64>,
 }
 
 /// Watch what the node should do
 ///
 /// Newline-delimited JSON: a `bundle`, then a `snapshot` (or a `bookmark`, if `revision` is the
-/// present one), then changes as they come.
+/// present one), then changes as they come. What has changed of the directory since the cursor
+/// comes among them, or everything, if that cannot be told any more.
 #[utoipa::path(
     get, path = "/edge/v1/watch", operation_id = "watch", tag = "edge",
     params(WatchQuery),
@@ -72,7 +81,7 @@ pub(crate) async fn watch(
     caller: NodeCaller,
     Query(query): Query<WatchQuery>,
 ) -> Result<Response> {
-    let watch = Watch::begin(state, caller, query.revision).await?;
+    let watch = Watch::begin(state, caller, query).await?;
     let lines = stream::unfold(watch, |mut watch| async move {
         let line = watch.next_line().await?;
         Some((Ok::<_, Infallible>(line), watch))
@@ -116,43 +125,101 @@ struct Watch {
     sent: BTreeMap<SlotKey, Mark>,
     /// What was read at the beginning and is to be sent first, the last of it before.
     first: Vec<Bytes>,
+    directory: Option<DirectoryReader>,
     bookmark_at: Instant,
     begun_at: Instant,
 }
 
-impl Watch {
-    async fn begin(state: State, caller: NodeCaller, has: i64) -> app::Result<Self> {
-        let NodeCaller { node, certificate } = caller;
-        let announced = state.edges.feeds.revision(node);
-        let heard = *announced.borrow();
-        let bundle = state.edges.feeds.bundle();
+/// What a watch begins with.
+struct Began {
+    revision: i64,
+    desired: Vec<Desired>,
+    bundle: Bytes,
+}
+
+impl Began {
+    /// Reads it when there is room. All edges that come at once share a bundle: one that was read
+    /// after they came.
+    async fn read(state: &State, node: NodeId, came_at: Instant) -> app::Result<Self> {
+        let place = state.edges.gate.enter().await;
+        let _place = place.ok_or(app::Error::NotNow("too many edges come at once"))?;
+        let read = timeout(DEADLINE, Self::read_now(state, node, came_at)).await;
+        Ok(read.unwrap_or(Err(sqlx::Error::PoolTimedOut))?)
+    }
+
+    async fn read_now(state: &State, node: NodeId, came_at: Instant) -> sqlx::Result<Self> {
         // One snapshot of the database: if the edge has this revision, it has these slots.
         let mut tx = state
             .pool
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             .await?;
+        let read_at = state.clock.monotonic();
         let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
         let desired = desired_list(&mut tx, node).await?;
-        let first_bundle = app::edge::bundle_line(&mut tx).await?;
+        let bundle = match state.edges.feeds.bundle_since(came_at) {
+            Some(bundle) => bundle,
+            None => {
+                let bundle = app::edge::bundle_line(&mut tx).await?;
+                state.edges.feeds.announce_bundle(bundle.clone(), read_at);
+                bundle
+            }
+        };
         tx.commit().await?;
+        Ok(Self {
+            revision,
+            desired,
+            bundle,
+        })
+    }
+}
+
+/// False if the node is refused now. Who cannot be asked is no reason to end its watch.
+async fn may_go_on(state: &State, certificate: &Fingerprint) -> bool {
+    let stands = async {
+        let mut conn = state.pool.acquire().await?;
+        certificate_stands(&mut conn, certificate).await
+    };
+    !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
+}
+
+/// The next line of the directory, if its edge keeps one.
+async fn line_of(directory: &mut Option<DirectoryReader>) -> Bytes {
+    match directory {
+        Some(directory) => directory.line().await,
+        None => pending().await,
+    }
+}
+
+impl Watch {
+    async fn begin(state: State, caller: NodeCaller, query: WatchQuery) -> app::Result<Self> {
+        let NodeCaller { node, certificate } = caller;
+        let announced = state.edges.feeds.revision(node);
+        let heard = *announced.borrow();
+        let begun_at = state.clock.monotonic();
+        let directory = query
+            .directory
+            .map(|cursor| state.edges.directory.reader(cursor));
+        let began = Began::read(&state, node, begun_at).await?;
         let mut watch = Self {
             stop: state.tasks.token(),
             bookmark_at: state.clock.monotonic() + BOOKMARK,
-            begun_at: state.clock.monotonic(),
+            begun_at,
+            bundle: state.edges.feeds.bundle(),
             state,
             node,
             certificate,
             heard,
             announced,
             changed: false,
-            bundle,
-            sent_bundle: first_bundle.clone(),
-            revision,
+            sent_bundle: began.bundle.clone(),
+            revision: began.revision,
             sent: BTreeMap::new(),
             first: Vec::new(),
+            directory,
         };
-        let (slots, _) = watch.difference(desired);
-        let second = if revision == has {
+        let revision = began.revision;
+        let (slots, _) = watch.difference(began.desired);
+        let second = if revision == query.revision {
             WatchMessage::Bookmark {
                 revision,
                 bundle_age: 0,
@@ -162,7 +229,7 @@ impl Watch {
         };
         let second =
             app::edge::line(&second).map_err(|error| app::Error::Internal(error.into()))?;
-        watch.first = vec![second, first_bundle];
+        watch.first = vec![second, began.bundle];
         Ok(watch)
     }
 
@@ -189,7 +256,7 @@ impl Watch {
                 return Some(bundle);
             }
             if self.has_changed() {
-                if !self.may_go_on().await {
+                if !may_go_on(&self.state, &self.certificate).await {
                     return None;
                 }
                 let delta = timeout(DEADLINE, self.delta()).await;
@@ -208,23 +275,15 @@ impl Watch {
                 () = self.stop.cancelled() => return None,
                 _ = self.announced.changed() => {}
                 _ = self.bundle.changed() => {}
+                line = line_of(&mut self.directory) => return Some(line),
                 () = sleep_until(self.bookmark_at) => {
-                    if !self.may_go_on().await {
+                    if !may_go_on(&self.state, &self.certificate).await {
                         return None;
                     }
                     return self.write(&self.bookmark());
                 }
             }
         }
-    }
-
-    /// False if the node is refused now. Who cannot be asked is no reason to end it.
-    async fn may_go_on(&self) -> bool {
-        let stands = async {
-            let mut conn = self.state.pool.acquire().await?;
-            certificate_stands(&mut conn, &self.certificate).await
-        };
-        !matches!(timeout(DEADLINE, stands).await, Ok(Ok(false)))
     }
 
     /// Nothing new; says how old that is. What was sent was read at the beginning, if this
@@ -261,6 +320,8 @@ impl Watch {
     }
 
     async fn delta(&mut self) -> sqlx::Result<WatchMessage> {
+        let gate = self.state.edges.gate.clone();
+        let _place = gate.enter().await.ok_or(sqlx::Error::PoolTimedOut)?;
         let mut conn = self.state.pool.acquire().await?;
         let revision = revision_get(&mut conn, self.node).await?;
         let desired = desired_list(&mut conn, self.node).await?;
@@ -330,6 +391,7 @@ impl Watch {
                 source: slot.source,
                 credentials,
                 start: slot.start,
+                exclusive: slot.exclusive,
                 stream_keys: slot.stream_keys,
                 outbound_allow: slot.outbound_allow,
             }),

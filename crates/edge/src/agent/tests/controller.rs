@@ -58,6 +58,8 @@ pub(super) struct Script {
     pub(super) announced: Sender<Vec<NodeSpec>>,
     pub(super) renewals: Sender<Vec<LeaseRenewal>>,
     pub(super) watched: Sender<Vec<i64>>,
+    /// The cursors with which it was watched.
+    pub(super) cursors: Sender<Vec<i64>>,
 }
 
 impl Controller {
@@ -77,6 +79,7 @@ impl Controller {
             announced: Sender::default(),
             renewals: Sender::default(),
             watched: Sender::default(),
+            cursors: Sender::default(),
         }));
         let router = Router::new()
             .route("/edge/v1/nodes:join", post(join))
@@ -216,6 +219,7 @@ async fn renew(
 #[derive(Deserialize)]
 struct From {
     revision: i64,
+    directory: i64,
 }
 
 async fn watch(State(Controller(script)): State<Controller>, Query(from): Query<From>) -> Response {
@@ -230,6 +234,7 @@ async fn watch(State(Controller(script)): State<Controller>, Query(from): Query<
         line.push(b'\n');
         Ok::<_, serde_json::Error>(line)
     });
+    script.cursors.send_modify(|all| all.push(from.directory));
     script.watched.send_modify(|all| all.push(from.revision));
     Body::from_stream(lines).into_response()
 }

@@ -59,6 +59,7 @@ impl World {
                 source: CameraSource::Publish,
                 credentials: None,
                 start: StartMode::Always,
+                exclusive: false,
                 stream_keys,
                 outbound_allow: Vec::new(),
             },

@@ -123,6 +123,7 @@ impl World {
                 source,
                 credentials: None,
                 start: StartMode::Always,
+                exclusive: false,
                 stream_keys,
                 outbound_allow: Vec::new(),
             },

@@ -117,6 +117,7 @@ impl World {
                 source,
                 credentials: None,
                 start: StartMode::Always,
+                exclusive: false,
                 stream_keys,
                 outbound_allow: Vec::new(),
             },

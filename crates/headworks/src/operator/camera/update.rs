@@ -17,6 +17,9 @@ pub(crate) struct Update {
     /// Whether it is pulled and shown at all
     #[arg(long, value_name = "TRUE|FALSE")]
     enabled: Option<bool>,
+    /// Whether it refuses a second session, so that never two nodes are connected to it
+    #[arg(long, value_name = "TRUE|FALSE")]
+    exclusive_source: Option<bool>,
     /// Whether it goes dark on nodes that have not heard for ten minutes who may watch no more
     #[arg(long, value_name = "TRUE|FALSE")]
     sensitive: Option<bool>,
@@ -32,6 +35,7 @@ impl Update {
         let mut change = CameraUpdate {
             name: self.name,
             enabled: self.enabled,
+            exclusive_source: self.exclusive_source,
             ..CameraUpdate::default()
         };
         if self.sensitive.is_none() && self.max_viewers.is_none() {

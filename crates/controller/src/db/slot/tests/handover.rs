@@ -461,7 +461,7 @@ async fn an_ordinal_is_never_used_for_another_target(pool: PgPool) {
     assert_eq!(outcome, Outcome::Stale, "it is wanted no more");
     let (_, third) = restream(&mut conn, project, camera, "other").await;
     assert_eq!(third.ordinal, 2);
-    let fleet = slot_fleet(&mut conn).await.expect("lists");
+    let fleet = slot_fleet(&mut conn, None).await.expect("lists");
     let mut keys: Vec<_> = fleet.iter().map(|slot| slot.slot.key).collect();
     keys.sort_unstable();
     assert_eq!(keys, [super::slot(camera), slot, third]);
