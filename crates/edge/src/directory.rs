@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use headworks_types::{
@@ -21,6 +21,8 @@ struct Inner {
     entries: RwLock<Entries>,
     /// Rises with every update.
     version: watch::Sender<u64>,
+    /// Who this edge is, once it is a node of the cluster.
+    own: OnceLock<NodeId>,
 }
 
 /// Everything there is.
@@ -43,6 +45,17 @@ impl Directory {
         entries.update(update);
         drop(entries);
         self.0.version.send_modify(|version| *version += 1);
+    }
+
+    /// This edge is that node.
+    pub(crate) fn set_own(&self, own: NodeId) {
+        // It never becomes another one.
+        let _ = self.0.own.set(own);
+    }
+
+    /// Which node this edge is, once that is known.
+    pub(crate) fn own(&self) -> Option<NodeId> {
+        self.0.own.get().copied()
     }
 
     /// Where the camera is.

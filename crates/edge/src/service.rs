@@ -29,7 +29,7 @@ use crate::{
     audit::{self, Audit},
     directory::Directory,
     ffmpeg::Ffmpeg,
-    http::{self, PlaybackState},
+    http,
     hub::Hub,
     ingest::{self, Ingests},
     metrics::{self, Metrics},
@@ -39,7 +39,9 @@ use crate::{
     rtmp::{self, Rtmp},
     rtsp::{self, Datagrams, Rtsp},
     session::Sessions,
+    streams::Streams,
     tls::Acceptor,
+    viewing::Viewing,
     visitors::Visitors,
     work::Work,
 };
@@ -194,18 +196,21 @@ impl Service {
             config.trusted_proxies.clone(),
             clock.clone(),
         );
+        let opener = relays.clone();
+        let open = Arc::new(move |camera| opener.open(camera));
+        let streams = Streams::new(hub.clone(), directory.clone(), open);
+        ingests.follow(streams.clone());
+        let viewing = Viewing::new(streams, access.clone());
         let rtmp = Rtmp::new(
-            hub.clone(),
+            viewing.clone(),
             ingests.clone(),
-            access.clone(),
             visitors.clone(),
             clock.clone(),
             tasks.clone(),
         );
         let rtsp = Rtsp::new(
-            hub.clone(),
+            viewing.clone(),
             ingests.clone(),
-            access.clone(),
             visitors.clone(),
             datagrams,
             clock.clone(),
@@ -223,7 +228,6 @@ impl Service {
         );
         let pushed = restreams.sent().clone();
         let work = Work::new(ingests, restreams);
-        let directory = Directory::default();
         let agent = Agent::load(
             &config,
             &data,
@@ -249,9 +253,8 @@ impl Service {
             status: agent.status(),
             metrics: Arc::new(metrics),
         };
-        let playback = PlaybackState::new(hub, access);
         let server = http::Server {
-            router: http::router(playback).merge(health_routes(health)),
+            router: http::router(viewing).merge(health_routes(health)),
             visitors,
         };
         listeners.serve(server, &rtmp, &rtsp, &relays, tls, &tasks);

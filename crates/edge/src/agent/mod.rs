@@ -90,6 +90,7 @@ pub(crate) struct Agent {
     work: Work,
     sessions: Sessions,
     clock: Clock,
+    directory: Directory,
     /// What is to be told to the audit log, and where it is kept.
     audit: Option<(Audit, Store)>,
     /// Who it is, for the rest of the edge.
@@ -113,7 +114,10 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let told = Told { access, directory };
+        let told = Told {
+            access,
+            directory: directory.clone(),
+        };
         let watch = WatchLoop::load(data, work.clone(), told, Arc::clone(&status), &clock)?;
         Ok(Self {
             config: Arc::clone(config),
@@ -126,6 +130,7 @@ impl Agent {
             work,
             sessions,
             clock,
+            directory,
             audit: None,
             own: Own::default(),
         })
@@ -163,6 +168,7 @@ impl Agent {
             },
         };
         self.own.set(&identity);
+        self.directory.set_own(identity.node_id);
         tasks.spawn("agent", self.run(identity, token));
         Ok(())
     }

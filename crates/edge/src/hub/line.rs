@@ -77,7 +77,7 @@ impl Default for Line {
                 ..Source::default()
             },
             expected: None,
-            floor: i64::MIN,
+            floor: 0,
         }
     }
 }
@@ -110,7 +110,7 @@ impl Line {
         self.begin(stream, begin);
         let (shift, floor) = match self.description {
             // Where nothing was before, times are the origin's.
-            None => (0, i64::MIN),
+            None => (0, 0),
             Some(_) => {
                 let end = self.timeline.end();
                 (end - first.frame.dts, end)
@@ -231,7 +231,8 @@ impl Line {
             self.picture(stream, stamp, frame.key, frame.payload);
             return Some(stamp.dts);
         }
-        if time < self.floor {
+        // Rounding may take a tick.
+        if frame.dts + 1 < rescale(self.floor, VIDEO_CLOCK, rate) {
             self.write_held(stream);
             self.source = self.source.next();
             return None;

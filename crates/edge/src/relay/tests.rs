@@ -267,18 +267,7 @@ async fn nobody_goes_back_to_an_assignment_that_is_over() {
     until(|| world.edges[2].parent() == Some(id(2))).await;
     // The directory is set back, and the old origin is still there.
     world.edges[0].ingests.stop(slot());
-    world.edges[0].ingests.start(crate::ingest::Job {
-        key: slot(),
-        epoch: 1,
-        camera_name: "gate".to_owned(),
-        work: headworks_types::edge::IngestWork {
-            source: headworks_types::CameraSource::Publish,
-            credentials: None,
-            start: headworks_types::StartMode::Always,
-            stream_keys: Vec::new(),
-            outbound_allow: Vec::new(),
-        },
-    });
+    world.edges[0].ingest(1);
     world.tell(DirectoryUpdate {
         routes: vec![route(Some(id(1)), 1)],
         ..DirectoryUpdate::default()

@@ -13,7 +13,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::super::*;
@@ -297,7 +296,8 @@ impl Edge {
         }
     }
 
-    fn ingest(&self, epoch: i64) {
+    /// It brings the camera in by this assignment.
+    pub(super) fn ingest(&self, epoch: i64) {
         self.ingests.start(ingest::Job {
             key: slot(),
             epoch,
@@ -308,6 +308,7 @@ impl Edge {
                 start: StartMode::Always,
                 stream_keys: Vec::new(),
                 outbound_allow: Vec::new(),
+                exclusive: false,
             },
         });
     }
@@ -446,9 +447,4 @@ impl Viewer {
             panic!("{:?} is not {words:?}", self.stream.status());
         }
     }
-}
-
-/// Stops when it is dropped.
-pub(super) fn ends(token: &CancellationToken) -> impl Drop + use<> {
-    token.clone().drop_guard()
 }
