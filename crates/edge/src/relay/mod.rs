@@ -9,6 +9,8 @@
 
 mod config;
 mod counters;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod link;
 mod listener;
 mod parent;

@@ -364,11 +364,9 @@ impl Message for Tell {
             kind::FRAME => Self::Frame(read_frame(body)?),
             kind::STATUS => {
                 let state = state(body.try_get_u8()?)?;
-                let words = std::mem::take(body);
-                Self::Status {
-                    state,
-                    words: String::from_utf8_lossy(&words).into_owned(),
-                }
+                let mut words = String::from_utf8_lossy(&std::mem::take(body)).into_owned();
+                words.truncate(words.floor_char_boundary(MAX_WORDS));
+                Self::Status { state, words }
             }
             _ => Self::Alive,
         })
