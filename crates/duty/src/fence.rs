@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use headworks_types::edge::STRICT_STOP;
+use headworks_types::edge::{NO_REVISION, STRICT_STOP};
 
 /// Says whether strict work may be done. A new one lets nothing through.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,9 +32,10 @@ pub struct Permit {
 }
 
 impl Fence {
-    /// A renewal that was sent at `sent` is acknowledged; the grant names `revision`.
+    /// A renewal that was sent at `sent` is acknowledged; the grant names `revision`. With
+    /// [`NO_REVISION`] all permits lapse: somebody of whom the database does not know may do the work.
     pub fn renewed(&mut self, now: Instant, sent: Instant, revision: i64) {
-        if self.until.is_none_or(|until| now >= until) {
+        if revision == NO_REVISION || self.until.is_none_or(|until| now >= until) {
             self.term += 1;
         }
         self.until = self.until.max(Some(sent + STRICT_STOP));

@@ -11,8 +11,8 @@ pub struct LastHolder {
     pub goodbye: bool,
     /// Its lease ran out so long ago that it has stopped.
     pub over: bool,
-    /// Another process was this node not long ago: what it has applied, and that it stopped, nobody
-    /// has said.
+    /// Another process was this node not long ago, or another database told it what to do: what was
+    /// applied, and that it stopped, nobody has said.
     pub succeeds: bool,
     /// The revision that it has applied.
     pub applied: i64,

@@ -538,9 +538,10 @@ pub struct LeaseGrant {
     /// When the lease runs out otherwise, in milliseconds from now.
     pub expires_in_ms: u32,
     /// The node's revision now; higher than what was reported means that the watch lags.
-    /// [`NO_REVISION`] while a process that was the node before may still do strict work.
+    /// [`NO_REVISION`] while a process that was the node before, or somebody of whom a database that
+    /// was lost knew, may still do strict work.
     pub revision: i64,
 }
 
-/// Matches no revision, so that nothing strict starts.
+/// Matches no revision, so that nothing strict starts; what strict work there is stops.
 pub const NO_REVISION: i64 = -1;

@@ -85,15 +85,20 @@ const RULES: &[Rule] = &[
             "headworks-postgres",
         ],
     )),
+    rule(
+        "headworks-sim",
+        &["headworks-types", "headworks-duty", "headworks-planner"],
+    ),
     rule("headworks-testkit", &["headworks-postgres"]),
     rule("xtask", &["headworks-rtmp", "headworks-testkit"]),
     with_tokio(rule("headworks-tests", &[])),
 ];
 
 /// What every crate may use in its tests as well.
-const IN_TESTS: [&str; 4] = [
+const IN_TESTS: [&str; 5] = [
     "headworks-bootstrap",
     "headworks-client",
+    "headworks-sim",
     "headworks-testkit",
     "headworks-types",
 ];

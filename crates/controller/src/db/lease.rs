@@ -32,7 +32,7 @@ pub(crate) struct Renewal {
 /// one says, not even goodbye.
 ///
 /// A newer process takes over at once, but gets [`NO_REVISION`] as long as the one before it may
-/// still do strict work.
+/// still do strict work. So do all when an era of the database begins (`db::era`).
 ///
 /// The revisions are read by a statement of their own: whoever takes strict work from a node holds
 /// its lease meanwhile, and the renewal that waited for that must tell of it.
@@ -76,7 +76,9 @@ pub(crate) async fn lease_renew(
                END
            WHERE l.instance <= excluded.instance OR l.goodbye
               OR l.expires_at + make_interval(secs => $8) < clock_timestamp()
-           RETURNING node_id, strict_after >= clock_timestamp() AS "held!""#,
+           RETURNING node_id,
+                     strict_after >= clock_timestamp() OR (SELECT database_era_is_over())
+                         AS "held!""#,
         &nodes,
         &instances,
         &goodbyes,

@@ -10,6 +10,7 @@ pub(crate) mod cluster_ca;
 pub(crate) mod cluster_secret;
 pub(crate) mod cluster_state;
 pub(crate) mod directory;
+pub(crate) mod era;
 pub(crate) mod event;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     db::{
         cluster_state::{brake_apply, brake_get, brake_lift, outage_mark},
+        era::era_begin,
         event::{NewEvent, event_insert, event_insert_many},
         lease::{OFTEN_WITHIN, Returned, lease_census, lease_extend_all, node_die, node_return},
         node::{Changed, node_changed_list, node_steady, node_tell},
@@ -107,13 +108,21 @@ pub(crate) async fn turn(state: &State, health: &mut Health) -> anyhow::Result<S
     Ok(status.context("the database did not answer in time")??)
 }
 
-/// Counts the nodes; after an outage, with new leases.
+/// Counts the nodes; after an outage, with new leases. Looks whether the database is another one.
 pub(crate) async fn list(state: &State, health: &mut Health) -> sqlx::Result<Listed> {
-    let mut conn = state.pool.acquire().await?;
+    let mut tx = state.pool.begin().await?;
+    if era_begin(&mut tx).await? {
+        tracing::warn!(
+            "the database is a new one, which may have lost commits: all edges are told anew, and \
+             pushes wait until every one from before has stopped"
+        );
+    }
+    tx.commit().await?;
     if health.was_lost() {
-        extend(&mut conn, state.config.lease_dead).await?;
+        extend(state).await?;
         health.extended();
     }
+    let mut conn = state.pool.acquire().await?;
     Ok(Listed {
         census: lease_census(&mut conn).await?,
         brake: brake_get(&mut conn).await?,
@@ -122,9 +131,10 @@ pub(crate) async fn list(state: &State, health: &mut Health) -> sqlx::Result<Lis
 }
 
 /// Gives every node a new lease, and marks it, once for all replicas.
-async fn extend(conn: &mut PgConnection, lease: Duration) -> sqlx::Result<()> {
-    let mut tx = conn.begin().await?;
-    let extended = lease_extend_all(&mut tx, lease.as_secs_f64()).await?;
+async fn extend(state: &State) -> sqlx::Result<()> {
+    let mut tx = state.pool.begin().await?;
+    let lease = state.config.lease_dead.as_secs_f64();
+    let extended = lease_extend_all(&mut tx, lease).await?;
     if outage_mark(&mut tx).await? {
         let message = "the database was away; all nodes got a new lease".to_owned();
         let event = of_cluster(EventKind::ClusterLeasesExtended, message);

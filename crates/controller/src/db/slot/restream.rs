@@ -120,7 +120,8 @@ pub(super) async fn restream_fleet(
                   c.enabled AS camera_enabled, r.enabled AS restream_enabled, r.video,
                   l.goodbye AS "goodbye?", l.applied_revision AS "applied?", v.revision AS "revision?",
                   l.expires_at + make_interval(secs => $1) < clock_timestamp() AS over,
-                  l.strict_after >= clock_timestamp() AS succeeds
+                  l.strict_after >= clock_timestamp() OR (SELECT database_era_is_over())
+                      AS succeeds
            FROM slot s
            JOIN camera c ON c.id = s.camera_id
            JOIN restream r ON (r.camera_id, r.ordinal) = (s.camera_id, s.ordinal)

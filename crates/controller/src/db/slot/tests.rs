@@ -1,6 +1,7 @@
 //! Every function of slots on a real PostgreSQL, and the invariants I1 and I2.
 
 mod handover;
+mod model;
 mod race;
 mod reprice;
 

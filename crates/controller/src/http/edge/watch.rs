@@ -36,6 +36,7 @@ use crate::{
         edge::{DirectoryReader, NodeCaller},
     },
     db::{
+        era::era_is_over,
         node::revision_get,
         node_certificate::certificate_stands,
         slot::{Desired, desired_list},
@@ -133,6 +134,8 @@ struct Watch {
 /// What a watch begins with.
 struct Began {
     revision: i64,
+    /// What the edge has may come from a database that was lost, whatever its revision.
+    era_is_over: bool,
     desired: Vec<Desired>,
     bundle: Bytes,
 }
@@ -149,12 +152,10 @@ impl Began {
 
     async fn read_now(state: &State, node: NodeId, came_at: Instant) -> sqlx::Result<Self> {
         // One snapshot of the database: if the edge has this revision, it has these slots.
-        let mut tx = state
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .await?;
+        let mut tx = state.pool.snapshot().await?;
         let read_at = state.clock.monotonic();
         let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
+        let era_is_over = era_is_over(&mut tx).await?;
         let desired = desired_list(&mut tx, node).await?;
         let bundle = match state.edges.feeds.bundle_since(came_at) {
             Some(bundle) => bundle,
@@ -167,6 +168,7 @@ impl Began {
         tx.commit().await?;
         Ok(Self {
             revision,
+            era_is_over,
             desired,
             bundle,
         })
@@ -219,7 +221,7 @@ impl Watch {
         };
         let revision = began.revision;
         let (slots, _) = watch.difference(began.desired);
-        let second = if revision == query.revision {
+        let second = if revision == query.revision && !began.era_is_over {
             WatchMessage::Bookmark {
                 revision,
                 bundle_age: 0,
