@@ -137,10 +137,10 @@ async fn a_stream_that_is_wanted_waits_a_while_for_another_writer() {
     assert_eq!(stream.status().state, SlotState::Connecting);
     let second = hub.publish(camera);
     assert!(Arc::ptr_eq(second.stream(), &stream));
-    tokio::time::sleep(2 * GRACE).await;
+    sleep(2 * GRACE).await;
     assert!(!stream.has_ended(), "it has another");
     drop(second);
-    tokio::time::sleep(2 * GRACE).await;
+    sleep(2 * GRACE).await;
     assert!(stream.has_ended() && hub.stream(camera).is_none());
     // And not at all where nobody else can come.
     let last = hub.publish(camera);
@@ -384,7 +384,7 @@ async fn viewers_of_every_format_see_one_stream_whoever_writes() {
 async fn hls_keeps_its_sequence_when_the_writer_changes() {
     let mut origin = Origin::new();
     let mut world = World::new(Config::default());
-    let tracks: Arc<Tracks> = testing::tracks();
+    let tracks: Arc<Tracks> = tracks();
     world.publisher.start_session(Arc::clone(&tracks));
     world.gop(50, 100);
     world.gop(50, 100);
