@@ -39,7 +39,6 @@ use crate::{
     rtmp::{self, Rtmp},
     rtsp::{self, Datagrams, Rtsp},
     session::Sessions,
-    streams::Streams,
     tls::Acceptor,
     viewing::Viewing,
     visitors::Visitors,
@@ -171,11 +170,7 @@ impl Service {
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
         let outbound = Outbound::new(config.outbound.clone());
         let ingests = Ingests::new(
-            ingest::Config {
-                ffmpeg: config.ffmpeg.clone(),
-                outbound: outbound.clone(),
-                ..config.pull.clone()
-            },
+            pull(&config, &outbound),
             hub.clone(),
             audit.clone(),
             clock.clone(),
@@ -191,14 +186,8 @@ impl Service {
             clock.clone(),
             tasks.clone(),
         );
-        let visitors = Visitors::new(
-            config.connections_per_address,
-            config.trusted_proxies.clone(),
-            clock.clone(),
-        );
-        let opener = relays.clone();
-        let open = Arc::new(move |camera| opener.open(camera));
-        let streams = Streams::new(hub.clone(), directory.clone(), open);
+        let visitors = visitors(&config, &clock);
+        let streams = relays.streams();
         ingests.follow(streams.clone());
         let viewing = Viewing::new(streams, access.clone());
         let rtmp = Rtmp::new(
@@ -217,10 +206,7 @@ impl Service {
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            restream::Config {
-                outbound,
-                ..config.restream.clone()
-            },
+            push(&config, outbound),
             hub.clone(),
             Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             clock.clone(),
@@ -299,6 +285,29 @@ impl Service {
     pub fn rtsps_addr(&self) -> Option<SocketAddr> {
         self.bound.rtsps
     }
+}
+
+fn pull(config: &Config, outbound: &Outbound) -> ingest::Config {
+    ingest::Config {
+        ffmpeg: config.ffmpeg.clone(),
+        outbound: outbound.clone(),
+        ..config.pull.clone()
+    }
+}
+
+fn push(config: &Config, outbound: Outbound) -> restream::Config {
+    restream::Config {
+        outbound,
+        ..config.restream.clone()
+    }
+}
+
+fn visitors(config: &Config, clock: &Clock) -> Visitors {
+    Visitors::new(
+        config.connections_per_address,
+        config.trusted_proxies.clone(),
+        clock.clone(),
+    )
 }
 
 /// Ends sessions that may not go on because time has passed.

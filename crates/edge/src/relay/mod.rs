@@ -43,6 +43,7 @@ use crate::{
     directory::Directory,
     hub::{Hub, Stream},
     ingest::Ingests,
+    streams::Streams,
 };
 use tls::Tls;
 use wire::Source;
@@ -106,6 +107,13 @@ impl Relays {
     /// it. `None` if nobody knows the camera, or this edge is to bring it in itself.
     pub(crate) fn open(&self, camera: CameraId) -> Option<Arc<Stream>> {
         self.0.open(camera)
+    }
+
+    /// All streams that can be watched here: those of this edge, and those of others.
+    pub(crate) fn streams(&self) -> Streams {
+        let (hub, directory) = (self.0.hub.clone(), self.0.directory.clone());
+        let relays = self.clone();
+        Streams::new(hub, directory, Arc::new(move |camera| relays.open(camera)))
     }
 
     /// For metrics and reports.
