@@ -235,10 +235,7 @@ impl Service {
             &access,
             agent.status(),
         );
-        let health = Health {
-            status: agent.status(),
-            metrics: Arc::new(metrics),
-        };
+        let health = Health::new(agent.status(), metrics);
         let server = http::Server {
             router: http::router(viewing).merge(health_routes(health)),
             visitors,
@@ -350,6 +347,15 @@ fn open_data(data: &Path) -> anyhow::Result<File> {
 struct Health {
     status: Receiver<Status>,
     metrics: Arc<Metrics>,
+}
+
+impl Health {
+    fn new(status: Receiver<Status>, metrics: Metrics) -> Self {
+        Self {
+            status,
+            metrics: Arc::new(metrics),
+        }
+    }
 }
 
 fn health_routes(health: Health) -> Router {

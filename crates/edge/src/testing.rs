@@ -184,7 +184,7 @@ impl Authority {
     }
 
     /// Vouches for whatever is in a certificate, as PEM.
-    pub(crate) fn sign(&self, params: CertificateParams, key: &KeyPair) -> String {
+    pub(crate) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> String {
         params.signed_by(key, &self.issuer).expect("signs").pem()
     }
 

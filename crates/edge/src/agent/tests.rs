@@ -335,7 +335,8 @@ async fn a_stop_ends_the_wait_for_a_controller() {
     let (agent, ..) = edge.load(&tasks);
     let token = tasks.token();
     let (started, ()) =
-        soon(async { tokio::join!(agent.start(&tasks), async { token.cancel() }) }).await;
+        let start = async { tokio::join!(agent.start(&tasks), async { token.cancel() }) };
+        soon(Box::pin(start)).await;
     assert!(started.is_ok());
     stop(&tasks).await;
 }

@@ -180,7 +180,7 @@ impl<'a> Guest<'a> {
                     let entry = entry.ok_or(End::Over)?;
                     self.frames(camera, &mut watch, entry).await?;
                 }
-                ask = self.input.next() => self.obey(camera, ask?)?,
+                ask = self.input.next() => self.obey(camera, &ask?)?,
                 _ = watch.status.changed() => {}
                 () = sleep_until(self.output.last + ALIVE) => {
                     Tell::Alive.write(&mut self.output.buffer);
@@ -200,7 +200,7 @@ impl<'a> Guest<'a> {
                 biased;
                 ask = self.input.next() => match ask? {
                     Ask::Play { resume } => return Ok(resume),
-                    other => self.obey(camera, other)?,
+                    other => self.obey(camera, &other)?,
                 },
                 () = sleep_until(until) => return Err(End::Silent),
                 () = sleep_until(self.output.last + ALIVE) => {
@@ -229,10 +229,10 @@ impl<'a> Guest<'a> {
         })
     }
 
-    fn obey(&self, camera: CameraId, ask: Ask) -> Result<(), End> {
+    fn obey(&self, camera: CameraId, ask: &Ask) -> Result<(), End> {
         match ask {
             Ask::Leave { epoch, origin } => {
-                self.shared.learn(camera, epoch, origin);
+                self.shared.learn(camera, *epoch, *origin);
                 Err(End::Left)
             }
             Ask::Hello { .. } | Ask::Play { .. } => Err(End::OutOfTurn),

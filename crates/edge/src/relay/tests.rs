@@ -268,7 +268,7 @@ async fn nobody_goes_back_to_an_assignment_that_is_over() {
     // The directory is set back, and the old origin is still there.
     world.edges[0].ingests.stop(slot());
     world.edges[0].ingest(1);
-    world.tell(DirectoryUpdate {
+    world.tell(&DirectoryUpdate {
         routes: vec![route(Some(id(1)), 1)],
         ..DirectoryUpdate::default()
     });
@@ -305,7 +305,7 @@ async fn two_that_take_each_other_for_closer_find_out() {
     for viewer in &viewers {
         viewer.says("it has the camera from here itself").await;
     }
-    world.tell(DirectoryUpdate {
+    world.tell(&DirectoryUpdate {
         routes: vec![route(Some(id(1)), 1)],
         ..DirectoryUpdate::default()
     });
@@ -319,7 +319,7 @@ async fn two_that_take_each_other_for_closer_find_out() {
 #[tokio::test]
 async fn a_camera_that_nobody_brings_in_is_waited_for() {
     let mut world = World::new(&["a", "b"]).await;
-    world.tell(DirectoryUpdate {
+    world.tell(&DirectoryUpdate {
         routes: vec![route(None, 2)],
         ..DirectoryUpdate::default()
     });
@@ -331,7 +331,7 @@ async fn a_camera_that_nobody_brings_in_is_waited_for() {
     let mut film = started(&world);
     film.roll(1);
     viewer.take(PAIR).await;
-    world.tell(DirectoryUpdate {
+    world.tell(&DirectoryUpdate {
         removed_routes: vec![camera()],
         ..DirectoryUpdate::default()
     });

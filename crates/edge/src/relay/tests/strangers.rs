@@ -82,7 +82,7 @@ fn certified(name: &str, expired: bool) -> NodeCredentials {
         params.not_after = rcgen::date_time_ymd(2020, 1, 2);
     }
     NodeCredentials {
-        certificate: authority().sign(params, &key),
+        certificate: authority().sign(&params, &key),
         key: Secret::new(key.serialize_pem()),
         authority: authority().node(id(1)).authority,
     }

@@ -182,7 +182,7 @@ impl World {
             epoch: 0,
         };
         let peers = world.edges.iter().map(Edge::peer).collect();
-        world.tell(DirectoryUpdate {
+        world.tell(&DirectoryUpdate {
             complete: true,
             peers,
             ..DirectoryUpdate::default()
@@ -192,7 +192,7 @@ impl World {
     }
 
     /// Every edge learns this.
-    pub(super) fn tell(&self, update: DirectoryUpdate) {
+    pub(super) fn tell(&self, update: &DirectoryUpdate) {
         for edge in &self.edges {
             edge.directory.update(update.clone());
         }
@@ -203,7 +203,7 @@ impl World {
         self.epoch += 1;
         self.edges[index].ingest(self.epoch);
         let route = route(Some(self.edges[index].node), self.epoch);
-        self.tell(DirectoryUpdate {
+        self.tell(&DirectoryUpdate {
             routes: vec![route],
             ..DirectoryUpdate::default()
         });
