@@ -63,6 +63,30 @@ impl Directory {
         self.entries().routes.get(&camera).cloned()
     }
 
+    /// Another edge says who brings a camera in, and since when. True if that is new, and can be so.
+    pub(crate) fn learn(&self, camera: CameraId, origin: NodeId, epoch: i64) -> bool {
+        let mut entries = self
+            .0
+            .entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !entries.peers.contains_key(&origin) {
+            return false;
+        }
+        let newer = entries.routes.get_mut(&camera);
+        let Some(route) = newer.filter(|route| route.epoch < epoch) else {
+            return false;
+        };
+        *route = Arc::new(Route {
+            origin: Some(origin),
+            epoch,
+            ..Route::clone(route)
+        });
+        drop(entries);
+        self.0.version.send_modify(|version| *version += 1);
+        true
+    }
+
     /// Who has this id.
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
         self.entries().peers.get(&node).cloned()

@@ -22,6 +22,7 @@ mod metrics;
 mod outbound;
 pub mod peer;
 mod printable;
+mod relay;
 mod restream;
 mod rtmp;
 mod rtsp;

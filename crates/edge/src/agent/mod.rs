@@ -44,8 +44,7 @@ use crate::{
 };
 
 use certificate::Renewal;
-pub(crate) use identity::Bound;
-use identity::Identity;
+pub(crate) use identity::{Bound, Identity, Own};
 use lease::LeaseLoop;
 pub(crate) use load::process_ticks;
 use sessions::SessionLoop;
@@ -94,6 +93,8 @@ pub(crate) struct Agent {
     directory: Directory,
     /// What is to be told to the audit log, and where it is kept.
     audit: Option<(Audit, Store)>,
+    /// Who it is, for the rest of the edge.
+    own: Own,
 }
 
 impl Agent {
@@ -131,12 +132,19 @@ impl Agent {
             clock,
             directory,
             audit: None,
+            own: Own::default(),
         })
     }
 
     /// Delivers to the audit log what is kept for it.
     pub(crate) fn with_audit(mut self, audit: Audit, store: Store) -> Self {
         self.audit = Some((audit, store));
+        self
+    }
+
+    /// Says who this edge is as soon as it is known.
+    pub(crate) fn with_own(mut self, own: Own) -> Self {
+        self.own = own;
         self
     }
 
@@ -159,6 +167,7 @@ impl Agent {
                 None => return Ok(()),
             },
         };
+        self.own.set(&identity);
         self.directory.set_own(identity.node_id);
         tasks.spawn("agent", self.run(identity, token));
         Ok(())
@@ -170,6 +179,7 @@ impl Agent {
             return;
         };
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
+        self.own.set(&identity);
         let client = Arc::new(Sender::new(client));
         let renewal = Renewal {
             identity,
@@ -177,6 +187,7 @@ impl Agent {
             controller: self.controller,
             client: Arc::clone(&client),
             status: Arc::clone(&self.status),
+            own: self.own,
             clock: self.clock.clone(),
         };
         let instance = lease::instance(self.clock.now());

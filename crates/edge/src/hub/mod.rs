@@ -40,7 +40,7 @@ mod wire;
 mod writers;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, hash_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -52,7 +52,7 @@ use tokio::time::sleep;
 pub(crate) use config::Config;
 pub(crate) use control::{Control, ViewerHandle, control};
 pub(crate) use counters::Counters;
-pub(crate) use entry::{AAC_RATE, Description};
+pub(crate) use entry::{AAC_RATE, Description, Entry};
 pub(crate) use format::{Format, Selection, Sound};
 pub(crate) use hls::{HlsRequest, Live};
 pub(crate) use publisher::{Publisher, Writer};
@@ -153,7 +153,7 @@ impl Hub {
     }
 
     fn end(&self, streams: &mut HashMap<CameraId, Arc<Stream>>, stream: &Arc<Stream>) {
-        if let Entry::Occupied(entry) = streams.entry(stream.camera())
+        if let hash_map::Entry::Occupied(entry) = streams.entry(stream.camera())
             && Arc::ptr_eq(entry.get(), stream)
         {
             entry.remove();

@@ -212,6 +212,11 @@ impl Stream {
         self.status.borrow().clone()
     }
 
+    /// Follows that.
+    pub(crate) fn follow_status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
     /// What a writer says that has just come.
     pub(super) fn fresh_status(&self) -> Status {
         Status::fresh(self.clock.now())
