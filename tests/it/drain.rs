@@ -37,11 +37,22 @@ fn a_drained_node_is_left_and_removed_by_commands() {
     let before = cluster.api.view(id).status;
     let holder = before.node_name.expect("is placed");
 
-    let drain = ["node", "drain", &holder, "--deadline", "5s", "--wait", "--json"];
+    let drain = [
+        "node",
+        "drain",
+        &holder,
+        "--deadline",
+        "5s",
+        "--wait",
+        "--json",
+    ];
     let drained = headworks(&cluster, &drain);
     let node: Node = serde_json::from_str(&printed(&drained)).expect("is a node");
     let end = node.drain.expect("was drained");
-    assert_eq!((end.state, end.slots_total, end.slots_left), (DrainState::Drained, 1, 0));
+    assert_eq!(
+        (end.state, end.slots_total, end.slots_left),
+        (DrainState::Drained, 1, 0)
+    );
     let progress = String::from_utf8_lossy(&drained.stderr).into_owned();
     let last = format!("{holder}: drained: all 1 slots have left");
     assert_eq!(progress.lines().last(), Some(last.as_str()), "{progress}");
@@ -56,12 +67,19 @@ fn a_drained_node_is_left_and_removed_by_commands() {
     let id = id.to_string();
     let explained = printed(&headworks(&cluster, &["camera", "explain", &id]));
     let other = after.status.node_name.expect("is placed");
-    for words in [format!("node      {other}"), format!("{holder}  "), "has it".to_owned()] {
+    for words in [
+        format!("node      {other}"),
+        format!("{holder}  "),
+        "has it".to_owned(),
+    ] {
         assert!(explained.contains(&words), "{words} in:\n{explained}");
     }
     let refused = headworks(&cluster, &["node", "remove", &holder]);
     let errors = String::from_utf8_lossy(&refused.stderr);
-    assert!(errors.contains("renews its lease: drain and stop it first"), "{errors}");
+    assert!(
+        errors.contains("renews its lease: drain and stop it first"),
+        "{errors}"
+    );
     let leaving = edges.iter_mut().find(|(name, _)| *name == holder);
     let (_, leaving) = leaving.expect("it is one of them");
     assert!(leaving.stop().expect("ends").success());
@@ -87,10 +105,21 @@ fn the_cameras_of_an_edge_that_stops_move_at_once() {
         status.state == CameraState::Live && status.node_name.as_ref() != Some(&holder)
     });
     // It was not waited until its lease had run out.
-    assert!(after.status.reason.contains(&holder), "{}", after.status.reason);
+    assert!(
+        after.status.reason.contains(&holder),
+        "{}",
+        after.status.reason
+    );
     let nodes = cluster.api.call(cluster.api.client.node_list()).items;
-    let stopped = nodes.iter().find(|node| node.name == holder).expect("is there");
-    assert!(stopped.message.starts_with("was stopped"), "{}", stopped.message);
+    let stopped = nodes
+        .iter()
+        .find(|node| node.name == holder)
+        .expect("is there");
+    assert!(
+        stopped.message.starts_with("was stopped"),
+        "{}",
+        stopped.message
+    );
     let mut viewer = Player::start(cluster.api.urls(id).flv.as_str()).expect("starts");
     viewer.wait_for_pictures(15, SOON).expect("plays");
 }
