@@ -435,16 +435,19 @@ impl World {
         if operation != "camera_playback" {
             return;
         }
-        // The cameras of other worlds want a place, too.
-        let name = format!("edge-{}", &self.ids["camera_id"][4..]);
-        let roomy = NodeSpec {
+        // There are the cameras of other worlds, too.
+        let camera = &self.ids["camera_id"];
+        let spec = NodeSpec {
             capacity: 1000,
-            ..edge_cluster::spec(&name)
+            ..edge_cluster::spec(&format!("edge-{}", &camera[4..]))
         };
-        let announced = self.edge.client.node_announce(&roomy).await;
-        announced.expect("is taken");
+        self.edge
+            .client
+            .node_announce(&spec)
+            .await
+            .expect("announces");
         self.edge.renew(false).await;
-        let path = format!("/v1/cameras/{}", self.ids["camera_id"]);
+        let path = format!("/v1/cameras/{camera}");
         edge_cluster::eventually("the camera is on a node", async || {
             let camera = controller.admin.get(&path).await.expect(200);
             camera["status"]["node_id"].is_string().then_some(())
