@@ -45,7 +45,7 @@ enum Keeper {
     /// The ingest itself.
     Ingest(SlotKey),
     /// Nothing: viewers wait.
-    Nobody(Publisher),
+    Nobody(#[expect(dead_code, reason = "it keeps them by being there")] Publisher),
 }
 
 impl Ingests {
