@@ -259,6 +259,7 @@ fn slot(key: SlotKey, epoch: i64) -> DesiredSlot {
             start: StartMode::Always,
             stream_keys: Vec::new(),
             outbound_allow: Vec::new(),
+            exclusive: false,
         }),
     }
 }
