@@ -10,12 +10,6 @@ ALTER TABLE node_lease
     -- From the limit on, until it has clearly less.
     ADD COLUMN is_full boolean NOT NULL DEFAULT false;
 
--- Other edges send nobody there.
-CREATE TRIGGER directory_full AFTER UPDATE ON node_lease
-    FOR EACH ROW
-    WHEN (OLD.is_full <> NEW.is_full)
-    EXECUTE FUNCTION directory_lease_change();
-
 -- Which part of its limits a node has, by its load.
 CREATE FUNCTION node_share(max_viewers integer, max_egress_mbit integer, load jsonb) RETURNS real
 LANGUAGE sql IMMUTABLE AS $$

@@ -8,7 +8,7 @@ use headworks_types::{CameraState, ProblemCode};
 use crate::scene::{Api, SOON, Scene, camera, directory};
 
 /// A server that can be stopped and started again at the same address.
-struct Database {
+pub(crate) struct Database {
     options: PostgresOptions,
     server: Option<Postgres>,
     url: String,
@@ -16,7 +16,7 @@ struct Database {
 }
 
 impl Database {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = directory();
         let mut options = PostgresOptions::new(directory.path().join("data"));
         options.durable = false;
@@ -29,11 +29,15 @@ impl Database {
         }
     }
 
-    fn cut(&mut self) {
+    pub(crate) fn server(&self) -> &Postgres {
+        self.server.as_ref().expect("runs")
+    }
+
+    pub(crate) fn cut(&mut self) {
         self.server = None;
     }
 
-    fn restore(&mut self) {
+    pub(crate) fn restore(&mut self) {
         self.server = Some(Postgres::start(&self.options).expect("starts again"));
         let url = self.server.as_ref().map(Postgres::url);
         assert_eq!(url.as_ref(), Some(&self.url));

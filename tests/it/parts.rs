@@ -119,6 +119,11 @@ impl Cluster {
         self.api.call(created).secret
     }
 
+    /// How the controller was started.
+    pub(crate) fn controller_launch(&self) -> Launch {
+        self.launch.clone()
+    }
+
     fn edge_launch(&self, name: &str) -> Launch {
         Launch::default()
             .env("HEADWORKS__EDGE__CONTROLLER_URL", &self.url)
@@ -167,7 +172,7 @@ fn wait_until_it_listens(
 }
 
 /// The addresses in the line of the log that says where the controller listens, for edges last.
-fn listening(line: &str) -> Option<(String, String)> {
+pub(crate) fn listening(line: &str) -> Option<(String, String)> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     let address = |name: &str| line[name].as_str().map(str::to_owned);
     (line["message"] == "controller listens")

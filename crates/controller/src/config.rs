@@ -33,6 +33,9 @@ pub struct Config {
     pub database_url: Option<Secret>,
     /// How many connections to the database at most.
     pub database_connections: u32,
+    /// A pooler in transaction mode is before the database.
+    #[serde(default)]
+    pub database_pooled: bool,
     /// How long a start waits for the database.
     #[serde(with = "humantime_serde")]
     pub database_wait: Duration,

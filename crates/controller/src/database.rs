@@ -1,18 +1,21 @@
 //! The connection to PostgreSQL: waits for it at the start, and fails fast when it goes away later.
 
+mod pool;
+
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context, bail};
 use headworks_bootstrap::Clock;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
+    ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{Config, db::schema::schema_migrate};
+pub(crate) use pool::{Pool, Way};
 
-/// How long a request waits for a connection before it is told to try again.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::{Config, db::schema::schema_migrate};
+use pool::ACQUIRE_TIMEOUT;
+
 /// A connection that has been idle for longer is tried before it is used.
 const FRESH: Duration = Duration::from_secs(1);
 /// What a connection of the pool may take, so that nothing that hangs keeps its locks: neither a
@@ -21,7 +24,8 @@ const FRESH: Duration = Duration::from_secs(1);
 ///
 /// Plans are made for each execution, and not compiled: what callers may see comes as lists of ids
 /// that are empty for one and long for the next, and no plan fits both.
-const LIMITS: [(&str, &str); 8] = [
+/// Only transactions write, see [`Pool`].
+const LIMITS: [(&str, &str); 9] = [
     ("statement_timeout", "30s"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "30s"),
@@ -30,24 +34,37 @@ const LIMITS: [(&str, &str); 8] = [
     ("tcp_keepalives_count", "4"),
     ("plan_cache_mode", "force_custom_plan"),
     ("jit", "off"),
+    ("default_transaction_read_only", "on"),
 ];
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Waits for the database, brings its schema up to date, and opens the pool. A migration may take
 /// as long as it does.
-pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<PgPool> {
+pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<Pool> {
     let options = options(config)?;
+    let way = if config.database_pooled {
+        Way::Pooled
+    } else {
+        Way::Straight
+    };
     let mut conn = wait(&options, config.database_wait, clock).await?;
-    schema_migrate(&mut conn)
+    schema_migrate(&mut conn, way.begin())
         .await
         .with_context(|| format!("bring the schema of {} up to date", place(&options)))?;
     conn.close().await.ok();
-    Ok(PgPoolOptions::new()
+    let connections = PgPoolOptions::new()
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .after_connect(|conn, _| Box::pin(limit(conn)))
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                match way {
+                    Way::Straight => limit(conn).await,
+                    Way::Pooled => Ok(()),
+                }
+            })
+        })
         .before_acquire(|conn, meta| {
             Box::pin(async move {
                 if meta.idle_for > FRESH {
@@ -56,7 +73,8 @@ pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<PgPoo
                 Ok(true)
             })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options);
+    Ok(Pool::new(connections, way))
 }
 
 /// Sets [`LIMITS`] by a statement: a pooler between us and PostgreSQL may refuse start parameters.
@@ -88,8 +106,15 @@ fn options(config: &Config) -> anyhow::Result<PgConnectOptions> {
         .context(
             "controller.database_url must look like postgres://user:password@host:5432/database",
         )?;
+    // Behind a pooler no statement outlives its transaction.
+    let options = match config.database_pooled {
+        true => options.statement_cache_capacity(0),
+        false => options,
+    };
     Ok(options
         .application_name("headworks-controller")
+        // A pooler refuses to start with it, and PostgreSQL sends us no floats as text.
+        .extra_float_digits(None)
         .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
         .log_statements(tracing::log::LevelFilter::Trace))
 }
@@ -149,6 +174,8 @@ fn place(options: &PgConnectOptions) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::PgPool;
+
     use super::*;
     use crate::{app::Error, db::schema::schema_lock};
 
@@ -159,11 +186,11 @@ mod tests {
             .expect("is a setting")
     }
 
-    #[sqlx::test(migrations = false)]
-    async fn connections_are_limited_but_for_the_set_up(pool: PgPool) {
+    fn config(pool: &PgPool, pooled: bool) -> Config {
         let config = serde_json::json!({
             "listen": "127.0.0.1:0",
             "database_url": pool.connect_options().to_url_lossy(),
+            "database_pooled": pooled,
             "database_connections": 2,
             "database_wait": "10s",
             "request_timeout": "5s",
@@ -171,7 +198,53 @@ mod tests {
             "lease_suspect": "6s",
             "lease_dead": "10s",
         });
-        let config = serde_json::from_value(config).expect("is a configuration");
+        serde_json::from_value(config).expect("is a configuration")
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn nothing_is_written_outside_a_transaction_behind_a_pooler_or_not(pool: PgPool) {
+        for pooled in [false, true] {
+            let config = config(&pool, pooled);
+            let limited = open(&config, &Clock::system()).await.expect("opens");
+            let mut reader = limited.acquire().await.expect("connects");
+            assert_eq!(setting(&mut reader, "transaction_read_only").await, "on");
+            assert_eq!(setting(&mut reader, "statement_timeout").await, "30s");
+            drop(reader);
+            let mut snapshot = limited.snapshot().await.expect("begins");
+            assert_eq!(setting(&mut snapshot, "transaction_read_only").await, "on");
+            drop(snapshot);
+            let mut tx = limited.begin().await.expect("begins");
+            assert_eq!(setting(&mut tx, "transaction_read_only").await, "off");
+            for (name, value) in &LIMITS[..3] {
+                assert_eq!(setting(&mut tx, name).await, *value);
+            }
+            drop(tx);
+            limited.close().await;
+        }
+    }
+
+    /// As by another client of the pooler in the same session.
+    #[sqlx::test(migrations = false)]
+    async fn behind_a_pooler_no_statement_of_somebody_else_is_in_the_way(pool: PgPool) {
+        let mut config = config(&pool, true);
+        config.database_connections = 1;
+        let limited = open(&config, &Clock::system()).await.expect("opens");
+        let mut tx = limited.begin().await.expect("begins");
+        for number in 1..20 {
+            let theirs = format!("PREPARE sqlx_s_{number} AS SELECT 'theirs'");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(theirs))
+                .execute(&mut *tx)
+                .await
+                .expect("prepares");
+        }
+        tx.commit().await.expect("commits");
+        let mut reader = limited.acquire().await.expect("connects");
+        assert_eq!(setting(&mut reader, "jit").await, "off");
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn connections_are_limited_but_for_the_set_up(pool: PgPool) {
+        let config = config(&pool, false);
         let limited = open(&config, &Clock::system()).await.expect("opens");
         let mut tx = limited.begin().await.expect("begins");
         for (name, value) in &LIMITS[..3] {

@@ -8,13 +8,13 @@ use std::{
 use axum::{extract::FromRequestParts, http::request::Parts};
 use headworks_bootstrap::{Clock, Tasks};
 use headworks_types::SessionId;
-use sqlx::PgPool;
 use tokio::sync::Notify;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::{
     Config,
     app::{audit::Refusals, auth::SignInDesk, edge::Edges},
+    database::Pool,
     http::Limits,
     keys::Keys,
     pki::Authority,
@@ -23,7 +23,7 @@ use crate::{
 /// Shared parts. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct State {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) keys: Arc<Keys>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) config: Arc<Config>,

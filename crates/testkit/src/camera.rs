@@ -2,7 +2,6 @@
 
 use std::{
     path::PathBuf,
-    process::Command,
     sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::{Deadline, Process, Signal, Stream, process::lock};
+use crate::{Deadline, Place, Process, Signal, Stream, process::lock};
 
 /// The system's Python: its packages bring the bindings (`cargo xtask setup`).
 const PYTHON: &str = "/usr/bin/python3";
@@ -106,8 +105,16 @@ pub struct CameraOptions {
     pub pattern: &'static str,
     /// The only way in which it sends RTP, `TCP` or `UDP`; both if none.
     pub transport: Option<&'static str>,
-    /// Where it listens on 127.0.0.1; 0 for a free port.
+    /// The address where it listens.
+    pub host: String,
+    /// Where it listens there; 0 for a free port.
     pub port: u16,
+    /// Where it runs.
+    #[serde(skip)]
+    pub place: Place,
+    /// Its pictures carry their number since this time (seconds of Unix), for a
+    /// [`Viewer`](crate::lab::Viewer).
+    pub numbered_since: Option<f64>,
     /// The path of its stream.
     pub path: &'static str,
     /// What it sends instead of the test picture: a pipeline of GStreamer that ends in payloaders
@@ -131,7 +138,10 @@ impl Default for CameraOptions {
             bitrate_kbit: 300,
             pattern: "ball",
             transport: None,
+            host: "127.0.0.1".to_owned(),
             port: 0,
+            place: Place::default(),
+            numbered_since: None,
             path: "/live",
             launch: None,
             certificate: None,
@@ -181,12 +191,14 @@ impl Camera {
         })
     }
 
-    /// `rtsp://127.0.0.1:<port>/live`, without user name and password; `rtsps:` with TLS.
+    /// `rtsp://<host>:<port>/live`, without user name and password; `rtsps:` with TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        let CameraOptions { port, path, .. } = self.options;
+        let CameraOptions {
+            port, path, host, ..
+        } = &self.options;
         let tls = self.options.certificate.as_ref().map_or("", |_| "s");
-        format!("rtsp{tls}://127.0.0.1:{port}{path}")
+        format!("rtsp{tls}://{host}:{port}{path}")
     }
 
     /// The program alone; nobody counts its clients any more.
@@ -272,7 +284,7 @@ fn launch(options: &CameraOptions) -> anyhow::Result<(Process, Arc<Board>)> {
     {
         arguments.extend(login);
     }
-    let mut command = Command::new(PYTHON);
+    let mut command = options.place.command(PYTHON);
     command.args(["-c", SERVER, &arguments.to_string()]);
     let board = Arc::new(Board::default());
     let writer = Arc::clone(&board);

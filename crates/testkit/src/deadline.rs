@@ -15,6 +15,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Seconds of Unix, for what other programs are to agree on.
+#[expect(clippy::disallowed_methods, reason = "the dev tools' one clock")]
+pub(crate) fn unix_time() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
+}
+
 /// A point in time after which waiting is given up.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);

@@ -7,7 +7,7 @@ use std::{
     io::Write as _,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::ExitStatus,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::{
-    Process, Signal, Stream,
+    Place, Process, Signal, Stream,
     process::{self, lock},
     wait_until,
 };
@@ -42,6 +42,8 @@ pub struct Launch {
     pub data: Option<PathBuf>,
     /// More environment, such as `HEADWORKS__EDGE__NAME`.
     pub env: Vec<(String, String)>,
+    /// Where it runs.
+    pub place: Place,
     /// A file that gets every line it logs, behind what is there.
     pub log: Option<PathBuf>,
 }
@@ -129,7 +131,7 @@ impl Headworks {
             Some(binary) => binary.clone(),
             None => binary()?,
         };
-        let mut command = Command::new(program);
+        let mut command = launch.place.command(program);
         // The developer's own settings are not the test's.
         for (name, _) in env::vars_os() {
             let bytes = name.as_encoded_bytes();

@@ -2,11 +2,11 @@
 
 use headworks_testkit::Stopwatch;
 
-use crate::{cargo, demo, deps, fuzz, openapi, schemathesis, setup, sqlx, test};
+use crate::{cargo, chaos, demo, deps, fuzz, openapi, schemathesis, setup, sqlx, test};
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("setup", setup::everything),
     ("fmt", fmt),
     ("deps", deps::check),
@@ -19,6 +19,7 @@ const STEPS: [Step; 12] = [
     ("openapi", openapi::check),
     ("schemathesis", schemathesis::run),
     ("demo --check", demo::check::run),
+    ("chaos", chaos::quick),
 ];
 
 /// Runs all steps, also after one has failed, and sums up.

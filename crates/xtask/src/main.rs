@@ -7,6 +7,7 @@
 mod api;
 mod bench;
 mod cargo;
+mod chaos;
 mod ci;
 mod database;
 mod demo;
@@ -35,6 +36,8 @@ cargo xtask <task>
                     feed generated garbage to every parser, or to one
   fuzz target --replay file
                     feed it one input again
+  chaos [scenario…] [--long]
+                    break things in a real installation and count what is lost; as root
   bench …           measure what serving viewers and cameras costs
 
 Parts of ci:
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         ["schemathesis"] => schemathesis::run(),
         ["interop", rest @ ..] => interop::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
+        ["chaos", rest @ ..] => chaos::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

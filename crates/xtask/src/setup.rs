@@ -10,6 +10,7 @@ use crate::cargo;
 /// Debian's packages, with what each is for.
 const PACKAGES: &[(&str, &str)] = &[
     ("postgresql", "the database that headworks embeds"),
+    ("pgbouncer", "a pooler before it"),
     ("python3-gi", "the test cameras"),
     ("gir1.2-gst-rtsp-server-1.0", "their RTSP server"),
     ("gstreamer1.0-rtsp", "a publisher over RTSP"),
@@ -31,6 +32,9 @@ const PACKAGES: &[(&str, &str)] = &[
         "an RTMP server to push to and pull from",
     ),
     ("libnginx-mod-stream", "TLS in front of it"),
+    ("haproxy", "a load balancer before several controllers"),
+    ("iproute2", "networks of their own for `cargo xtask chaos`"),
+    ("nftables", "losses and cuts in them"),
     ("chromium", "another one, with what web pages play with"),
     (
         "python3-pip",

@@ -179,8 +179,9 @@ pub(crate) async fn edge_audit_deliver(
     node: NodeId,
     delivery: &AuditDelivery,
 ) -> Result<()> {
-    let mut conn = state.pool.acquire().await?;
-    audit_deliver(&mut conn, node, delivery).await?;
+    let mut tx = state.pool.begin().await?;
+    audit_deliver(&mut tx, node, delivery).await?;
+    tx.commit().await?;
     Ok(())
 }
 

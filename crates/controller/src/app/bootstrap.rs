@@ -7,11 +7,12 @@ use headworks_types::{
     ApiKeyCreate, ApiKeyId, BuiltInRole, Effect, EventKind, GrantConditions, GrantCreate,
     GrantObject, JoinTokenId, Principal, ProjectId, RoleRef, Secret, SigningKeyState,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use crate::{
     app::{Reach, signing_key::create},
     credential::{Kind, generate},
+    database::Pool,
     db::{
         api_key::api_key_insert,
         cluster_ca::{cluster_ca_get, cluster_ca_insert},
@@ -29,7 +30,7 @@ use crate::{
 
 /// Lets the keys digest credentials as the cluster always has. Fails if no master key of ours opens
 /// what the cluster keeps for that.
-pub(crate) async fn open_keys(pool: &PgPool, keys: Keys) -> anyhow::Result<Keys> {
+pub(crate) async fn open_keys(pool: &Pool, keys: Keys) -> anyhow::Result<Keys> {
     const NAME: &str = "credential digest";
     let mut tx = pool.begin().await?;
     schema_lock(&mut tx).await?;
@@ -52,7 +53,7 @@ pub(crate) async fn open_keys(pool: &PgPool, keys: Keys) -> anyhow::Result<Keys>
 
 /// The cluster's authority; made at the first start.
 pub(crate) async fn open_authority(
-    pool: &PgPool,
+    pool: &Pool,
     keys: &Keys,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Authority> {

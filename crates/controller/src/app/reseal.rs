@@ -3,11 +3,11 @@
 
 use anyhow::Context as _;
 use headworks_bootstrap::Clock;
-use sqlx::PgPool;
 
 use super::bootstrap;
 use crate::{
-    Config, database,
+    Config,
+    database::{self, Pool},
     db::reseal::{sealed_list, sealed_update},
     keys::{Keys, Row, SEALED, SealedColumn},
 };
@@ -47,7 +47,7 @@ pub async fn reseal(config: &Config) -> anyhow::Result<Vec<Resealed>> {
 }
 
 async fn reseal_column(
-    pool: &PgPool,
+    pool: &Pool,
     keys: &Keys,
     column: &SealedColumn,
 ) -> anyhow::Result<Resealed> {

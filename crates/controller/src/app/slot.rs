@@ -46,7 +46,10 @@ pub(crate) async fn camera_explain(
     let slots = slot_list(conn, &SlotSight::All, suspect, &filter, None, SLOTS).await?;
     let moves = move_list(conn, camera, None, MOVES).await?;
     let nodes = node_fleet(conn, suspect).await?;
-    let fleet = slot_fleet(conn).await?.into_iter().map(|one| one.slot);
+    let fleet = slot_fleet(conn, None)
+        .await?
+        .into_iter()
+        .map(|one| one.slot);
     Ok(CameraPlacement {
         camera_id: camera,
         slots,

@@ -12,7 +12,7 @@ use headworks_types::{
 };
 use sqlx::PgConnection;
 
-use super::from_json;
+use super::{from_json, node::intake};
 
 /// A node, as viewers see it.
 #[derive(Debug, Clone)]

@@ -10,16 +10,19 @@ static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 /// Any number will do, if nobody else takes it.
 const LOCK: i64 = 0x6865_6164_776f_726b;
 
-/// Applies the migrations that are missing, all or none.
+/// Applies the migrations that are missing, all or none, in a transaction that `begin` begins.
 ///
 /// Replicas that start together come one after the other. The lock is one of a transaction: sqlx's
 /// own is one of the session, which a pooler between us and PostgreSQL would give to somebody else.
 /// Migrations that only a newer release knows are left alone, so that an older replica can restart
 /// during an upgrade.
-pub(crate) async fn schema_migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
+pub(crate) async fn schema_migrate(
+    conn: &mut PgConnection,
+    begin: &'static str,
+) -> Result<(), MigrateError> {
     let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
     migrator.set_locking(false).set_ignore_missing(true);
-    let mut tx = conn.begin().await?;
+    let mut tx = conn.begin_with(begin).await?;
     schema_lock(&mut tx).await?;
     migrator.run_direct(None, &mut *tx, false).await?;
     tx.commit().await?;
@@ -57,12 +60,15 @@ mod tests {
     use sqlx::PgPool;
 
     use super::*;
+    use crate::database::Way;
 
     #[sqlx::test(migrations = false)]
     async fn a_schema_is_current_with_all_migrations(pool: PgPool) {
         let mut conn = pool.acquire().await.expect("connects");
         assert!(schema_is_current(&mut conn).await.is_err(), "has no table");
-        schema_migrate(&mut conn).await.expect("migrates");
+        schema_migrate(&mut conn, Way::Straight.begin())
+            .await
+            .expect("migrates");
         assert!(schema_is_current(&mut conn).await.expect("looks"));
         sqlx::raw_sql(
             "UPDATE _sqlx_migrations SET version = version + 1

@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use futures::stream;
 use headworks_types::{Action, AuditRecord, AuditResult, CameraId, Page};
 use serde::Deserialize;
-use sqlx::PgPool;
 use utoipa::IntoParams;
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     app::{Caller, Reach},
+    database::Pool,
     db::audit::{self, AuditFilter, Place},
     state::State,
 };
@@ -170,7 +170,7 @@ impl AuditQuery {
 
 /// How far an export has come. It holds no connection while the client reads.
 struct Export {
-    pool: PgPool,
+    pool: Pool,
     reach: Reach,
     filter: AuditFilter,
     after: Option<Place>,

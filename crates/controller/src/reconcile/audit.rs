@@ -168,8 +168,9 @@ async fn write(state: &State, batch: Batch) {
     let mut records: Vec<_> = batch.into_iter().map(Counted::into_record).collect();
     records.extend((lost > 0).then(|| lost_record(lost)));
     let insert = async {
-        let mut conn = state.pool.acquire().await?;
-        audit_insert(&mut conn, &records).await
+        let mut tx = state.pool.begin().await?;
+        audit_insert(&mut tx, &records).await?;
+        tx.commit().await
     };
     let failed = match timeout(DEADLINE, insert).await {
         Ok(Ok(())) => return,

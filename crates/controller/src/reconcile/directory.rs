@@ -80,10 +80,7 @@ pub(crate) async fn turn(state: &State) -> sqlx::Result<bool> {
 /// Reads what has changed since `known`, or everything: at first, after so long that changes are
 /// forgotten, and when the database is not what it was.
 pub(crate) async fn list(state: &State, known: Option<Horizon>) -> sqlx::Result<Listed> {
-    let mut tx = state
-        .pool
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        .await?;
+    let mut tx = state.pool.snapshot().await?;
     let horizon = horizon_get(&mut tx).await?;
     let since = known.filter(|known| horizon.reaches(known.line, known.xact));
     let changes = match since {

@@ -231,8 +231,9 @@ pub(crate) async fn act(state: &State, decided: Decided) -> sqlx::Result<Status>
     }
     if !decided.removed.is_empty() {
         let nodes: Vec<_> = decided.removed.iter().map(|(node, _)| *node).collect();
-        let mut conn = state.pool.acquire().await?;
-        status.deleted = node_delete_removed(&mut conn, &nodes).await?;
+        let mut tx = state.pool.begin().await?;
+        status.deleted = node_delete_removed(&mut tx, &nodes).await?;
+        tx.commit().await?;
     }
     Ok(status)
 }

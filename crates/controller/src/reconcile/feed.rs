@@ -21,6 +21,8 @@ use crate::{
 };
 
 const PERIOD: Duration = Duration::from_secs(2);
+/// The same where nobody can listen.
+const DEAF: Duration = Duration::from_secs(1);
 /// How long the database may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How soon after a turn the next one may come: rings in between count as one.
@@ -38,16 +40,22 @@ pub(crate) struct Listed {
 /// Announces until the controller stops.
 pub(super) async fn run(state: State, stop: CancellationToken) {
     let mut doorbell = None;
+    let period = if state.pool.can_listen() {
+        PERIOD
+    } else {
+        tracing::info!("behind a pooler there is no doorbell; edges are told within {DEAF:?}");
+        DEAF
+    };
     loop {
         if doorbell.is_none() {
-            doorbell = in_time(listen(&state))
+            doorbell = in_time(state.pool.listen(DOORBELL))
                 .await
                 .inspect_err(
-                    |error| tracing::warn!(%error, "no doorbell; edges are told within {PERIOD:?}"),
+                    |error| tracing::warn!(%error, "no doorbell; edges are told within {period:?}"),
                 )
-                .ok();
+                .unwrap_or_default();
         }
-        let next = state.clock.monotonic() + PERIOD;
+        let next = state.clock.monotonic() + period;
         match in_time(list(&state)).await {
             Ok(listed) => act(&state, listed),
             Err(error) => tracing::warn!(%error, "revisions cannot be read; it is tried again"),
@@ -74,12 +82,6 @@ async fn in_time<T>(asked: impl Future<Output = sqlx::Result<T>>) -> sqlx::Resul
     timeout(DEADLINE, asked)
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-async fn listen(state: &State) -> sqlx::Result<PgListener> {
-    let mut doorbell = PgListener::connect_with(&state.pool).await?;
-    doorbell.listen(DOORBELL).await?;
-    Ok(doorbell)
 }
 
 /// How the bell rang.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures::{FutureExt, future::BoxFuture};
+use sqlx::PgConnection;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -58,59 +60,48 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
 
 /// One turn.
 pub(crate) async fn turn(state: &State) -> sqlx::Result<Status> {
-    let mut conn = state.pool.acquire().await?;
-    let mut events = 0;
-    loop {
-        let swept = event_sweep(&mut conn, EVENT_DAYS, BATCH).await?;
-        events += swept;
-        if swept < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-    let mut moves = 0;
-    loop {
-        let swept = move_sweep(&mut conn, EVENT_DAYS, BATCH).await?;
-        moves += swept;
-        if swept < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-    revocation_sweep(&mut conn).await?;
-    let mut sign_ins = 0;
-    loop {
-        let swept = sign_in_sweep(&mut conn, SIGN_IN_DAYS, BATCH).await?
-            + throttle_sweep(&mut conn, FORGET_SECONDS, BATCH).await?
-            + oidc_state_sweep(&mut conn, BATCH).await?;
-        sign_ins += swept;
-        if swept < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-    let mut audit = 0;
+    let mut status = Status {
+        events: sweep(state, |conn| event_sweep(conn, EVENT_DAYS, BATCH).boxed()).await?,
+        sign_ins: sweep(state, |conn| sign_in_batch(conn).boxed()).await?,
+        join_tokens: sweep(state, |conn| {
+            join_token_sweep(conn, JOIN_TOKEN_DAYS).boxed()
+        })
+        .await?,
+        directory: sweep(state, |conn| {
+            directory_sweep(conn, DIRECTORY_HOURS, BATCH).boxed()
+        })
+        .await?,
+        moves: sweep(state, |conn| move_sweep(conn, EVENT_DAYS, BATCH).boxed()).await?,
+        audit: 0,
+    };
+    sweep(state, |conn| revocation_sweep(conn).boxed()).await?;
     if let Ok(kept) = TimeDelta::from_std(state.config.audit_retention) {
         let until = state.clock.now() - kept;
-        loop {
-            let swept = audit_sweep(&mut conn, until, BATCH).await?;
-            audit += swept;
-            if swept < BATCH.unsigned_abs() {
-                break;
-            }
-        }
+        status.audit = sweep(state, |conn| audit_sweep(conn, until, BATCH).boxed()).await?;
     }
-    let mut directory = 0;
+    Ok(status)
+}
+
+async fn sign_in_batch(conn: &mut PgConnection) -> sqlx::Result<u64> {
+    Ok(sign_in_sweep(conn, SIGN_IN_DAYS, BATCH).await?
+        + throttle_sweep(conn, FORGET_SECONDS, BATCH).await?
+        + oidc_state_sweep(conn, BATCH).await?)
+}
+
+/// Deletes batch after batch, each in a transaction, until one is not full. Returns how many rows
+/// that was.
+async fn sweep(
+    state: &State,
+    batch: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<u64>>,
+) -> sqlx::Result<u64> {
+    let mut all = 0;
     loop {
-        let swept = directory_sweep(&mut conn, DIRECTORY_HOURS, BATCH).await?;
-        directory += swept;
+        let mut tx = state.pool.begin().await?;
+        let swept = batch(&mut tx).await?;
+        tx.commit().await?;
+        all += swept;
         if swept < BATCH.unsigned_abs() {
-            break;
+            return Ok(all);
         }
     }
-    Ok(Status {
-        events,
-        moves,
-        directory,
-        audit,
-        join_tokens: join_token_sweep(&mut conn, JOIN_TOKEN_DAYS).await?,
-        sign_ins,
-    })
 }

@@ -118,11 +118,11 @@ pub(crate) async fn list(state: &State, health: &mut Health) -> sqlx::Result<Lis
         );
     }
     tx.commit().await?;
-    let mut conn = state.pool.acquire().await?;
     if health.was_lost() {
-        extend(&mut conn, state.config.lease_dead).await?;
+        extend(state).await?;
         health.extended();
     }
+    let mut conn = state.pool.acquire().await?;
     Ok(Listed {
         census: lease_census(&mut conn).await?,
         brake: brake_get(&mut conn).await?,
@@ -131,9 +131,10 @@ pub(crate) async fn list(state: &State, health: &mut Health) -> sqlx::Result<Lis
 }
 
 /// Gives every node a new lease, and marks it, once for all replicas.
-async fn extend(conn: &mut PgConnection, lease: Duration) -> sqlx::Result<()> {
-    let mut tx = conn.begin().await?;
-    let extended = lease_extend_all(&mut tx, lease.as_secs_f64()).await?;
+async fn extend(state: &State) -> sqlx::Result<()> {
+    let mut tx = state.pool.begin().await?;
+    let lease = state.config.lease_dead.as_secs_f64();
+    let extended = lease_extend_all(&mut tx, lease).await?;
     if outage_mark(&mut tx).await? {
         let message = "the database was away; all nodes got a new lease".to_owned();
         let event = of_cluster(EventKind::ClusterLeasesExtended, message);

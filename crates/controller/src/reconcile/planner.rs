@@ -110,8 +110,9 @@ pub(super) async fn run(state: State, stop: CancellationToken) {
     }
     if let Role::Planner { term } = last {
         let resigned = async {
-            let mut conn = state.pool.acquire().await?;
-            planner_resign(&mut conn, me, term).await
+            let mut tx = state.pool.begin().await?;
+            planner_resign(&mut tx, me, term).await?;
+            tx.commit().await
         };
         let resigned = timeout(RESIGN, resigned)
             .await
@@ -156,9 +157,9 @@ pub(crate) async fn turn_with(
     memory: &mut Option<Memory>,
 ) -> sqlx::Result<Status> {
     let known = memory.take();
-    let mut conn = state.pool.acquire().await?;
-    let term = planner_acquire(&mut conn, me, LEASE.as_secs_f64()).await?;
-    drop(conn);
+    let mut tx = state.pool.begin().await?;
+    let term = planner_acquire(&mut tx, me, LEASE.as_secs_f64()).await?;
+    tx.commit().await?;
     let Some(term) = term else {
         return Ok(Status::default());
     };
@@ -285,8 +286,9 @@ pub(crate) async fn act(
     for steps in decided.steps.chunks(BATCH) {
         let now = state.clock.monotonic();
         if now - extended > LEASE / 3 {
-            let mut conn = state.pool.acquire().await?;
-            planner_acquire(&mut conn, me, LEASE.as_secs_f64()).await?;
+            let mut tx = state.pool.begin().await?;
+            planner_acquire(&mut tx, me, LEASE.as_secs_f64()).await?;
+            tx.commit().await?;
             extended = now;
         }
         if !act_on_batch(state, me, term, steps, &mut status).await? {

@@ -13,7 +13,6 @@ use headworks_types::{
     EventKind, NodeId, RefusedPublisher, StreamKeyUse,
     edge::{LeaseRenewal, PUBLISHED, RestreamReport, SlotReport},
 };
-use sqlx::{Acquire, PgConnection};
 use tokio::{
     sync::{mpsc::Receiver, oneshot},
     time::{sleep_until, timeout},
@@ -174,16 +173,17 @@ impl Stored {
 /// The leases in one transaction, the reports in another: a report that cannot be stored must not
 /// let a node die, and comes again with the next renewal.
 async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<Stored> {
-    let mut conn = state.pool.acquire().await?;
     let lease = state.config.lease_dead.as_secs_f64();
     let renewals: Vec<_> = batch
         .iter()
         .map(|(node, turn)| renewal(*node, turn))
         .collect();
     let mut stored = Stored::default();
+    let mut tx = state.pool.begin().await?;
     stored
         .revisions
-        .extend(lease_renew(&mut conn, &renewals, lease).await?);
+        .extend(lease_renew(&mut tx, &renewals, lease).await?);
+    tx.commit().await?;
     let counts = |node: &NodeId| stored.revisions.contains_key(node);
     if renewals
         .iter()
@@ -202,17 +202,19 @@ async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<St
         .flat_map(|(node, turn)| reports(*node, &turn.renewal.slots))
         .collect();
     if !refused.is_empty() {
-        stored.doubled = refuse(&mut conn, &refused).await?;
+        stored.doubled = refuse(state, &refused).await?;
     }
     let known: Vec<_> = batch
         .iter()
         .filter(|(node, _)| stored.revisions.contains_key(node))
         .map(|(node, turn)| (*node, kids(&turn.renewal.signing_keys)))
         .collect();
-    signing_key_confirm(&mut conn, &known).await?;
+    let mut tx = state.pool.begin().await?;
+    signing_key_confirm(&mut tx, &known).await?;
+    tx.commit().await?;
     if !reports.is_empty() {
-        let mut tx = conn.begin().await?;
         let written = async {
+            let mut tx = state.pool.begin().await?;
             slot_report(&mut tx, &reports).await?;
             tx.commit().await
         };
@@ -220,8 +222,13 @@ async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<St
             tracing::warn!(%error, reports = reports.len(), "slot reports cannot be stored");
         }
         let used: Vec<_> = reports.iter().flat_map(used).collect();
+        let noted = async {
+            let mut tx = state.pool.begin().await?;
+            stream_key_note_used(&mut tx, &used).await?;
+            tx.commit().await
+        };
         if !used.is_empty()
-            && let Err(error) = stream_key_note_used(&mut conn, &used).await
+            && let Err(error) = noted.await
         {
             tracing::warn!(%error, uses = used.len(), "uses of stream keys cannot be stored");
         }
@@ -247,8 +254,8 @@ fn used(report: &Report) -> Vec<Used> {
 }
 
 /// Finds out which renewals come from older processes, and tells each of these once.
-async fn refuse(conn: &mut PgConnection, refused: &[&Renewal]) -> sqlx::Result<BTreeSet<NodeId>> {
-    let mut tx = conn.begin().await?;
+async fn refuse(state: &State, refused: &[&Renewal]) -> sqlx::Result<BTreeSet<NodeId>> {
+    let mut tx = state.pool.begin().await?;
     let doubled = lease_doubled(&mut tx, refused).await?;
     let news = doubled.iter().filter(|node| node.is_news);
     let events: Vec<_> = news

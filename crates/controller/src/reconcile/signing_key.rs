@@ -86,8 +86,10 @@ pub(crate) async fn turn(state: &State) -> app::Result<Vec<Step>> {
     let mut conn = state.pool.acquire().await?;
     let rotation = state.config.signing_key_rotation;
     let steps = decide(&list(&mut conn).await?, rotation);
-    signing_key_sweep(&mut conn, REVOKED_DAYS).await?;
     drop(conn);
+    let mut tx = state.pool.begin().await?;
+    signing_key_sweep(&mut tx, REVOKED_DAYS).await?;
+    tx.commit().await?;
     if steps.is_empty() {
         return Ok(steps);
     }

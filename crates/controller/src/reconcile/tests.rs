@@ -51,7 +51,7 @@ fn state_with(pool: &PgPool, leases: [&str; 3]) -> State {
     let master = Secret::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let config: Config = serde_json::from_value(config).expect("is a configuration");
     State {
-        pool: pool.clone(),
+        pool: pool.clone().into(),
         keys: Arc::new(Keys::new(&master, None).expect("is a key")),
         authority: Arc::new(crate::pki::tests::authority()),
         auth: SignInDesk::new(&config).expect("needs no providers"),

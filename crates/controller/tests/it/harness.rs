@@ -61,6 +61,7 @@ pub(crate) fn config(pool: &PgPool) -> Config {
         trusted_proxies: TrustedProxies::default(),
         database_url: Some(Secret::new(pool.connect_options().to_url_lossy().as_str())),
         database_connections: 5,
+        database_pooled: false,
         database_wait: Duration::from_secs(10),
         master_key: Some(Secret::new(MASTER_KEY)),
         signing_key_rotation: Duration::from_secs(30 * 86_400),

@@ -1,4 +1,4 @@
-"""An IP camera: a GStreamer RTSP server on loopback. Started by `camera.rs`.
+"""An IP camera: a GStreamer RTSP server. Started by `camera.rs`.
 
 Takes its options as one JSON object in argv[1]. Prints one JSON object a line on standard output:
 {"port": …} when it is ready, then {"playing": …, "plays": …} whenever a client starts or ends
@@ -7,6 +7,7 @@ playing: how many play now, and how many have started since the process began.
 
 import json
 import sys
+import time
 
 import gi
 
@@ -22,11 +23,16 @@ def say(what):
     print(json.dumps(what), flush=True)
 
 
+# The strip of a numbered picture: so many blocks of 16 lines, see `viewer.rs`.
+BLOCKS = 20
+
+
 def video(o):
-    picture = (
-        f"videotestsrc is-live=true pattern={o['pattern']} "
-        f"! video/x-raw,width={o['width']},height={o['height']},framerate={o['fps']}/1,format=I420"
-    )
+    raw = f"video/x-raw,width={o['width']},height={o['height']},framerate={o['fps']}/1,format=I420"
+    if o["numbered_since"] is None:
+        picture = f"videotestsrc is-live=true pattern={o['pattern']} ! {raw}"
+    else:
+        picture = f"appsrc name=picture is-live=true format=time do-timestamp=true caps={raw}"
     b_frames, gop, kbit = o["b_frames"], o["key_frame_every"], o["bitrate_kbit"]
     if o["video"] == "h264":
         tune = f"bframes={b_frames} b-adapt=false" if b_frames else "tune=zerolatency"
@@ -59,6 +65,50 @@ def audio(o):
     if coder is None:
         return ""
     return f"audiotestsrc is-live=true volume=0.1 {stop} ! {coder} name=pay1"
+
+
+class Numbered:
+    """Pictures that carry their number: how many the camera has made since the same moment, whoever
+    watches and however often it was restarted. Every number is sent, late ones too."""
+
+    def __init__(self, o):
+        self.since, self.fps = o["numbered_since"], o["fps"]
+        width, height = o["width"], o["height"]
+        self.width, self.block = width, width // BLOCKS
+        grey = b"".join(bytes([64 + line % 128]) * width for line in range(height))
+        self.blank = grey + bytes([128]) * (width * height // 2)
+
+    def picture(self, number):
+        number %= 1 << 15
+        check = (number ^ number >> 4 ^ number >> 8 ^ number >> 12) & 15
+        word = number << 4 | check
+        bits = [235 if word >> (18 - at) & 1 else 16 for at in range(19)] + [126]
+        row = b"".join(bytes([level]) * self.block for level in bits).ljust(self.width, b"\x10")
+        picture = bytearray(self.blank)
+        picture[: 16 * self.width] = row * 16
+        # Something that moves, below the strip.
+        at = number * 4 % (self.width - 16)
+        for line in range(48, 80):
+            picture[line * self.width + at : line * self.width + at + 16] = bytes([220]) * 16
+        return bytes(picture)
+
+    def now(self):
+        return int((time.time() - self.since) * self.fps)
+
+    def feed(self, _factory, media):
+        source = media.get_element().get_by_name("picture")
+        next_one = self.now()
+
+        def tick():
+            nonlocal next_one
+            while next_one <= self.now():
+                buffer = Gst.Buffer.new_wrapped(self.picture(next_one))
+                if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
+                    return False
+                next_one += 1
+            return True
+
+        GLib.timeout_add(500 // self.fps, tick)
 
 
 def guard(server, factory, o):
@@ -134,7 +184,9 @@ def main():
         factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, o["transport"]))
     factory.set_latency(0)
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
+    if o["numbered_since"] is not None:
+        factory.connect("media-configure", Numbered(o).feed)
+    server.set_address(o["host"])
     server.set_service(str(o["port"]))
     server.get_mount_points().add_factory(o["path"], factory)
     guard(server, factory, o)

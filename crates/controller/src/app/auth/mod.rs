@@ -96,7 +96,9 @@ pub(crate) async fn auth_sign_in(state: &State, origin: &Origin, ask: SignIn) ->
     let new_hash = match &ask.new_password {
         Some(new) => Some(state.auth.hash(new).await?),
         None if account.must_change_password => {
-            attempt.succeed(&mut *state.pool.acquire().await?).await?;
+            let mut tx = state.pool.begin().await?;
+            attempt.succeed(&mut tx).await?;
+            tx.commit().await?;
             return Err(Error::PasswordChangeRequired);
         }
         None => None,

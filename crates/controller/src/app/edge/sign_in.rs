@@ -87,8 +87,9 @@ async fn judge(state: &State, certificate: &Fingerprint) -> Result<NodeId> {
         ));
     }
     if !found.newest_used && found.is_newest {
-        let mut conn = state.pool.acquire().await?;
-        certificate_used(&mut conn, certificate).await?;
+        let mut tx = state.pool.begin().await?;
+        certificate_used(&mut tx, certificate).await?;
+        tx.commit().await?;
     }
     Ok(found.node)
 }

@@ -152,10 +152,7 @@ impl Began {
 
     async fn read_now(state: &State, node: NodeId, came_at: Instant) -> sqlx::Result<Self> {
         // One snapshot of the database: if the edge has this revision, it has these slots.
-        let mut tx = state
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .await?;
+        let mut tx = state.pool.snapshot().await?;
         let read_at = state.clock.monotonic();
         let revision = revision_get(&mut tx, node).await?.unwrap_or_default();
         let era_is_over = era_is_over(&mut tx).await?;

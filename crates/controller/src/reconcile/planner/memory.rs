@@ -71,7 +71,7 @@ impl Memory {
     }
 }
 
-/// Takes what was noted as changed. Whoever takes it has to read it, or everything; `None` if `me`
+/// Takes note of which nodes are too busy, and takes what was noted as changed. Whoever takes it has to read it, or everything; `None` if `me`
 /// does not plan under this term any more, and nothing is taken from who does.
 pub(crate) async fn take(
     state: &State,
@@ -82,6 +82,7 @@ pub(crate) async fn take(
     if !planner_hold(&mut tx, me, term).await? {
         return Ok(None);
     }
+    node_heat(&mut tx).await?;
     let changed = plan_change_take(&mut tx).await?;
     tx.commit().await?;
     Ok(Some(changed.into_iter().collect()))
@@ -90,7 +91,6 @@ pub(crate) async fn take(
 /// Reads everything.
 pub(crate) async fn list(state: &State) -> sqlx::Result<Listed> {
     let mut conn = state.pool.acquire().await?;
-    node_heat(&mut conn).await?;
     listed(state, &mut conn).await
 }
 
@@ -121,7 +121,6 @@ pub(crate) async fn refresh(
     mut cameras: BTreeSet<CameraId>,
 ) -> sqlx::Result<(Memory, bool)> {
     let mut conn = state.pool.acquire().await?;
-    node_heat(&mut conn).await?;
     let nodes = node_fleet(&mut conn, state.config.lease_suspect).await?;
     let nodes_changed = nodes != known.listed.fleet.nodes;
     known.listed.fleet.nodes = nodes;

@@ -146,8 +146,9 @@ pub(crate) async fn auth_oidc_complete(
 async fn take_state(state: &State, name: &str, ask: &OidcComplete) -> Result<Begun> {
     let begun = Begun::open(&state.keys, name, &ask.state, state.clock.now()).ok_or(BAD)?;
     let known = digest(&SHA256, ask.state.expose().as_bytes());
-    let mut conn = state.pool.acquire().await?;
-    if oidc_state_insert(&mut conn, known.as_ref(), begun.expires_at).await? {
+    let mut tx = state.pool.begin().await?;
+    if oidc_state_insert(&mut tx, known.as_ref(), begun.expires_at).await? {
+        tx.commit().await?;
         Ok(begun)
     } else {
         tracing::warn!(oidc.provider = name, "a state has come back twice");

@@ -26,13 +26,14 @@ const RUNS: usize = 5;
 async fn twenty_thousand_sessions_are_judged_within_a_second(pool: PgPool) -> sqlx::Result<()> {
     let mut world = World::new(&pool).await;
     fill(&mut world.conn, world.project.uuid(), world.node.uuid()).await?;
-    world.state.pool = PgPoolOptions::new()
+    let limited = PgPoolOptions::new()
         .max_connections(1)
         .after_connect(|conn, _| Box::pin(limit(conn)))
         .connect_with((*pool.connect_options()).clone())
         .await?;
     let backend = sqlx::query_scalar!(r#"SELECT pg_backend_pid() AS "pid!""#);
-    let backend = backend.fetch_one(&world.state.pool).await?;
+    let backend = backend.fetch_one(&limited).await?;
+    world.state.pool = limited.into();
     let backend = format!("/proc/{backend}/schedstat");
     let mut taken = Vec::new();
     for _ in 0..RUNS {
