@@ -22,7 +22,7 @@ use crate::{
 
 const PERIOD: Duration = Duration::from_secs(2);
 /// The same where nobody can listen.
-const DEAF: Duration = Duration::from_secs(1);
+const DEAF: Duration = Duration::from_millis(500);
 /// How long the database may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How soon after a turn the next one may come: rings in between count as one.

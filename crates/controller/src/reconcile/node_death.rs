@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use headworks_duty::{Census, Decided, Health};
 use headworks_types::{EventKind, NodeId};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 

@@ -183,15 +183,15 @@ async fn store(state: &State, batch: &BTreeMap<NodeId, Turn>) -> sqlx::Result<St
     stored
         .revisions
         .extend(lease_renew(&mut tx, &renewals, lease).await?);
-    tx.commit().await?;
     let counts = |node: &NodeId| stored.revisions.contains_key(node);
     if renewals
         .iter()
         .any(|one| one.goodbye && counts(&one.node_id))
     {
         // Its work moves at once, whichever replica plans.
-        planner_ring(&mut conn).await?;
+        planner_ring(&mut tx).await?;
     }
+    tx.commit().await?;
     let refused: Vec<_> = renewals
         .iter()
         .filter(|one| !counts(&one.node_id))

@@ -257,6 +257,7 @@ fn slot(key: SlotKey, epoch: i64) -> DesiredSlot {
             source: CameraSource::Publish,
             credentials: None,
             start: StartMode::Always,
+            exclusive: false,
             stream_keys: Vec::new(),
             outbound_allow: Vec::new(),
             exclusive: false,

@@ -105,7 +105,9 @@ fn watch(
         command.args(["-rw_timeout", &micros]);
     }
     command
-        // It knows the codec within a picture or two.
+        // With more threads, a decoder keeps pictures back until others come. It knows the codec
+        // within a picture or two.
+        .args(["-threads", "1"])
         .args(["-probesize", "64k", "-analyzeduration", "500k", "-i", url])
         .args(["-map", "0:v:0", "-fps_mode", "passthrough", "-vf"])
         .arg(format!(

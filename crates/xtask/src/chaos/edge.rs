@@ -98,9 +98,9 @@ fn frozen(stage: &mut Stage, _: Length) -> anyhow::Result<Done> {
 }
 
 fn parted(stage: &mut Stage, cut: Cut) -> anyhow::Result<Done> {
-    let fault = stage.lab.fault("the edge is cut off");
     let holder = stage.holder;
     stage.lab.edges[holder].host.cut(cut)?;
+    let fault = stage.lab.fault("the edge is cut off");
     thread::sleep(PARTED_FOR);
     stage.lab.edges[holder].host.join()?;
     stage.lab.mended("the edge can be reached again");
