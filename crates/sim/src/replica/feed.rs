@@ -260,7 +260,6 @@ fn slot(key: SlotKey, epoch: i64) -> DesiredSlot {
             exclusive: false,
             stream_keys: Vec::new(),
             outbound_allow: Vec::new(),
-            exclusive: false,
         }),
     }
 }
