@@ -82,8 +82,20 @@ impl World {
         }
         plan.refusals.iter().find_map(|refusal| {
             let key = refusal.slot;
+            // Who is where he was has no better place.
+            self.database
+                .slots
+                .get(&key)
+                .filter(|row| row.node_id.is_none())?;
+            // A camera goes where its restream has room, too.
+            let beside = headworks_types::edge::SlotKey {
+                role: Role::Restream,
+                ..key
+            };
+            let beside = self.database.slots.get(&beside);
+            let units = 1 + i64::from(beside.is_some_and(|row| row.wanted));
             let room = match key.role {
-                Role::Ingest => (0..self.size.edges).find(|edge| has_room(*edge)),
+                Role::Ingest => (0..self.size.edges).find(|edge| has_room_for(*edge, units)),
                 Role::Restream => {
                     let leader = headworks_types::edge::SlotKey {
                         role: Role::Ingest,
