@@ -4,7 +4,10 @@
 //! What decides is the real code of `headworks_duty`: [`Desired`], [`diff`] and [`Fence`]. Here is
 //! only what calls it, in the order of the real loops.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use headworks_duty::{Change, Desired, Fence, Permit, Slots, diff};
 use headworks_types::{
@@ -142,6 +145,7 @@ pub struct Edge {
     applying: Applying,
     next: Option<Box<Desired>>,
     running: Slots,
+    overtaken: BTreeMap<SlotKey, i64>,
     reported: i64,
     // Strict work.
     fence: Fence,
@@ -176,6 +180,7 @@ impl Edge {
             applying: Applying::Nothing,
             next: None,
             running: Slots::new(),
+            overtaken: desired.overtaken.clone(),
             reported: desired.revision,
             fence: Fence::default(),
             pushes: Vec::new(),
@@ -302,8 +307,8 @@ impl Edge {
     }
 
     fn reports(&self) -> Vec<Report> {
-        let slots = self.running.values();
-        slots.map(|slot| (slot.key, slot.epoch)).collect()
+        let slots = self.running.values().map(|slot| (slot.key, slot.epoch));
+        slots.chain(self.overtaken.clone()).collect()
     }
 
     fn is_awaited(&mut self, number: u64) -> Option<Instant> {
@@ -432,6 +437,7 @@ impl Edge {
         };
         self.fence.applying();
         self.apply(&desired.slots, out, Some(random));
+        self.overtaken.clone_from(&desired.overtaken);
         self.applying = Applying::Stopping(desired.revision);
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headworks_types::{NodeId, ProjectId, edge::{Role, SlotKey}};
+use headworks_types::{
+    NodeId, ProjectId,
+    edge::{Role, SlotKey},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
