@@ -36,7 +36,7 @@ pub struct EdgeRules {
     pub waits_for_strict: bool,
     /// Strict work asks the fence.
     pub fenced: bool,
-    /// The epochs that were seen are on disk.
+    /// The epochs that were seen count when it is told everything anew.
     pub keeps_epochs: bool,
     /// How often controllers tell it to renew.
     pub renew: Duration,
@@ -266,7 +266,149 @@ impl Edge {
                 desired = Box::default();
                 out.push(Effect::After(Duration::ZERO, Input::Saved));
             } else {
-                out.push(Effect::Save(self.on_disk(&desired)));
+                out.push(Effect::Save(desired.clone()));
+            }
+            self.next = Some(desired);
+        }
+    }
+
+    // Lease loop.
+    renewal: Option<(u64, Instant)>,
+    interval: Duration,
+    refused: bool,
+    // Watch loop.
+    watch: Option<u64>,
+    lines: u64,
+    wait: Duration,
+    target: Desired,
+    stopped: bool,
+    // Applier.
+    dirty: bool,
+    applying: Applying,
+    next: Option<Box<Desired>>,
+    running: Slots,
+    overtaken: BTreeMap<SlotKey, i64>,
+    reported: i64,
+    // Strict work.
+    fence: Fence,
+    pushes: Vec<Push>,
+    terminating: bool,
+}
+
+impl Edge {
+    /// A process that knows from disk what to do; starts it at once, without anybody.
+    pub fn start(
+        node: NodeId,
+        instance: Uuid,
+        rules: EdgeRules,
+        disk: Option<Desired>,
+        out: &mut Vec<Effect>,
+    ) -> Self {
+        let desired = disk.unwrap_or_default();
+        let mut edge = Self {
+            node,
+            instance,
+            rules,
+            numbers: 0,
+            renewal: None,
+            interval: RETRY,
+            refused: false,
+            watch: None,
+            lines: 0,
+            wait: FIRST_WAIT,
+            target: desired.clone(),
+            stopped: false,
+            dirty: false,
+            applying: Applying::Nothing,
+            next: None,
+            running: Slots::new(),
+            overtaken: desired.overtaken.clone(),
+            reported: desired.revision,
+            fence: Fence::default(),
+            pushes: Vec::new(),
+            terminating: false,
+        };
+        edge.apply(&desired.slots, out, None);
+        edge.fence.applied(desired.revision);
+        out.push(Effect::After(Duration::ZERO, Input::RenewDue));
+        out.push(Effect::After(Duration::ZERO, Input::WatchDue));
+        edge
+    }
+
+    /// Takes what happens at `now` of its clock.
+    pub fn handle(
+        &mut self,
+        now: Instant,
+        input: Input,
+        random: &mut StdRng,
+        out: &mut Vec<Effect>,
+    ) {
+        match input {
+            Input::RenewDue => self.renew(now, out),
+            Input::RenewDeadline(number) => {
+                if self.is_awaited(number).is_some() {
+                    self.renewed(now, now, Err(Refusal::Unavailable), random, out);
+                }
+            }
+            Input::Granted(number, granted) => {
+                if let Some(sent) = self.is_awaited(number) {
+                    self.renewed(now, sent, granted, random, out);
+                }
+            }
+            Input::WatchDue => self.begin_watch(out),
+            Input::Watched(number, message) => {
+                if self.watch == Some(number) {
+                    self.watched(number, message, random, out);
+                }
+            }
+            Input::WatchEnded(number) => self.watch_ended(number, random, out),
+            Input::WatchIdle(number, lines) => {
+                if self.watch == Some(number) && self.lines == lines {
+                    out.push(Effect::EndWatch(number));
+                    self.watch_ended(number, random, out);
+                }
+            }
+            Input::Saved => self.saved(random, out),
+            Input::PushEnded(number) => self.pushes.retain(|push| push.number != number),
+            Input::Terminate => {
+                self.terminating = true;
+                self.watch = None;
+                self.end_pushes(|_| true, random, out);
+            }
+        }
+        self.go_on(now, out);
+    }
+
+    /// What follows from what has just changed.
+    fn go_on(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.settle(now);
+        if self.terminating {
+            if self.pushes.is_empty() {
+                self.say_goodbye(out);
+            }
+            return;
+        }
+        if let Applying::Stopping(revision) = self.applying
+            && self.has_stopped()
+        {
+            self.applying = Applying::Nothing;
+            // At 0 nothing is to be done.
+            if revision != 0 {
+                self.fence.applied(revision);
+            }
+            self.reported = revision;
+            self.settle(now);
+        }
+        if self.applying == Applying::Nothing && self.dirty {
+            self.dirty = false;
+            self.applying = Applying::Saving;
+            let mut desired = Box::new(self.target.clone());
+            if self.stopped {
+                // What is on disk stays.
+                desired = Box::default();
+                out.push(Effect::After(Duration::ZERO, Input::Saved));
+            } else {
+                out.push(Effect::Save(desired.clone()));
             }
             self.next = Some(desired);
         }
@@ -377,6 +519,9 @@ impl Edge {
         out.push(Effect::After(IDLE, Input::WatchIdle(number, self.lines)));
         let taken = match message {
             WatchMessage::Snapshot { revision, slots } => {
+                if !self.rules.keeps_epochs {
+                    self.target = Desired::default();
+                }
                 self.target.snapshot(revision, slots);
                 self.dirty = true;
                 self.stopped = false;
