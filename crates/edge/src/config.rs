@@ -1,14 +1,21 @@
 //! The section `[edge]` of the configuration. What each knob means, and its default, stands in
 //! `config.default.toml`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use headworks_bootstrap::{TrustedProxies, tls::Files};
 use headworks_types::{Labels, NodeLimits, Secret, Validate as _, Violations};
 use serde::{Deserialize, de::Error as _};
 use url::Url;
 
-use crate::{audit, ffmpeg, hub, ingest, outbound, restream};
+use crate::{audit, ffmpeg, hub, ingest, outbound, relay, restream};
+
+/// Where other edges come, if nothing else is said.
+const RELAY_PORT: u16 = 8445;
 
 /// What the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,6 +76,12 @@ pub struct Config {
     /// Where RTSP over TLS is reached; found out if absent.
     #[serde(default)]
     pub rtsps_advertise: Option<Url>,
+    /// Where other edges come for cameras; `[::]:8445` if absent.
+    #[serde(default)]
+    pub relay_listen: Option<SocketAddr>,
+    /// Where other edges reach it; found out if absent.
+    #[serde(default)]
+    pub relay_advertise: Option<Url>,
     /// Connections that one address may have at a listener's protocol.
     #[serde(default = "connections_per_address")]
     pub connections_per_address: usize,
@@ -84,6 +97,9 @@ pub struct Config {
     /// How cameras are pulled.
     #[serde(default)]
     pub(crate) pull: ingest::Config,
+    /// How cameras are had from other edges.
+    #[serde(default)]
+    pub(crate) relay: relay::Config,
     /// How cameras are pushed to other people's servers.
     #[serde(default)]
     pub(crate) restream: restream::Config,
@@ -175,7 +191,18 @@ impl Config {
         }
     }
 
+    /// Where other edges come.
+    pub(crate) fn relay_listen(&self) -> SocketAddr {
+        let anywhere = (Ipv6Addr::UNSPECIFIED, RELAY_PORT).into();
+        self.relay_listen.unwrap_or(anywhere)
+    }
+
     fn validate_advertised(&self, found: &mut Vec<String>) {
+        if let Some(url) = &self.relay_advertise
+            && (url.scheme() != "https" || !url.has_host())
+        {
+            found.push("edge.relay_advertise: must be https://…".to_owned());
+        }
         if let Some(url) = &self.http_advertise
             && (!matches!(url.scheme(), "http" | "https") || !url.has_host())
         {
@@ -229,6 +256,7 @@ impl Config {
             ("rtmps", self.rtmps_listen),
             ("rtsp", Some(self.rtsp_listen)),
             ("rtsps", self.rtsps_listen),
+            ("relay", Some(self.relay_listen())),
         ];
         for (index, (name, address)) in all.iter().enumerate() {
             let taken = address.filter(|address| address.port() != 0).and_then(|_| {
@@ -288,11 +316,14 @@ pub(crate) fn testing() -> Config {
         rtsp_udp_listen: None,
         rtsps_listen: None,
         rtsps_advertise: None,
+        relay_listen: Some(([127, 0, 0, 1], 0).into()),
+        relay_advertise: None,
         connections_per_address: connections_per_address(),
         trusted_proxies: TrustedProxies::default(),
         max_viewers: max_viewers(),
         max_egress_mbit: None,
         pull: ingest::Config::default(),
+        relay: relay::Config::default(),
         restream: restream::Config::default(),
         outbound: outbound::Config::default(),
         audit: audit::Config::default(),

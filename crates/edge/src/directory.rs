@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use headworks_types::{
@@ -21,6 +21,8 @@ struct Inner {
     entries: RwLock<Entries>,
     /// Rises with every update.
     version: watch::Sender<u64>,
+    /// Who this edge is, once it is a node of the cluster.
+    own: OnceLock<NodeId>,
 }
 
 /// Everything there is.
@@ -45,19 +47,49 @@ impl Directory {
         self.0.version.send_modify(|version| *version += 1);
     }
 
+    /// This edge is that node.
+    pub(crate) fn set_own(&self, own: NodeId) {
+        // It never becomes another one.
+        let _ = self.0.own.set(own);
+    }
+
+    /// Which node this edge is, once that is known.
+    pub(crate) fn own(&self) -> Option<NodeId> {
+        self.0.own.get().copied()
+    }
+
     /// Where the camera is.
     pub(crate) fn route(&self, camera: CameraId) -> Option<Arc<Route>> {
         self.entries().routes.get(&camera).cloned()
     }
 
+    /// Another edge says who brings a camera in, and since when. True if that is new, and can be so.
+    pub(crate) fn learn(&self, camera: CameraId, origin: NodeId, epoch: i64) -> bool {
+        let mut entries = self
+            .0
+            .entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !entries.peers.contains_key(&origin) {
+            return false;
+        }
+        let newer = entries.routes.get_mut(&camera);
+        let Some(route) = newer.filter(|route| route.epoch < epoch) else {
+            return false;
+        };
+        *route = Arc::new(Route {
+            origin: Some(origin),
+            epoch,
+            ..Route::clone(route)
+        });
+        drop(entries);
+        self.0.version.send_modify(|version| *version += 1);
+        true
+    }
+
     /// Who has this id.
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
         self.entries().peers.get(&node).cloned()
-    }
-
-    /// All edges.
-    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
-        self.entries().peers.values().cloned().collect()
     }
 
     /// Notices every update.

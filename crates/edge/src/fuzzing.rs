@@ -9,6 +9,7 @@ use headworks_types::CameraId;
 use url::Url;
 
 pub use crate::access::fuzzing::{Door, Opened, Signer};
+pub use crate::relay::fuzzing as relay;
 use crate::{http, outbound::Outbound, rtsp};
 
 /// The token of a request for playback over HTTP, as it would be checked.

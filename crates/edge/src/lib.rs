@@ -10,6 +10,7 @@ mod audit;
 mod backoff;
 mod config;
 mod directory;
+mod elsewhere;
 mod ffmpeg;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -21,6 +22,7 @@ mod metrics;
 mod outbound;
 pub mod peer;
 mod printable;
+mod relay;
 mod restream;
 mod rtmp;
 mod rtsp;
@@ -34,6 +36,7 @@ mod testing;
 mod tls;
 mod turns;
 mod udp;
+mod viewing;
 mod work;
 
 use headworks_bootstrap::visitors;

@@ -15,7 +15,7 @@ use prometheus_client::{
 };
 use tokio::sync::watch::Receiver;
 
-use crate::{access::Access, agent::Status, hub::Hub, work::Work};
+use crate::{access::Access, agent::Status, hub::Hub, relay, work::Work};
 
 /// The media type of [`Metrics::encode`]'s text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,6 +28,7 @@ impl Metrics {
     pub(crate) fn new(
         hub: &Hub,
         pushed: Counter,
+        relays: &relay::Counters,
         work: Work,
         access: &Access,
         status: Receiver<Status>,
@@ -66,6 +67,7 @@ impl Metrics {
             "Bytes pushed to other people's servers",
             pushed,
         );
+        relay(&mut registry, relays);
         registry.register_collector(Box::new(Scrape { work, status }));
         Self(registry)
     }
@@ -76,6 +78,49 @@ impl Metrics {
         text::encode(&mut text, &self.0)?;
         Ok(text)
     }
+}
+
+fn relay(registry: &mut Registry, relays: &relay::Counters) {
+    registry.register(
+        "relays_in",
+        "Cameras that are had from other edges now",
+        relays.incoming.clone(),
+    );
+    registry.register(
+        "relays_out",
+        "Times that another edge has a camera from here now",
+        relays.outgoing.clone(),
+    );
+    registry.register(
+        "relay_received_bytes",
+        "Bytes from other edges, of the own zone or another",
+        relays.received.clone(),
+    );
+    registry.register(
+        "relay_sent_bytes",
+        "Bytes sent to other edges",
+        relays.sent.clone(),
+    );
+    registry.register(
+        "relay_switches",
+        "Times that a camera was taken from another edge than before",
+        relays.switches.clone(),
+    );
+    registry.register(
+        "relay_resumes",
+        "Such times that went on without a hole",
+        relays.resumes.clone(),
+    );
+    registry.register(
+        "relay_jumps",
+        "Times that another edge was too slow and jumped to a key frame",
+        relays.jumps.clone(),
+    );
+    registry.register(
+        "relay_refused",
+        "Connections for relays that were refused",
+        relays.refused.clone(),
+    );
 }
 
 /// Looks at the parts when it is asked, so that they need not keep gauges up to date.

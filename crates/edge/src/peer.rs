@@ -6,7 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use headworks_bootstrap::tls::provider;
 use headworks_client::NodeCredentials;
-use headworks_types::{NodeId, edge::node_name};
+use headworks_types::{
+    NodeId,
+    edge::{node_name, node_of_name},
+};
 use tokio_rustls::rustls::{
     ClientConfig, ServerConfig,
     pki_types::{CertificateDer, ServerName},
@@ -38,6 +41,14 @@ pub fn server_config(own: &NodeCredentials) -> anyhow::Result<ServerConfig> {
         .context("use the node's certificate")?;
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// Whose the certificate is, which a handshake has verified; `None` if it is no node's.
+#[must_use]
+pub fn node(certificate: &CertificateDer<'_>) -> Option<NodeId> {
+    let parsed = EndEntityCert::try_from(certificate).ok()?;
+    let mut names = parsed.valid_dns_names();
+    names.find_map(node_of_name)
 }
 
 /// True if the certificate, which a handshake has verified, is this node's.
@@ -74,6 +85,7 @@ mod tests {
             let mut stream = acceptor.accept(far).await?;
             let shown = stream.get_ref().1.peer_certificates().expect("has shown");
             let known = [2, 3].map(|number| is_node(&shown[0], id(number)));
+            assert_eq!(node(&shown[0]), known[0].then(|| id(2)));
             stream.write_all(b"!").await?;
             stream.shutdown().await?;
             Ok::<_, std::io::Error>(known)

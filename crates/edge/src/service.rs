@@ -25,20 +25,22 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     access::{Access, TicketKey},
-    agent::{Agent, Bound, Refused, Status},
+    agent::{Agent, Bound, Own, Refused, Status},
     audit::{self, Audit},
     directory::Directory,
     ffmpeg::Ffmpeg,
-    http::{self, PlaybackState},
+    http,
     hub::Hub,
     ingest::{self, Ingests},
     metrics::{self, Metrics},
     outbound::Outbound,
+    relay::{self, Relays},
     restream::{self, Restreams},
     rtmp::{self, Rtmp},
     rtsp::{self, Datagrams, Rtsp},
     session::Sessions,
     tls::Acceptor,
+    viewing::Viewing,
     visitors::Visitors,
     work::Work,
 };
@@ -61,6 +63,7 @@ struct Listeners {
     rtmps: Option<TcpListener>,
     rtsp: TcpListener,
     rtsps: Option<TcpListener>,
+    relay: TcpListener,
 }
 
 impl Listeners {
@@ -76,6 +79,7 @@ impl Listeners {
             rtmps: optional("edge.rtmps_listen", config.rtmps_listen).await?,
             rtsp: bind("edge.rtsp_listen", config.rtsp_listen).await?,
             rtsps: optional("edge.rtsps_listen", config.rtsps_listen).await?,
+            relay: bind("edge.relay_listen", config.relay_listen()).await?,
         })
     }
 
@@ -85,6 +89,7 @@ impl Listeners {
         http::MAX_CONNECTIONS * (1 + secure(&self.https))
             + rtmp::MAX_CONNECTIONS * (1 + secure(&self.rtmps))
             + rtsp::MAX_CONNECTIONS * (1 + secure(&self.rtsps))
+            + relay::MAX_CONNECTIONS
     }
 
     /// Lets everybody in.
@@ -93,12 +98,14 @@ impl Listeners {
         http: http::Server,
         rtmp: &Rtmp,
         rtsp: &Rtsp,
+        relays: &Relays,
         tls: Option<Acceptor>,
         tasks: &Tasks,
     ) {
         http.clone().serve(self.http, None, tasks);
         rtmp.serve(self.rtmp, None);
         rtsp.serve(self.rtsp, None);
+        relays.serve(self.relay);
         let Some(tls) = tls else {
             return;
         };
@@ -125,6 +132,7 @@ impl Listeners {
             rtmps: address(&self.rtmps)?,
             rtsp: Some(self.rtsp.local_addr()?),
             rtsps: address(&self.rtsps)?,
+            relay: Some(self.relay.local_addr()?),
             ..Bound::new(self.http.local_addr()?)
         })
     }
@@ -162,43 +170,43 @@ impl Service {
         let hub = Hub::new(config.hub, clock.clone(), tasks.clone());
         let outbound = Outbound::new(config.outbound.clone());
         let ingests = Ingests::new(
-            ingest::Config {
-                ffmpeg: config.ffmpeg.clone(),
-                outbound: outbound.clone(),
-                ..config.pull.clone()
-            },
+            pull(&config, &outbound),
             hub.clone(),
             audit.clone(),
             clock.clone(),
             tasks.clone(),
         );
-        let visitors = Visitors::new(
-            config.connections_per_address,
-            config.trusted_proxies.clone(),
-            clock.clone(),
-        );
-        let rtmp = Rtmp::new(
+        let (own, directory) = (Own::default(), Directory::default());
+        let relays = Relays::new(
+            config.relay,
+            own.clone(),
+            directory.clone(),
             hub.clone(),
             ingests.clone(),
-            access.clone(),
+            clock.clone(),
+            tasks.clone(),
+        );
+        let visitors = visitors(&config, &clock);
+        let streams = relays.streams();
+        ingests.follow(streams.clone());
+        let viewing = Viewing::new(streams, access.clone());
+        let rtmp = Rtmp::new(
+            viewing.clone(),
+            ingests.clone(),
             visitors.clone(),
             clock.clone(),
             tasks.clone(),
         );
         let rtsp = Rtsp::new(
-            hub.clone(),
+            viewing.clone(),
             ingests.clone(),
-            access.clone(),
             visitors.clone(),
             datagrams,
             clock.clone(),
             tasks.clone(),
         );
         let restreams = Restreams::new(
-            restream::Config {
-                outbound,
-                ..config.restream.clone()
-            },
+            push(&config, outbound),
             hub.clone(),
             Ffmpeg::new(config.ffmpeg.clone(), tasks.clone()),
             clock.clone(),
@@ -206,7 +214,6 @@ impl Service {
         );
         let pushed = restreams.sent().clone();
         let work = Work::new(ingests, restreams);
-        let directory = Directory::default();
         let agent = Agent::load(
             &config,
             &data,
@@ -216,19 +223,24 @@ impl Service {
             directory,
             clock.clone(),
         )?
+        .with_own(own)
         .with_audit(audit, store);
 
         tasks.spawn("session review", review(access.clone(), tasks.token()));
-        let health = Health {
-            status: agent.status(),
-            metrics: Arc::new(Metrics::new(&hub, pushed, work, &access, agent.status())),
-        };
-        let playback = PlaybackState::new(hub, access);
+        let metrics = Metrics::new(
+            &hub,
+            pushed,
+            relays.counters(),
+            work,
+            &access,
+            agent.status(),
+        );
+        let health = Health::new(agent.status(), metrics);
         let server = http::Server {
-            router: http::router(playback).merge(health_routes(health)),
+            router: http::router(viewing).merge(health_routes(health)),
             visitors,
         };
-        listeners.serve(server, &rtmp, &rtsp, tls, &tasks);
+        listeners.serve(server, &rtmp, &rtsp, &relays, tls, &tasks);
         bound.log();
 
         agent.start(&tasks).await?;
@@ -272,6 +284,29 @@ impl Service {
     }
 }
 
+fn pull(config: &Config, outbound: &Outbound) -> ingest::Config {
+    ingest::Config {
+        ffmpeg: config.ffmpeg.clone(),
+        outbound: outbound.clone(),
+        ..config.pull.clone()
+    }
+}
+
+fn push(config: &Config, outbound: Outbound) -> restream::Config {
+    restream::Config {
+        outbound,
+        ..config.restream.clone()
+    }
+}
+
+fn visitors(config: &Config, clock: &Clock) -> Visitors {
+    Visitors::new(
+        config.connections_per_address,
+        config.trusted_proxies.clone(),
+        clock.clone(),
+    )
+}
+
 /// Ends sessions that may not go on because time has passed.
 async fn review(access: Access, stop: CancellationToken) {
     let forever = async {
@@ -312,6 +347,15 @@ fn open_data(data: &Path) -> anyhow::Result<File> {
 struct Health {
     status: Receiver<Status>,
     metrics: Arc<Metrics>,
+}
+
+impl Health {
+    fn new(status: Receiver<Status>, metrics: Metrics) -> Self {
+        Self {
+            status,
+            metrics: Arc::new(metrics),
+        }
+    }
 }
 
 fn health_routes(health: Health) -> Router {

@@ -52,6 +52,27 @@ impl Streams {
         (self.relays)(camera)
     }
 
+    /// Where cameras are.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// True if the camera can be watched here, as far as anybody knows.
+    pub(crate) fn knows(&self, camera: CameraId) -> bool {
+        self.hub.stream(camera).is_some() || self.directory.route(camera).is_some()
+    }
+
+    /// What people call the camera; empty if nobody has said.
+    pub(crate) fn name(&self, camera: CameraId) -> String {
+        match self.hub.stream(camera) {
+            Some(stream) => stream.name(),
+            None => {
+                let route = self.directory.route(camera);
+                route.map_or_else(String::new, |route| route.camera_name.clone())
+            }
+        }
+    }
+
     /// What stands behind it.
     pub(crate) fn hub(&self) -> &Hub {
         &self.hub

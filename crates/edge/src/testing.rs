@@ -11,8 +11,11 @@ use headworks_bootstrap::{
 use headworks_client::NodeCredentials;
 use headworks_testkit::{Process, Signal};
 use headworks_types::{
-    CameraId, NodeId, OnConflict, Secret, StreamKeyBounds, StreamKeyId,
-    edge::{CONTROLLER_NAME, NodeCertificate, Role, SlotKey, StreamKeyDigest, node_name},
+    Advertise, CameraId, NodeId, NodeState, OnConflict, Secret, StreamKeyBounds, StreamKeyId,
+    edge::{
+        CONTROLLER_NAME, NodeCertificate, Peer, Role, Route, SlotKey, StreamKeyDigest, ViewPolicy,
+        node_name,
+    },
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
@@ -46,6 +49,41 @@ pub(crate) fn acceptor(tasks: &Tasks) -> (tempfile::TempDir, Acceptor) {
 
 pub(crate) fn camera() -> CameraId {
     Uuid::from_u128(1).into()
+}
+
+pub(crate) fn node(number: u128) -> NodeId {
+    Uuid::from_u128(number).into()
+}
+
+/// An edge that is well, with room; its addresses are at `edge-<number>`.
+pub(crate) fn peer(number: u128) -> Peer {
+    let url = |text: String| text.parse().expect("parses");
+    let mut advertise = Advertise::new(url(format!("http://edge-{number}/")));
+    advertise.rtmp = Some(url(format!("rtmp://edge-{number}:1935/")));
+    advertise.rtsp = Some(url(format!("rtsp://edge-{number}:554/")));
+    Peer {
+        id: node(number),
+        name: format!("edge-{number}"),
+        site: "a".to_owned(),
+        zone: "a".to_owned(),
+        relay: None,
+        advertise,
+        state: NodeState::Ready,
+        draining: false,
+        full: false,
+    }
+}
+
+/// A camera that another edge brings in.
+pub(crate) fn route_to(camera: CameraId, origin: NodeId) -> Route {
+    Route {
+        camera_id: camera,
+        project_id: Uuid::from_u128(9).into(),
+        camera_name: "gate".to_owned(),
+        origin: Some(origin),
+        epoch: 1,
+        view: ViewPolicy::default(),
+    }
 }
 
 pub(crate) fn slot_key() -> SlotKey {
@@ -143,6 +181,11 @@ impl Authority {
             authority: self.certificate.pem(),
             expires_in_seconds: 86_400,
         }
+    }
+
+    /// Vouches for whatever is in a certificate, as PEM.
+    pub(crate) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> String {
+        params.signed_by(key, &self.issuer).expect("signs").pem()
     }
 
     fn signed(&self, name: &str) -> (rcgen::Certificate, KeyPair) {

@@ -65,6 +65,14 @@ impl Work {
         }
     }
 
+    /// Ends work that this edge may do no more of: it is no node of the cluster.
+    pub(crate) fn stop_now(&self, key: SlotKey) {
+        match key.role {
+            Role::Ingest => self.ingests.stop_now(key),
+            Role::Restream => self.restreams.stop(key),
+        }
+    }
+
     /// Says when strict work may be done.
     pub(crate) fn fence(&self) -> &Fence {
         self.restreams.fence()

@@ -37,6 +37,7 @@ fn config(data: &Path, more: &str) -> Config {
         http_listen = '127.0.0.1:0'
         rtmp_listen = '127.0.0.1:0'
         rtsp_listen = '127.0.0.1:0'
+        relay_listen = '127.0.0.1:0'
         stop_deadline = '5s'
         ",
         data.display()

@@ -20,6 +20,7 @@ mod hls;
 mod input;
 mod memory;
 mod parameters;
+mod relay;
 mod remux;
 mod rtmp;
 mod rtmp_parts;

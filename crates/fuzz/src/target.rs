@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path, process, sync::OnceLock};
 
 use crate::{
-    aac, access, address, flv, hls, memory, parameters, remux, rtmp, rtmp_parts, rtp, rtsp,
+    aac, access, address, flv, hls, memory, parameters, relay, remux, rtmp, rtmp_parts, rtp, rtsp,
     rtsp_parts, ts,
 };
 
@@ -84,6 +84,8 @@ pub(crate) const TARGETS: &[Target] = &[
         address::forwarded,
         address::forwarded_seeds,
     ),
+    target("relay_asks", relay::asks, relay::ask_seeds),
+    engine("relay_tells", relay::tells, relay::tell_seeds),
     target("remux", remux::run, remux::seeds),
     target("rtmp_amf", rtmp_parts::amf, rtmp_parts::amf_seeds),
     engine("rtmp_chunks", rtmp_parts::chunks, rtmp_parts::chunk_seeds),

@@ -38,14 +38,14 @@ fn nodes(count: u32, alloc: u32) -> impl Iterator<Item = Node> {
 fn camera(number: u32) -> impl Iterator<Item = Slot> {
     let ingest = Slot {
         placement: Placement {
-            site: (number % 2 == 0).then(|| site(number / 2)),
+            site: number.is_multiple_of(2).then(|| site(number / 2)),
             ..Placement::default()
         },
         cost: NonZeroU32::MIN,
         group: Some(CameraGroupId::from(Uuid::from_u128((number / 10).into()))),
         ..Slot::new(key(number, Role::Ingest))
     };
-    let restream = (number % 4 == 0).then(|| Slot {
+    let restream = number.is_multiple_of(4).then(|| Slot {
         follows: Some(ingest.key),
         ..Slot::new(key(number, Role::Restream))
     });

@@ -222,7 +222,7 @@ fn a_closed_node_says_how_it_is_closed() {
         intake,
         ..node(number, "lyon", 9, Ready)
     };
-    let nodes = vec![
+    let nodes = [
         node(3, "lyon", 1, Ready),
         closed(4, Intake::Cordoned),
         closed(5, Intake::Draining),

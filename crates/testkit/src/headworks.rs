@@ -27,10 +27,11 @@ const START: Duration = Duration::from_secs(90);
 const END: Duration = Duration::from_secs(40);
 
 /// Where an edge listens that is not told where: several of them do not get into each other's way.
-const FREE_PORTS: [(&str, &str); 3] = [
+const FREE_PORTS: [(&str, &str); 4] = [
     ("HEADWORKS__EDGE__RTMP_LISTEN", "127.0.0.1:0"),
     ("HEADWORKS__EDGE__RTSP_LISTEN", "127.0.0.1:0"),
     ("HEADWORKS__EDGE__RTSP_UDP_LISTEN", "127.0.0.1:0"),
+    ("HEADWORKS__EDGE__RELAY_LISTEN", "127.0.0.1:0"),
 ];
 
 /// How to start it.

@@ -89,6 +89,14 @@ pub fn node_name(node: NodeId) -> String {
     format!("{}.node.headworks", node.uuid().simple())
 }
 
+/// The node that the authority calls so.
+#[must_use]
+pub fn node_of_name(name: &str) -> Option<NodeId> {
+    let id = name.strip_suffix(".node.headworks")?;
+    let node = Uuid::try_parse(id).ok()?.into();
+    (node_name(node) == name).then_some(node)
+}
+
 /// Asks to join the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JoinRequest {

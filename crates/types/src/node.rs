@@ -179,9 +179,9 @@ pub struct NodeLoad {
     pub viewers: u32,
     /// Media received since the start, bytes.
     pub received_bytes: u64,
-    /// Media sent to viewers since the start, bytes.
+    /// Media sent to viewers and other edges since the start, bytes.
     pub sent_bytes: u64,
-    /// Media sent to viewers in the last seconds, kbit/s.
+    /// Media sent to viewers and other edges in the last seconds, kbit/s.
     pub sent_kbit: u64,
 }
 

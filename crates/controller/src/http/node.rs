@@ -143,8 +143,8 @@ pub(crate) async fn node_drain(
 
 /// Cancel a node's drain
 ///
-/// What has left stays where it is. The node takes new work again, unless it was cordoned before.
-/// A drain that has ended is not cancelled: uncordon the node. Needs `node.manage` on the cluster.
+/// What has left stays where it is. The node takes new work again, unless it was cordoned before;
+/// also if the drain has ended by now. Needs `node.manage` on the cluster.
 #[utoipa::path(
     post, path = "/v1/nodes/{node_id}/~cancel_drain", operation_id = "node_cancel_drain",
     tag = "node",

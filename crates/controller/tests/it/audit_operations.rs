@@ -149,7 +149,8 @@ async fn every_change_of_what_has_changed_meanwhile_is_recorded_as_failed(pool: 
     for operation in &changing() {
         let id = operation.id.as_str();
         let takes_etag = operation.method == Method::PATCH || operation.method == Method::DELETE;
-        if !takes_etag || ["grant_delete", "user_group_member_remove"].contains(&id) {
+        let without = ["grant_delete", "node_delete", "user_group_member_remove"];
+        if !takes_etag || without.contains(&id) {
             continue;
         }
         let request = format!("late-{id}");

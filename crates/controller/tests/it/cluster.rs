@@ -7,7 +7,7 @@ use crate::edge_cluster::{Cluster, age_leases, eventually};
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn the_brake_is_seen_and_released(pool: PgPool) {
-    let cluster = Cluster::with_leases(&pool, [500, 1000, 1500]).await;
+    let cluster = Cluster::with_leases(&pool, [500, 2000, 7000]).await;
     let calm = cluster.admin.cluster_view().await.expect("views");
     assert!(!calm.brake.on && calm.brake.silent.is_empty());
     let mut nodes = Vec::new();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use headworks_client::Client;
-use headworks_types::{ProblemCode, SessionId};
+use headworks_types::{ProblemCode, SessionId, edge::NodeSpec};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -435,8 +435,19 @@ impl World {
         if operation != "camera_playback" {
             return;
         }
+        // There are the cameras of other worlds, too.
+        let camera = &self.ids["camera_id"];
+        let spec = NodeSpec {
+            capacity: 1000,
+            ..edge_cluster::spec(&format!("edge-{}", &camera[4..]))
+        };
+        self.edge
+            .client
+            .node_announce(&spec)
+            .await
+            .expect("announces");
         self.edge.renew(false).await;
-        let path = format!("/v1/cameras/{}", self.ids["camera_id"]);
+        let path = format!("/v1/cameras/{camera}");
         edge_cluster::eventually("the camera is on a node", async || {
             let camera = controller.admin.get(&path).await.expect(200);
             camera["status"]["node_id"].is_string().then_some(())

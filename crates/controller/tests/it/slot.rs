@@ -129,6 +129,7 @@ async fn a_camera_explains_where_it_is_and_where_it_was(pool: PgPool) {
         publisher: None,
         refused: None,
         published: Vec::new(),
+        usage: None,
         restream: None,
     };
     for (state, message) in [(SlotState::Failed, "no route"), (SlotState::Live, "live")] {

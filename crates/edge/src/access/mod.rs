@@ -3,7 +3,8 @@
 //! [`Access::open`] exchanges a token for a [`Session`]. Addresses below it (segments) carry
 //! [`Access::ticket`], which [`Access::resume`] takes back. The protocols call these; the agent
 //! gives what every edge knows with [`Access::set_bundle`], and what is known of each camera with
-//! [`Access::set_cameras`]. Sessions that may not go on end as soon as either says so.
+//! [`Access::set_cameras`]; cameras that are not worked on here are looked up in the
+//! [`Directory`]. Sessions that may not go on end as soon as either says so.
 
 mod cameras;
 mod denied;
@@ -18,6 +19,7 @@ mod ticket;
 mod token;
 
 use std::{
+    borrow::Cow,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
@@ -39,6 +41,7 @@ pub(crate) use ticket::TicketKey;
 
 use crate::{
     audit::Audit,
+    directory::Directory,
     session::{About, Client, Over, Session, Sessions},
 };
 use cameras::CameraView;
@@ -67,6 +70,8 @@ struct Known {
     keys: KeySet,
     revoked: Revoked,
     cameras: Cameras,
+    /// All cameras of the cluster.
+    directory: Directory,
     /// When the controller has last read what it said of keys and revocations; none since the
     /// start.
     as_of: Option<Instant>,
@@ -85,6 +90,20 @@ pub(crate) struct AccessCounters {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct DeniedLabels {
     reason: &'static str,
+}
+
+impl Known {
+    /// What is known of a camera. What this edge was told with its work is newer than the rest.
+    fn view(&self, camera: CameraId) -> Option<Cow<'_, CameraView>> {
+        if let Some(view) = self.cameras.get(&camera) {
+            return Some(Cow::Borrowed(view));
+        }
+        let route = self.directory.route(camera)?;
+        Some(Cow::Owned(CameraView {
+            project: route.project_id,
+            policy: route.view.clone(),
+        }))
+    }
 }
 
 impl Access {
@@ -135,6 +154,12 @@ impl Access {
         known.cameras = cameras;
     }
 
+    /// From now on cameras that are not worked on here are looked up there.
+    pub(crate) fn set_directory(&self, directory: Directory) {
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.directory = directory;
+    }
+
     /// Ends the sessions that may not go on. Call it now and then: time passes.
     pub(crate) fn review(&self) {
         let known = self.known();
@@ -147,8 +172,9 @@ impl Access {
             if about.watch_until() <= now {
                 return Some(Over::Time);
             }
-            let view = known.cameras.get(&about.camera);
-            self.is_stale(&known, view).then_some(Over::Stale)
+            let view = known.view(about.camera);
+            self.is_stale(&known, view.as_deref())
+                .then_some(Over::Stale)
         });
         if ended > 0 {
             tracing::info!(ended, "sessions were ended");
@@ -183,18 +209,16 @@ impl Access {
         Ok(session)
     }
 
-    /// Refuses as [`Self::open`] would, and opens nothing.
+    /// Refuses as [`Self::open`] would, and opens nothing: says what the session would be.
     pub(crate) fn check(
         &self,
         token: Option<&str>,
         camera: CameraId,
         action: Action,
         client: &Client,
-    ) -> Result<(), Denied> {
+    ) -> Result<About, Denied> {
         let about = self.judge(&self.known(), token, camera, action, client);
-        about
-            .map(drop)
-            .map_err(|denied| self.refuse(denied, camera, client))
+        about.map_err(|denied| self.refuse(denied, camera, client))
     }
 
     /// What the addresses below the session carry: url-safe, good for this camera on this edge.
@@ -224,7 +248,7 @@ impl Access {
     fn go_on(&self, about: About, client: &Client) -> Result<Session, Denied> {
         let known = self.known();
         let sessions = &self.0.sessions;
-        let project = known.cameras.get(&about.camera).map(|view| view.project);
+        let project = known.view(about.camera).map(|view| view.project);
         if about.watch_until() <= self.0.clock.now() {
             return Err(Denied::WatchOver);
         }
@@ -254,7 +278,8 @@ impl Access {
         let token = token
             .filter(|token| !token.is_empty())
             .ok_or(Denied::Missing)?;
-        let view = known.cameras.get(&camera);
+        let view = known.view(camera);
+        let view = view.as_deref();
         let asked = Asked {
             camera,
             view,
@@ -285,14 +310,15 @@ impl Access {
         if about.origin.is_some() && about.origin != client.origin {
             return Err(Denied::Origin);
         }
-        if self.is_stale(known, known.cameras.get(&about.camera)) {
+        if self.is_stale(known, known.view(about.camera).as_deref()) {
             return Err(Denied::Stale);
         }
         Ok(())
     }
 
     fn enter(&self, known: &Known, about: About, client: &Client) -> Result<Session, Denied> {
-        let view = known.cameras.get(&about.camera);
+        let view = known.view(about.camera);
+        let view = view.as_deref();
         let limit = view.and_then(|view| view.policy.max_viewers);
         let project = view.map(|view| view.project);
         Ok(self.0.sessions.enter(about, client, project, limit)?)

@@ -4,6 +4,7 @@ mod customer;
 mod limits;
 mod logged;
 mod revoked;
+mod routes;
 mod sound;
 
 use aws_lc_rs::hmac;

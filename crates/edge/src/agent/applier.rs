@@ -151,8 +151,8 @@ impl Applier {
     /// The node was removed. What is on disk stays; if it was a mistake, all comes back.
     async fn stop_all(&mut self) {
         self.work.fence().applying();
-        for change in diff(&self.running, &Slots::new()) {
-            self.change(change);
+        for key in std::mem::take(&mut self.running).into_keys() {
+            self.work.stop_now(key);
         }
         self.work.strict_stopped().await;
         self.status.send_modify(|status| status.revision = 0);

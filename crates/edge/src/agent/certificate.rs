@@ -22,7 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Status, identity::Identity};
+use super::{
+    Status,
+    identity::{Identity, Own},
+};
 use crate::backoff::{self, Backoff};
 
 /// How often it is looked whether the time has come: a clock may be set.
@@ -80,6 +83,7 @@ pub(super) struct Renewal {
     pub(super) controller: Url,
     pub(super) client: Arc<Sender<Client>>,
     pub(super) status: Arc<Sender<Status>>,
+    pub(super) own: Own,
     pub(super) clock: Clock,
 }
 
@@ -132,6 +136,7 @@ impl Renewal {
         // On disk first: nobody else may learn of it before.
         identity.save(&self.identity_path)?;
         next.done();
+        self.own.set(&identity);
         self.identity = identity;
         self.client.send_replace(client);
         self.status

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,10 @@ use headworks_types::{
     edge::{NodeCertificate, NodeSpec},
 };
 use serde::{Deserialize, Serialize};
-use tokio::net::UdpSocket;
+use tokio::{
+    net::UdpSocket,
+    sync::watch::{Receiver, Sender},
+};
 use url::{Host, Url};
 
 use crate::Config;
@@ -77,6 +81,28 @@ impl Identity {
     }
 }
 
+/// Who this edge is, for whoever talks to other nodes: nobody until it is known, and then with the
+/// newest certificate. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Own(Arc<Sender<Option<Arc<Identity>>>>);
+
+impl Own {
+    /// It is known, or has another certificate.
+    pub(crate) fn set(&self, identity: &Identity) {
+        self.0.send_replace(Some(Arc::new(identity.clone())));
+    }
+
+    /// As it is now.
+    pub(crate) fn get(&self) -> Option<Arc<Identity>> {
+        self.0.borrow().clone()
+    }
+
+    /// Follows it.
+    pub(crate) fn subscribe(&self) -> Receiver<Option<Arc<Identity>>> {
+        self.0.subscribe()
+    }
+}
+
 /// Where the listeners of this edge really listen; a protocol without a listener is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bound {
@@ -86,6 +112,7 @@ pub(crate) struct Bound {
     pub(crate) rtmps: Option<SocketAddr>,
     pub(crate) rtsp: Option<SocketAddr>,
     pub(crate) rtsps: Option<SocketAddr>,
+    pub(crate) relay: Option<SocketAddr>,
 }
 
 impl Bound {
@@ -98,6 +125,7 @@ impl Bound {
             rtmps: None,
             rtsp: None,
             rtsps: None,
+            relay: None,
         }
     }
 
@@ -106,7 +134,8 @@ impl Bound {
         let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
         tracing::info!(
             http = %self.http, rtmp = shown(self.rtmp), rtmps = shown(self.rtmps),
-            rtsp = shown(self.rtsp), rtsps = shown(self.rtsps), "the edge listens"
+            rtsp = shown(self.rtsp), rtsps = shown(self.rtsps), relay = shown(self.relay),
+            "the edge listens"
         );
     }
 }
@@ -131,9 +160,23 @@ pub(crate) async fn describe(
         capabilities: Some(capabilities),
         limits: config.limits(),
         advertise: advertise(config, controller, bound).await?,
-        relay: None,
+        relay: relay(config, controller, bound).await?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// Where other edges reach this one.
+async fn relay(config: &Config, controller: &Url, bound: Bound) -> anyhow::Result<Option<Url>> {
+    let Some(bound) = bound.relay else {
+        return Ok(None);
+    };
+    let configured = config.relay_advertise.as_ref();
+    let own = if configured.is_none() && bound.ip().is_unspecified() {
+        Some(own_address(controller).await?)
+    } else {
+        None
+    };
+    advertised("https", bound, own, configured).map(Some)
 }
 
 /// What is configured counts; the rest is found out.
@@ -268,6 +311,25 @@ mod tests {
             let seen = advertise(&config, &controller, Bound::new(bound)).await;
             assert_eq!(seen.expect("has a route").http.as_str(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn other_edges_are_told_where_relays_are() {
+        let controller: Url = "http://127.0.0.1:8080".parse().expect("parses");
+        let mut config = crate::config::testing();
+        let http = Bound::new(([0, 0, 0, 0], 8081).into());
+        let nowhere = relay(&config, &controller, http).await;
+        assert_eq!(nowhere.expect("is none"), None);
+        let bound = Bound {
+            relay: Some(([0, 0, 0, 0], 8445).into()),
+            ..http
+        };
+        let found = relay(&config, &controller, bound).await;
+        let found = found.expect("has a route").expect("listens");
+        assert_eq!(found.as_str(), "https://127.0.0.1:8445/");
+        config.relay_advertise = Some("https://edge.example.com:9/".parse().expect("parses"));
+        let told = relay(&config, &controller, bound).await;
+        assert_eq!(told.expect("is known"), config.relay_advertise);
     }
 
     #[tokio::test]

@@ -126,6 +126,7 @@ impl Agent {
             controller: self.controller.clone(),
             client: Arc::new(Sender::new(client)),
             status: Arc::clone(&self.status),
+            own: self.own.clone(),
             clock: self.clock.clone(),
         };
         if let Err(error) = renewal.renew().await {

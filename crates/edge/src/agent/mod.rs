@@ -46,8 +46,7 @@ use crate::{
 };
 
 use certificate::Renewal;
-pub(crate) use identity::Bound;
-use identity::Identity;
+pub(crate) use identity::{Bound, Identity, Own};
 use lease::LeaseLoop;
 pub(crate) use load::process_ticks;
 use sessions::SessionLoop;
@@ -95,8 +94,11 @@ pub(crate) struct Agent {
     work: Work,
     sessions: Sessions,
     clock: Clock,
+    directory: Directory,
     /// What is to be told to the audit log, and where it is kept.
     audit: Option<(Audit, Store)>,
+    /// Who it is, for the rest of the edge.
+    own: Own,
 }
 
 impl Agent {
@@ -116,7 +118,10 @@ impl Agent {
             .context("edge.controller_url is missing")?;
         let status = Arc::new(Sender::new(Status::default()));
         let sessions = access.sessions().clone();
-        let told = Told { access, directory };
+        let told = Told {
+            access,
+            directory: directory.clone(),
+        };
         let watch = WatchLoop::load(data, work.clone(), told, Arc::clone(&status), &clock)?;
         Ok(Self {
             config: Arc::clone(config),
@@ -129,13 +134,21 @@ impl Agent {
             work,
             sessions,
             clock,
+            directory,
             audit: None,
+            own: Own::default(),
         })
     }
 
     /// Delivers to the audit log what is kept for it.
     pub(crate) fn with_audit(mut self, audit: Audit, store: Store) -> Self {
         self.audit = Some((audit, store));
+        self
+    }
+
+    /// Says who this edge is as soon as it is known.
+    pub(crate) fn with_own(mut self, own: Own) -> Self {
+        self.own = own;
         self
     }
 
@@ -153,11 +166,13 @@ impl Agent {
         let token = tasks.token();
         let identity = match Identity::load(&self.identity_path)? {
             Some(identity) => identity,
-            None => match token.run_until_cancelled(self.join()).await {
+            None => match token.run_until_cancelled(Box::pin(self.join())).await {
                 Some(joined) => joined?,
                 None => return Ok(()),
             },
         };
+        self.own.set(&identity);
+        self.directory.set_own(identity.node_id);
         tasks.spawn("agent", self.run(identity, token));
         Ok(())
     }
@@ -168,6 +183,7 @@ impl Agent {
             return;
         };
         tracing::info!(node.id = %identity.node_id, "this edge is a node of the cluster");
+        self.own.set(&identity);
         let client = Arc::new(Sender::new(client));
         let renewal = Renewal {
             identity,
@@ -175,6 +191,7 @@ impl Agent {
             controller: self.controller,
             client: Arc::clone(&client),
             status: Arc::clone(&self.status),
+            own: self.own,
             clock: self.clock.clone(),
         };
         let instance = lease::instance(self.clock.now());

@@ -334,8 +334,8 @@ async fn a_stop_ends_the_wait_for_a_controller() {
     let edge = Edge::new(&"https://127.0.0.1:1/".parse().expect("parses"));
     let (agent, ..) = edge.load(&tasks);
     let token = tasks.token();
-    let (started, ()) =
-        soon(async { tokio::join!(agent.start(&tasks), async { token.cancel() }) }).await;
+    let start = async { tokio::join!(agent.start(&tasks), async { token.cancel() }) };
+    let (started, ()) = soon(Box::pin(start)).await;
     assert!(started.is_ok());
     stop(&tasks).await;
 }

@@ -20,7 +20,7 @@ use headworks_types::{ProblemCode, ViewProtocol};
 use hyper::body::Body as _;
 
 use super::{
-    PlaybackState,
+    Viewing,
     problem::Refusal,
     request::{self, Asker},
 };
@@ -35,7 +35,7 @@ const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 /// `/live/{camera_id}/index.m3u8?token=…`; with `ll=0`, for players that stumble over Low-Latency
 /// HLS.
 pub(super) async fn multivariant(
-    State(state): State<PlaybackState>,
+    State(state): State<Viewing>,
     Path(camera): Path<String>,
     uri: Uri,
     asker: Asker,
@@ -57,7 +57,7 @@ pub(super) async fn multivariant(
 
 /// `/live/{camera_id}/s/{ticket}/…`: the media playlist and what it names.
 pub(super) async fn child(
-    State(state): State<PlaybackState>,
+    State(state): State<Viewing>,
     Path((camera, ticket, file)): Path<(String, String, String)>,
     uri: Uri,
     asker: Asker,
@@ -148,14 +148,14 @@ fn directives(uri: &Uri) -> Result<Directives, Refusal> {
 
 /// What can be fetched now. The first viewer of a camera waits for its first segment.
 async fn enter(
-    state: &PlaybackState,
+    state: &Viewing,
     stream: &Arc<Stream>,
     session: &Session,
 ) -> Result<HlsRequest, Refusal> {
     if let Some(viewer) = stream.hls(session, Duration::ZERO).await {
         return Ok(viewer);
     }
-    let limit = state.hub.config().picture_wait;
+    let limit = state.streams.hub().config().picture_wait;
     let sound = Selection::of(session).sound(Sound::Aac);
     let _counted = stream.add_viewer_for(sound);
     stream.wait_for_picture(limit).await?;

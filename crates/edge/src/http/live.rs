@@ -14,7 +14,7 @@ use bytes::Bytes;
 use headworks_types::{CameraId, ProblemCode, ViewProtocol};
 
 use super::{
-    PlaybackState,
+    Viewing,
     problem::Refusal,
     request::{self, Asker},
     takeover::Takeover,
@@ -32,7 +32,7 @@ use crate::{
 
 /// A request for an endless answer.
 pub(super) struct Watch {
-    state: PlaybackState,
+    state: Viewing,
     camera: CameraId,
     asker: Asker,
     method: Method,
@@ -40,10 +40,10 @@ pub(super) struct Watch {
     takeover: Option<Takeover>,
 }
 
-impl FromRequestParts<PlaybackState> for Watch {
+impl FromRequestParts<Viewing> for Watch {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &PlaybackState) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &Viewing) -> Result<Self, Refusal> {
         let camera = parts.extract::<Path<String>>().await;
         let Path(camera) = camera.map_err(|_| Refusal::new(ProblemCode::NotFound))?;
         let camera = request::camera(&camera)?;
@@ -70,7 +70,9 @@ impl Watch {
         if self.method == Method::HEAD {
             let protocol = protocol(format);
             self.asker.check(&self.state, self.camera, protocol)?;
-            request::stream(&self.state, self.camera)?;
+            if !self.state.streams.knows(self.camera) {
+                return Err(Refusal::new(ProblemCode::Misdirected));
+            }
             return Ok([(header::CONTENT_TYPE, content_type)].into_response());
         }
         let opened = self.open(format, head(content_type)).await?;
@@ -117,7 +119,7 @@ impl Watch {
             .asker
             .open(&self.state, self.camera, protocol(format))?;
         let stream = request::stream(&self.state, self.camera)?;
-        let hub = self.state.hub;
+        let hub = self.state.streams.hub().clone();
         let selection = Selection::of(&session);
         let sound = selection.sound(format.sound());
         let guard = stream.add_viewer_for(sound);

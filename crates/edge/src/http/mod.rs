@@ -31,24 +31,11 @@ use tower_http::cors::{Any, CorsLayer};
 pub(crate) use request::token;
 pub(crate) use server::{MAX_CONNECTIONS, Server, client_address};
 
-use crate::{access::Access, hub::Hub};
+use crate::viewing::Viewing;
 use problem::Refusal;
 
-/// What the handlers share.
-#[derive(Clone)]
-pub(crate) struct PlaybackState {
-    hub: Hub,
-    access: Access,
-}
-
-impl PlaybackState {
-    pub(crate) fn new(hub: Hub, access: Access) -> Self {
-        Self { hub, access }
-    }
-}
-
 /// Every playback route.
-pub(crate) fn router(state: PlaybackState) -> Router {
+pub(crate) fn router(state: Viewing) -> Router {
     // No cookies are involved, so any page may embed a stream that its visitor has a token for.
     let cors = CorsLayer::new()
         .allow_origin(Any)

@@ -8,7 +8,7 @@ use axum::{
 use headworks_types::{ProblemCode, ViewProtocol};
 
 use super::{
-    PlaybackState,
+    Viewing,
     problem::Refusal,
     request::{self, Asker},
 };
@@ -25,18 +25,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
 /// browser whose token is refused gets it too, without the name, with the status of the refusal, and
 /// its script says in words what is wrong.
 pub(super) async fn watch(
-    State(state): State<PlaybackState>,
+    State(state): State<Viewing>,
     Path(camera): Path<String>,
     asker: Asker,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let camera = request::camera(&camera)?;
     let checked = asker.check(&state, camera, ViewProtocol::Hls);
-    let (status, page) = match checked.map_err(Refusal::from) {
-        Ok(()) => {
-            let name = state.hub.stream(camera).map(|stream| stream.name());
-            (StatusCode::OK, titled(&name.unwrap_or_default()))
-        }
+    let (status, page) = match checked {
+        Ok(()) => (StatusCode::OK, titled(&state.streams.name(camera))),
+        Err(refusal @ Refusal::Elsewhere(_)) => return Err(refusal),
         Err(refusal) if wants_page(&headers) => (refusal.into_response().status(), PAGE.to_owned()),
         Err(refusal) => return Err(refusal),
     };

@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use headworks_types::{Problem, ProblemCode};
+use url::Url;
 
 use crate::{
     access::Denied,
@@ -14,20 +15,41 @@ use crate::{
 /// When to ask again for a camera that gives no picture or has too many viewers, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// A refused request.
+/// A request that is not answered with what was asked for.
 #[derive(Debug)]
-pub(super) struct Refusal(Box<Problem>);
+pub(super) enum Refusal {
+    /// It is refused.
+    Problem(Box<Problem>),
+    /// Another edge should be asked. Its address has the token in it.
+    Elsewhere(HeaderValue),
+}
 
 impl Refusal {
     pub(super) fn new(code: ProblemCode) -> Self {
-        Self(Box::new(Problem::new(code)))
+        Problem::new(code).into()
+    }
+
+    /// The viewer should go there.
+    pub(super) fn elsewhere(url: &Url) -> Self {
+        match HeaderValue::from_str(url.as_str()) {
+            Ok(mut location) => {
+                location.set_sensitive(true);
+                Self::Elsewhere(location)
+            }
+            Err(_) => Self::new(ProblemCode::Internal),
+        }
+    }
+
+    /// Nobody can be served now, for a reason in words.
+    pub(super) fn unavailable(why: &str) -> Self {
+        Problem::new(ProblemCode::Unavailable)
+            .with_detail(why)
+            .into()
     }
 
     /// The request cannot be understood; `why` says so to people.
     pub(super) fn malformed(why: &str) -> Self {
-        Self(Box::new(
-            Problem::new(ProblemCode::Malformed).with_detail(why),
-        ))
+        Problem::new(ProblemCode::Malformed).with_detail(why).into()
     }
 
     /// The camera gives no picture, in its own words.
@@ -36,9 +58,15 @@ impl Refusal {
     }
 }
 
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
-        Self(Box::new(denied.problem()))
+        denied.problem().into()
     }
 }
 
@@ -48,13 +76,18 @@ impl From<NoPicture> for Refusal {
             NoPicture::Ended => Problem::new(ProblemCode::Misdirected),
             NoPicture::Because(words) => Problem::new(ProblemCode::NoPicture).with_detail(words),
         };
-        Self(Box::new(problem))
+        problem.into()
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let problem = self.0;
+        let problem = match self {
+            Self::Problem(problem) => problem,
+            Self::Elsewhere(url) => {
+                return (StatusCode::FOUND, [(header::LOCATION, url)]).into_response();
+            }
+        };
         let status = StatusCode::from_u16(problem.status);
         let mut response = (
             status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -69,7 +102,10 @@ impl IntoResponse for Refusal {
                     .headers_mut()
                     .insert(header::WWW_AUTHENTICATE, bearer);
             }
-            ProblemCode::NoPicture | ProblemCode::SessionLimit | ProblemCode::TooManyRequests => {
+            ProblemCode::NoPicture
+            | ProblemCode::Unavailable
+            | ProblemCode::SessionLimit
+            | ProblemCode::TooManyRequests => {
                 response
                     .headers_mut()
                     .insert(header::RETRY_AFTER, RETRY_AFTER);

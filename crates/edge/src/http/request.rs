@@ -8,30 +8,32 @@ use axum::{
 };
 use headworks_types::{Action, CameraId, ProblemCode, ViewProtocol};
 
-use super::{PlaybackState, problem::Refusal, server::ClientAddress};
+use super::{Viewing, problem::Refusal, server::ClientAddress};
 use crate::{
-    access::Denied,
+    elsewhere::{self, Advice, Asked},
     hub::Stream,
     session::{Client, Session},
 };
 
 /// Who asks to watch.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Asker {
+    uri: Uri,
     token: Option<String>,
     address: IpAddr,
     origin: Option<String>,
 }
 
-impl FromRequestParts<PlaybackState> for Asker {
+impl FromRequestParts<Viewing> for Asker {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &PlaybackState) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &Viewing) -> Result<Self, Refusal> {
         let client = parts.extensions.get::<ClientAddress>();
         let ClientAddress(address) = *client.ok_or_else(|| Refusal::new(ProblemCode::Internal))?;
         let origin = parts.headers.get(header::ORIGIN);
         let origin = origin.and_then(|origin| origin.to_str().ok());
         Ok(Self {
+            uri: parts.uri.clone(),
             token: token(&parts.uri, &parts.headers),
             address,
             origin: origin.map(str::to_owned),
@@ -40,32 +42,53 @@ impl FromRequestParts<PlaybackState> for Asker {
 }
 
 impl Asker {
-    /// Opens a session with the token of the request.
+    /// Opens a session with the token of the request, unless another edge should serve it.
     pub(super) fn open(
         &self,
-        state: &PlaybackState,
+        state: &Viewing,
         camera: CameraId,
         protocol: ViewProtocol,
-    ) -> Result<Session, Denied> {
-        let action = Action::CameraViewLive;
+    ) -> Result<Session, Refusal> {
         let client = self.client(protocol);
-        state
-            .access
-            .open(self.token.as_deref(), camera, action, &client)
+        self.direct(state, camera, &client)?;
+        let (token, action) = (self.token.as_deref(), Action::CameraViewLive);
+        Ok(state.access.open(token, camera, action, &client)?)
     }
 
-    /// Refuses if no session could be opened.
+    /// Refuses, or sends elsewhere, if no session could be opened.
     pub(super) fn check(
         &self,
-        state: &PlaybackState,
+        state: &Viewing,
         camera: CameraId,
         protocol: ViewProtocol,
-    ) -> Result<(), Denied> {
-        let action = Action::CameraViewLive;
+    ) -> Result<(), Refusal> {
         let client = self.client(protocol);
-        state
-            .access
-            .check(self.token.as_deref(), camera, action, &client)
+        self.direct(state, camera, &client)?;
+        let (token, action) = (self.token.as_deref(), Action::CameraViewLive);
+        state.access.check(token, camera, action, &client)?;
+        Ok(())
+    }
+
+    fn direct(&self, state: &Viewing, camera: CameraId, client: &Client) -> Result<(), Refusal> {
+        let query = self.uri.query().unwrap_or_default();
+        let mut names = url::form_urlencoded::parse(query.as_bytes());
+        let asked = Asked {
+            token: self.token.as_deref(),
+            camera,
+            client,
+            base: |advertise| Some(&advertise.http),
+            is_marked: names.any(|(name, _)| name == elsewhere::MARK),
+        };
+        match state.direct(&asked)? {
+            Advice::Stay => Ok(()),
+            Advice::Go(base) => {
+                let secret = self.token.as_deref().map(|token| ("token", token));
+                let (path, query) = (self.uri.path(), self.uri.query());
+                let url = elsewhere::address(&base, path, query, secret);
+                Err(Refusal::elsewhere(&url))
+            }
+            Advice::Full(words) => Err(Refusal::unavailable(words)),
+        }
     }
 
     /// Who asks, by this protocol.
@@ -100,10 +123,8 @@ pub(super) fn camera(text: &str) -> Result<CameraId, Refusal> {
         .map_err(|_| Refusal::new(ProblemCode::NotFound))
 }
 
-/// The camera's stream, if it is on this edge.
-pub(super) fn stream(state: &PlaybackState, camera: CameraId) -> Result<Arc<Stream>, Refusal> {
-    state
-        .hub
-        .stream(camera)
-        .ok_or_else(|| Refusal::new(ProblemCode::Misdirected))
+/// The camera's stream, if it can be had here.
+pub(super) fn stream(state: &Viewing, camera: CameraId) -> Result<Arc<Stream>, Refusal> {
+    let found = state.streams.find(camera);
+    found.ok_or_else(|| Refusal::new(ProblemCode::Misdirected))
 }

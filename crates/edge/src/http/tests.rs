@@ -1,8 +1,12 @@
 //! Playback over real connections.
 
+mod elsewhere;
 mod https;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use headworks_bootstrap::{Clock, Tasks, TrustedProxies};
@@ -17,7 +21,12 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     access::sign::Issuer,
-    hub::{self, Publisher, testing::tracks},
+    directory::Directory,
+    hub::{
+        self, Hub, Publisher, Relayed, Stream,
+        testing::{picture, tracks},
+    },
+    streams::Streams,
     visitors::Visitors,
 };
 
@@ -31,6 +40,34 @@ struct World {
     camera: CameraId,
     token: String,
     tasks: Tasks,
+    issuer: Issuer,
+    viewing: Viewing,
+    relays: FakeRelays,
+}
+
+/// Gives a picture of each camera that is asked for.
+#[derive(Clone, Default)]
+struct FakeRelays(Arc<Mutex<Vec<Publisher>>>);
+
+impl FakeRelays {
+    fn open(&self, hub: &Hub, camera: CameraId) -> Arc<Stream> {
+        let mut publisher = hub.publish(camera);
+        publisher.start_relay(7, tracks());
+        let written = publisher.write(Relayed {
+            sequence: 0,
+            starts_session: true,
+            frame: picture(0, true, 100),
+        });
+        assert!(written.is_some());
+        publisher.set_status(SlotState::Live, "relayed");
+        let stream = Arc::clone(publisher.stream());
+        self.0.lock().expect("is whole").push(publisher);
+        stream
+    }
+
+    fn opened(&self) -> usize {
+        self.0.lock().expect("is whole").len()
+    }
 }
 
 impl World {
@@ -45,13 +82,17 @@ impl World {
         let mut publisher = hub.publish(camera);
         publisher.start_session(tracks());
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub.clone(), issuer.access(clock.clone()));
+        let relays = FakeRelays::default();
+        let (fake, of) = (relays.clone(), hub.clone());
+        let open = move |camera| Some(fake.open(&of, camera));
+        let streams = Streams::new(hub.clone(), Directory::default(), Arc::new(open));
+        let viewing = Viewing::new(streams, issuer.access(clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("binds");
         let address = listener.local_addr().expect("bound");
         let visitors = Visitors::new(100, TrustedProxies::default(), Clock::system());
-        let server = Server::testing(router(state), visitors);
+        let server = Server::testing(router(viewing.clone()), visitors);
         server.clone().serve(listener, None, &tasks);
         Self {
             address,
@@ -61,6 +102,9 @@ impl World {
             camera,
             token: issuer.token(camera, clock.now()),
             tasks,
+            issuer,
+            viewing,
+            relays,
         }
     }
 
@@ -297,6 +341,7 @@ async fn refusals_are_problems() {
     assert_eq!(client.answer().await.status, 405);
     world.play(1);
     let path = world.path("stream.flv");
+    world.publisher.stream().set_final(true);
     drop(world.publisher);
     assert!(world.hub.stream(world.camera).is_none());
     let mut client = Client(TcpStream::connect(world.address).await.expect("connects"));

@@ -11,6 +11,8 @@ pub(crate) struct Counters {
     pub(crate) received: Counter,
     /// Media sent to viewers, bytes, by format.
     pub(crate) sent: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Media sent to other edges, bytes.
+    pub(crate) relayed: Counter,
     /// How often a viewer fell behind and jumped to a key frame.
     pub(crate) jumps: Counter,
     /// Viewers closed because they were too slow.
@@ -18,10 +20,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// What has been sent in all formats.
+    /// What has been sent in all formats, and to other edges.
     pub(crate) fn sent_bytes(&self) -> u64 {
         let formats = Format::ALL.into_iter();
-        formats.map(|format| self.sent(format).get()).sum()
+        let viewers: u64 = formats.map(|format| self.sent(format).get()).sum();
+        viewers + self.relayed.get()
     }
 
     /// What has been sent in one format.

@@ -79,13 +79,21 @@ impl Selection {
 }
 
 /// One for those who get the sound, and one for those who do not.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ByHearing<T> {
     hearing: T,
     deaf: T,
 }
 
 impl<T> ByHearing<T> {
+    /// The same of something else.
+    pub(super) fn map<U>(&self, map: impl Fn(&T) -> U) -> ByHearing<U> {
+        ByHearing {
+            hearing: map(&self.hearing),
+            deaf: map(&self.deaf),
+        }
+    }
+
     /// That of those who get these tracks.
     pub(super) fn of(&self, selection: Selection) -> &T {
         if selection.has(TrackKind::Audio) {

@@ -31,14 +31,31 @@ const BATCH: u64 = 256;
 
 /// The HLS side of a stream, with its sound or without.
 #[derive(Default)]
-pub(super) struct HlsOutput(Mutex<State>);
+pub(super) struct HlsOutput {
+    state: Mutex<State>,
+    /// Where the last task has stopped.
+    position: Arc<Mutex<Position>>,
+}
+
+impl HlsOutput {
+    /// One that goes on from there, and writes down there where it has come to.
+    pub(super) fn new(position: Arc<Mutex<Position>>) -> Self {
+        Self {
+            state: Mutex::default(),
+            position,
+        }
+    }
+
+    /// Where it writes down where it has come to.
+    pub(super) fn position(&self) -> Arc<Mutex<Position>> {
+        Arc::clone(&self.position)
+    }
+}
 
 #[derive(Default)]
 struct State {
     /// What the task has cut, while it runs.
     windows: Option<Windows>,
-    /// Where the last task has stopped.
-    position: Position,
     sessions: HashMap<SessionId, SessionUse>,
     /// Requests under way.
     requests: u32,
@@ -172,7 +189,7 @@ impl Stream {
     }
 
     fn hls_state(&self, selection: Selection) -> MutexGuard<'_, State> {
-        lock(&self.hls.of(selection).0)
+        lock(&self.hls.of(selection).state)
     }
 
     fn join_hls(self: &Arc<Self>, session: &Session) -> (Windows, Presence) {
@@ -298,7 +315,7 @@ impl Packager {
     fn leave(&self, state: &mut State) {
         state.windows = None;
         if let Some(segmenter) = &self.segmenter {
-            state.position = segmenter.position();
+            *lock(&self.stream.hls.of(self.selection).position) = segmenter.position();
         }
         state.sessions.clear();
     }
@@ -401,7 +418,7 @@ impl Packager {
         } else {
             let config = self.stream.config.hls.segmenter();
             let gop = self.stream.ring().longest_gop();
-            let position = self.state().position;
+            let position = *lock(&self.stream.hls.of(self.selection).position);
             self.segmenter = Some(Segmenter::resume(config, tracks, gop, position)?);
             false
         };

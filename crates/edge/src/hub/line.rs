@@ -77,7 +77,7 @@ impl Default for Line {
                 ..Source::default()
             },
             expected: None,
-            floor: i64::MIN,
+            floor: 0,
         }
     }
 }
@@ -110,7 +110,7 @@ impl Line {
         self.begin(stream, begin);
         let (shift, floor) = match self.description {
             // Where nothing was before, times are the origin's.
-            None => (0, i64::MIN),
+            None => (0, 0),
             Some(_) => {
                 let end = self.timeline.end();
                 (end - first.frame.dts, end)
@@ -208,18 +208,23 @@ impl Line {
 
     /// Writes a frame of another edge; gives its time here, if it is not too late for it.
     pub(super) fn relayed(&mut self, stream: &Stream, relayed: Relayed) -> Option<i64> {
-        if self.expected != Some(relayed.sequence) {
+        let Relayed {
+            sequence,
+            starts_session,
+            frame,
+        } = relayed;
+        if self.expected != Some(sequence) {
             // There is a hole, and what is behind it has its own numbers.
             self.write_held(stream);
-            self.source.sequence = relayed.sequence;
+            self.source.sequence = sequence;
         }
-        self.expected = Some(relayed.sequence + 1);
-        if relayed.starts_session {
+        self.expected = Some(sequence + 1);
+        if starts_session {
             self.write_held(stream);
             self.restart();
         }
         let tracks = Arc::clone(self.tracks.as_ref()?);
-        let frame = relayed::shifted(&relayed.frame, &tracks, self.source.shift);
+        let frame = relayed::shifted(frame, &tracks, self.source.shift);
         let rate = relayed::rate(frame.track, &tracks);
         let time = rescale(frame.dts, rate, VIDEO_CLOCK);
         if frame.track == TrackKind::Video {
@@ -231,7 +236,8 @@ impl Line {
             self.picture(stream, stamp, frame.key, frame.payload);
             return Some(stamp.dts);
         }
-        if time < self.floor {
+        // Rounding may take a tick.
+        if frame.dts + 1 < rescale(self.floor, VIDEO_CLOCK, rate) {
             self.write_held(stream);
             self.source = self.source.next();
             return None;

@@ -20,6 +20,7 @@ mod held;
 mod hls;
 mod line;
 mod numbering;
+mod past;
 mod publisher;
 mod reader;
 mod relayed;
@@ -39,7 +40,7 @@ mod wire;
 mod writers;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, hash_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -51,7 +52,7 @@ use tokio::time::sleep;
 pub(crate) use config::Config;
 pub(crate) use control::{Control, ViewerHandle, control};
 pub(crate) use counters::Counters;
-pub(crate) use entry::{AAC_RATE, Description};
+pub(crate) use entry::{AAC_RATE, Description, Entry};
 pub(crate) use format::{Format, Selection, Sound};
 pub(crate) use hls::{HlsRequest, Live};
 pub(crate) use publisher::{Publisher, Writer};
@@ -63,6 +64,7 @@ pub(crate) use stream::{NoPicture, Start, Stream, ViewerGuard};
 pub(crate) use udp::{UdpPeer, UdpSink};
 pub(crate) use viewer::{Leave, NewViewer};
 
+use past::Past;
 use shard::Shards;
 
 /// A stream that is wanted waits so long for another writer when the last one has gone.
@@ -79,6 +81,7 @@ struct Inner {
     counters: Counters,
     shards: Shards,
     streams: Mutex<HashMap<CameraId, Arc<Stream>>>,
+    past: Mutex<Past>,
 }
 
 impl Hub {
@@ -93,6 +96,7 @@ impl Hub {
             counters,
             shards,
             streams: Mutex::default(),
+            past: Mutex::default(),
         }))
     }
 
@@ -101,12 +105,14 @@ impl Hub {
         let inner = &self.0;
         let mut streams = self.streams();
         let stream = streams.entry(camera).or_insert_with(|| {
+            let before = lock(&inner.past).take(camera);
             Arc::new(Stream::new(
                 camera,
                 inner.config,
                 inner.clock.clone(),
                 inner.tasks.clone(),
                 inner.counters.clone(),
+                &before.unwrap_or_default(),
             ))
         });
         stream.set_final(false);
@@ -147,10 +153,11 @@ impl Hub {
     }
 
     fn end(&self, streams: &mut HashMap<CameraId, Arc<Stream>>, stream: &Arc<Stream>) {
-        if let Entry::Occupied(entry) = streams.entry(stream.camera())
+        if let hash_map::Entry::Occupied(entry) = streams.entry(stream.camera())
             && Arc::ptr_eq(entry.get(), stream)
         {
             entry.remove();
+            lock(&self.0.past).keep(stream.camera(), stream.playlists());
         }
         stream.end();
     }

@@ -84,11 +84,6 @@ impl Writer {
             std::future::pending::<()>().await;
         }
     }
-
-    /// True if what it writes is seen.
-    pub(crate) fn has_stream(&self) -> bool {
-        self.stream.line().writers.is_of(self.number)
-    }
 }
 
 impl Publisher {
@@ -125,11 +120,6 @@ impl Publisher {
     /// This handle, for those who look after it.
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
-    }
-
-    /// Waits until it cannot have the stream any more, since another has it.
-    pub(crate) async fn lost(&self) {
-        self.writer.lost().await;
     }
 
     /// Says what its source does. `since` stays while the state stays. Returns true if anything

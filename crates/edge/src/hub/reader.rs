@@ -30,6 +30,22 @@ impl Reader {
         }
     }
 
+    /// Reads what is relayed, from the newest key frame on, or from the first that comes.
+    pub(crate) fn newest(stream: Arc<Stream>) -> Self {
+        let next = {
+            let ring = stream.ring();
+            ring.newest_key().unwrap_or(ring.next())
+        };
+        Self {
+            progress: stream.progress(),
+            stream,
+            sound: Sound::Original,
+            next,
+            needs_key: true,
+            jumps: 0,
+        }
+    }
+
     /// Goes on with what another edge had before: with the frame of this place in its incarnation,
     /// in the middle of pictures too. `None` if that is not here any more, or never was.
     pub(crate) fn resume(stream: Arc<Stream>, incarnation: u64, sequence: u64) -> Option<Self> {

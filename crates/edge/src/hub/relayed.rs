@@ -52,19 +52,23 @@ impl Entry {
         Relayed {
             sequence: self.source.sequence,
             starts_session: self.starts_session,
-            frame: shifted(&self.frame, &self.description.tracks, -self.source.shift),
+            frame: shifted(
+                self.frame.clone(),
+                &self.description.tracks,
+                -self.source.shift,
+            ),
         }
     }
 }
 
 /// The frame so much later, in 90 kHz.
-pub(super) fn shifted(frame: &Frame, tracks: &Tracks, by: i64) -> Frame {
+pub(super) fn shifted(frame: Frame, tracks: &Tracks, by: i64) -> Frame {
     // Rounded the same way in both directions.
     let ticks = rescale(by.abs(), VIDEO_CLOCK, rate(frame.track, tracks)) * by.signum();
     Frame {
         dts: frame.dts + ticks,
         pts: frame.pts + ticks,
-        ..frame.clone()
+        ..frame
     }
 }
 

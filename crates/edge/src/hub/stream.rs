@@ -20,6 +20,7 @@ use super::{
     hls::HlsOutput,
     line::Line,
     lock, numbering,
+    past::Playlists,
     ring::Ring,
     shard::Link,
     transport::Transport,
@@ -164,6 +165,7 @@ impl Stream {
         clock: Clock,
         tasks: Tasks,
         counters: Counters,
+        playlists: &Playlists,
     ) -> Self {
         let status = Status::fresh(clock.now());
         Self {
@@ -186,7 +188,7 @@ impl Stream {
             ended: AtomicBool::new(false),
             received: AtomicU64::new(0),
             is_final: AtomicBool::new(false),
-            hls: ByHearing::default(),
+            hls: playlists.map(|position| HlsOutput::new(Arc::clone(position))),
         }
     }
 
@@ -208,6 +210,11 @@ impl Stream {
     /// What its source does, as who writes it says.
     pub(crate) fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Follows that.
+    pub(crate) fn follow_status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
     }
 
     /// What a writer says that has just come.
@@ -285,6 +292,11 @@ impl Stream {
 
     pub(super) fn is_final(&self) -> bool {
         self.is_final.load(Ordering::Acquire)
+    }
+
+    /// How far its playlists have come, also when they go on after its end.
+    pub(super) fn playlists(&self) -> Playlists {
+        self.hls.map(HlsOutput::position)
     }
 
     /// The writing side.

@@ -19,6 +19,7 @@ use crate::session::testing::{session, silent_session};
 mod control;
 mod formats;
 mod packs;
+mod successors;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

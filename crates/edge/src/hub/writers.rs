@@ -146,7 +146,7 @@ impl Writers {
                 _ if is_refused => continue,
                 Some(rank) => handle.rank(rank) < mine,
                 // It may be a better relay that connects, but the camera itself is best.
-                None => mine.class == Class::Own,
+                None => mine.class == Class::Own || handle.gives_way,
             };
             if is_mine || has_lost {
                 handle

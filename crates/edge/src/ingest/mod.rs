@@ -7,6 +7,7 @@
 mod config;
 mod failure;
 mod feed;
+mod leave;
 mod publish;
 pub(crate) mod rtp;
 mod sound;
@@ -18,7 +19,7 @@ mod worker;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use headworks_bootstrap::{Clock, PerAddress, Tasks};
@@ -28,6 +29,7 @@ use headworks_types::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 pub(crate) use config::Config;
 pub(crate) use failure::Failure;
@@ -38,11 +40,14 @@ pub(crate) use tags::Tags;
 
 use crate::{
     audit::{Audit, Guest},
+    elsewhere::{Base, Elsewhere},
     ffmpeg::Ffmpeg,
     hub::{Hub, Stream, Writer},
+    streams::Streams,
     turns::Turns,
     work::Consumed,
 };
+use leave::Leaving;
 use publish::Seat;
 use sound::Sound;
 use worker::Worker;
@@ -60,10 +65,19 @@ struct Inner {
     /// Connection attempts that may be under way at once: after a power cut all cameras of a
     /// site come back together, and neither they nor their switch like to be asked together.
     connects: Arc<Turns>,
-    slots: Mutex<HashMap<SlotKey, Slot>>,
+    slots: Mutex<Slots>,
+    /// Where cameras are that have left.
+    streams: OnceLock<Streams>,
     ffmpeg: Ffmpeg,
     /// Publishers that were turned away, for the log.
     refused: PerAddress,
+}
+
+#[derive(Default)]
+struct Slots {
+    running: HashMap<SlotKey, Slot>,
+    /// Those that are not this edge's work any more, and go on until there is something better.
+    leaving: HashMap<SlotKey, Leaving>,
 }
 
 /// What a worker has to do.
@@ -107,6 +121,7 @@ impl Ingests {
             clock,
             tasks,
             slots: Mutex::default(),
+            streams: OnceLock::new(),
             refused,
         }))
     }
@@ -116,7 +131,8 @@ impl Ingests {
     /// viewers stay in any case.
     pub(crate) fn start(&self, desired: Job) {
         let mut slots = self.slots();
-        if let Some(slot) = slots.get(&desired.key) {
+        Self::take_back(&mut slots, desired.key);
+        if let Some(slot) = slots.running.get(&desired.key) {
             slot.desired.send_replace(Arc::new(desired));
             return;
         }
@@ -149,7 +165,7 @@ impl Ingests {
             seat,
             stop,
         };
-        slots.insert(key, slot);
+        slots.running.insert(key, slot);
     }
 
     /// Another way into a camera's stream, beside those that there are: for this edge's own work,
@@ -205,6 +221,27 @@ impl Ingests {
         outcome
     }
 
+    /// Where somebody with a stream key should go whose camera another edge brings in.
+    pub(crate) fn elsewhere(
+        &self,
+        camera: CameraId,
+        candidate: &Candidate<'_>,
+        elsewhere: &Elsewhere,
+        base: Base,
+    ) -> Option<Url> {
+        // Strangers are not told where cameras are.
+        if !candidate.has_key() || self.seat(camera).is_some() {
+            return None;
+        }
+        let url = elsewhere.publisher(camera, base)?;
+        let (protocol, address) = (candidate.protocol.as_str(), candidate.address);
+        tracing::info!(
+            camera.id = %camera, protocol, %address, to = url.host_str(),
+            "publisher sent to the edge that has its camera"
+        );
+        Some(url)
+    }
+
     /// Tells the audit log of a publisher, now and when it leaves.
     fn record(
         &self,
@@ -237,12 +274,7 @@ impl Ingests {
             role: Role::Ingest,
             ordinal: 0,
         };
-        Some(Arc::clone(&self.slots().get(&key)?.seat))
-    }
-
-    /// Ends work and closes its viewers.
-    pub(crate) fn stop(&self, key: SlotKey) {
-        self.slots().remove(&key);
+        Some(Arc::clone(&self.slots().running.get(&key)?.seat))
     }
 
     /// What became of all work.
@@ -265,7 +297,7 @@ impl Ingests {
                 usage: None,
             }
         };
-        slots.iter().map(report).collect()
+        slots.running.iter().map(report).collect()
     }
 
     /// What all work has taken from this node.
@@ -278,7 +310,7 @@ impl Ingests {
             };
             (*key, consumed)
         };
-        slots.iter().map(consumed).collect()
+        slots.running.iter().map(consumed).collect()
     }
 
     /// The media side of the node's load; processor, memory and rate are left at zero.
@@ -296,7 +328,7 @@ impl Ingests {
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<SlotKey, Slot>> {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,6 +35,15 @@ pub(crate) struct Candidate<'a> {
     pub(crate) address: SocketAddr,
 }
 
+impl Candidate<'_> {
+    /// True if it has what looks like a stream key.
+    pub(super) fn has_key(&self) -> bool {
+        let parts = self.key.strip_prefix("hwsk_");
+        let parts = parts.and_then(|parts| parts.split_once('_'));
+        parts.is_some_and(|(lookup, secret)| !lookup.is_empty() && !secret.is_empty())
+    }
+}
+
 /// The digest of the key, if it is one of these. Every wrong secret takes the same time.
 fn find<'a>(keys: &'a [StreamKeyDigest], key: &str) -> Option<&'a StreamKeyDigest> {
     let lookup = key.strip_prefix("hwsk_")?.split('_').next()?;

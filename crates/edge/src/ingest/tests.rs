@@ -3,6 +3,7 @@
 mod cost;
 mod file;
 mod hls;
+mod leave;
 mod lured;
 
 use std::time::Duration;
@@ -20,11 +21,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    access::sign::Issuer,
-    audit::Audit,
-    ffmpeg,
-    http::{self, PlaybackState},
-    hub, outbound,
+    access::sign::Issuer, audit::Audit, ffmpeg, http, hub, outbound, viewing::Viewing,
     visitors::Visitors,
 };
 
@@ -86,7 +83,7 @@ impl World {
             tasks.clone(),
         );
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub, issuer.access(clock.clone()));
+        let state = Viewing::testing(hub, issuer.access(clock.clone()));
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .expect("binds");

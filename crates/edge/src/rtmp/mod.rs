@@ -15,12 +15,18 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use headworks_bootstrap::{Clock, Tasks};
-use headworks_rtmp::{Event, Refusal, code};
+use headworks_rtmp::{Event, Refusal, Target, code};
 use headworks_types::{CameraId, PublishProtocol};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, time::timeout};
+use url::Url;
 
 use crate::{
-    access::Access, hub::Hub, ingest::Ingests, socket::Incoming, tls::Acceptor, visitors::Visitors,
+    elsewhere::{self, Base, Secret},
+    ingest::Ingests,
+    socket::Incoming,
+    tls::Acceptor,
+    viewing::Viewing,
+    visitors::Visitors,
 };
 use connection::Connection;
 use tunnel::Tunnels;
@@ -37,9 +43,8 @@ const APPLICATION: &str = "live";
 /// What connections share.
 #[derive(Clone)]
 pub(crate) struct Rtmp {
-    hub: Hub,
+    viewing: Viewing,
     ingests: Ingests,
-    access: Access,
     visitors: Visitors,
     tunnels: Tunnels,
     clock: Clock,
@@ -48,17 +53,15 @@ pub(crate) struct Rtmp {
 
 impl Rtmp {
     pub(crate) fn new(
-        hub: Hub,
+        viewing: Viewing,
         ingests: Ingests,
-        access: Access,
         visitors: Visitors,
         clock: Clock,
         tasks: Tasks,
     ) -> Self {
         Self {
-            hub,
+            viewing,
             ingests,
-            access,
             visitors,
             tunnels: Tunnels::default(),
             clock,
@@ -142,8 +145,35 @@ fn stopping() -> Refusal {
     Refusal::new(code::CONNECT_CLOSED, "this edge stops")
 }
 
+/// The addresses of edges for those who come by this.
+fn base(protocol: PublishProtocol) -> Base {
+    match protocol {
+        PublishProtocol::Rtmps | PublishProtocol::Rtmpts => |advertise| advertise.rtmps.as_ref(),
+        _ => |advertise| advertise.rtmp.as_ref(),
+    }
+}
+
+/// True if another edge has sent the client.
+fn is_marked(target: &Target) -> bool {
+    target.query.parameter(elsewhere::MARK).is_some()
+}
+
+/// The client should go to the edge at `base`, by the same protocol, for the same.
+fn go_to(base: &Url, protocol: PublishProtocol, target: &Target, secret: Secret<'_>) -> Refusal {
+    let mut base = base.clone();
+    if matches!(protocol, PublishProtocol::Rtmpt | PublishProtocol::Rtmpts) {
+        // RTMP's own port takes it, too.
+        let port = base.port().or((base.scheme() == "rtmp").then_some(1935));
+        let _ = base.set_port(port);
+        let _ = base.set_scheme(protocol.as_str());
+    }
+    let path = format!("{}/{}", target.app, target.name);
+    let url = elsewhere::address(&base, &path, Some(target.query.as_str()), secret);
+    Refusal::redirect(url)
+}
+
 /// The camera that a client names. `None` for what cannot be one.
-fn camera(target: &headworks_rtmp::Target) -> Option<CameraId> {
+fn camera(target: &Target) -> Option<CameraId> {
     let name = target.name.parse().ok()?;
     (target.app == APPLICATION).then_some(name)
 }

@@ -9,6 +9,7 @@ use headworks_types::{Action, PublishProtocol, ViewProtocol};
 use super::{Rtmp, connection::Connection};
 use crate::{
     access::Denied,
+    elsewhere::{Advice, Asked},
     hub::{Format, NewViewer, NoPicture, Selection, Stream, ViewerGuard},
     session::{Client, Session},
     socket,
@@ -30,19 +31,34 @@ pub(super) async fn admit(
     let not_found = || Refusal::new(code::PLAY_NOT_FOUND, "there is no such camera here");
     let camera = super::camera(target).ok_or_else(not_found)?;
     let token = target.query.parameter("token");
+    let client = client(connection);
+    let failed = |words: String| Refusal::new(code::PLAY_FAILED, words);
+    let denied = |denied: Denied| failed(denied.to_string());
+    let asked = Asked {
+        token: token.as_deref(),
+        camera,
+        client: &client,
+        base: super::base(connection.protocol()),
+        is_marked: super::is_marked(target),
+    };
+    match rtmp.viewing.direct(&asked) {
+        Ok(Advice::Stay) => {}
+        Ok(Advice::Go(base)) => {
+            return Err(super::go_to(&base, connection.protocol(), target, None));
+        }
+        Ok(Advice::Full(words)) => return Err(failed(words.to_owned())),
+        Err(why) => return Err(denied(why)),
+    }
+    let action = Action::CameraViewLive;
     let session = rtmp
+        .viewing
         .access
-        .open(
-            token.as_deref(),
-            camera,
-            Action::CameraViewLive,
-            &client(connection),
-        )
-        .map_err(|denied: Denied| Refusal::new(code::PLAY_FAILED, denied.to_string()))?;
-    let stream = rtmp.hub.stream(camera).ok_or_else(not_found)?;
+        .open(token.as_deref(), camera, action, &client);
+    let session = session.map_err(denied)?;
+    let stream = rtmp.viewing.streams.find(camera).ok_or_else(not_found)?;
     let sound = Selection::of(&session).sound(Format::Rtmp.sound());
     let guard = stream.add_viewer_for(sound);
-    let limit = rtmp.hub.config().picture_wait;
+    let limit = rtmp.viewing.streams.hub().config().picture_wait;
     match rtmp.until_stop(stream.wait_for_picture(limit)).await {
         Some(Ok(())) => {
             if sound.is_some() {
@@ -55,7 +71,7 @@ pub(super) async fn admit(
             })
         }
         Some(Err(NoPicture::Ended)) => Err(not_found()),
-        Some(Err(NoPicture::Because(words))) => Err(Refusal::new(code::PLAY_FAILED, words)),
+        Some(Err(NoPicture::Because(words))) => Err(failed(words)),
         None => Err(super::stopping()),
     }
 }
@@ -92,5 +108,5 @@ pub(super) async fn run(rtmp: &Rtmp, connection: Connection, admitted: Admitted)
         connection: Some(place),
         session: Some(admitted.session),
     };
-    rtmp.hub.add_viewer(viewer).await;
+    rtmp.viewing.streams.hub().add_viewer(viewer).await;
 }

@@ -19,11 +19,21 @@ pub(super) async fn run(
     target: &Target,
 ) -> Option<Closed> {
     let key = target.query.parameter("key").unwrap_or_default();
+    let protocol = connection.protocol();
+    let base = super::base(protocol);
     let candidate = Candidate {
         key: &key,
-        protocol: connection.protocol(),
+        protocol,
         address: connection.address(),
     };
+    if let Some(camera) = super::camera(target).filter(|_| !super::is_marked(target))
+        && let Some(origin) =
+            rtmp.ingests
+                .elsewhere(camera, &candidate, &rtmp.viewing.elsewhere, base)
+    {
+        connection.refuse(&super::go_to(&origin, protocol, target, None));
+        return None;
+    }
     let admitted = rtmp
         .ingests
         .publish(super::camera(target), &candidate)

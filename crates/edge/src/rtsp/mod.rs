@@ -24,9 +24,15 @@ use headworks_rtsp::{
 use headworks_types::CameraId;
 use rand::RngExt as _;
 use tokio::{net::TcpListener, time::timeout};
+use url::Url;
 
 use crate::{
-    access::Access, hub::Hub, ingest::Ingests, socket::Incoming, tls::Acceptor, visitors::Visitors,
+    elsewhere::{self, Base, Secret},
+    ingest::Ingests,
+    socket::Incoming,
+    tls::Acceptor,
+    viewing::Viewing,
+    visitors::Visitors,
 };
 use connection::Connection;
 pub(crate) use datagrams::Datagrams;
@@ -52,9 +58,8 @@ pub(crate) struct Rtsp(Arc<Shared>);
 
 /// What connections share.
 struct Shared {
-    hub: Hub,
+    viewing: Viewing,
     ingests: Ingests,
-    access: Access,
     visitors: Visitors,
     realm: Realm,
     /// Absent if there is no UDP.
@@ -69,6 +74,8 @@ enum Refusal {
     Challenge,
     /// A status and the reason.
     Status(u16, String),
+    /// Ask there.
+    Elsewhere(Url),
 }
 
 /// What the client of a connection is.
@@ -89,9 +96,8 @@ fn ends(why: impl Into<String>) -> End {
 
 impl Rtsp {
     pub(crate) fn new(
-        hub: Hub,
+        viewing: Viewing,
         ingests: Ingests,
-        access: Access,
         visitors: Visitors,
         datagrams: Option<Datagrams>,
         clock: Clock,
@@ -100,9 +106,8 @@ impl Rtsp {
         let secret = rand::rng().random();
         let now = clock.monotonic().into_std();
         Self(Arc::new(Shared {
-            hub,
+            viewing,
             ingests,
-            access,
             visitors,
             realm: Realm::new("Headworks", secret, NONCES, now),
             datagrams,
@@ -262,8 +267,30 @@ impl Connection {
             Refusal::Status(status, words) => {
                 self.act(|server, now| server.refuse(now, *status, Some(words)));
             }
+            Refusal::Elsewhere(url) => self.act(|server, now| server.redirect(now, url)),
         }
     }
+}
+
+impl Refusal {
+    /// The client should ask the edge at `base` for the same.
+    fn go_to(base: &Url, asked: &Asked, secret: Secret<'_>) -> Self {
+        let (path, query) = (asked.url.path(), asked.url.query());
+        Self::Elsewhere(elsewhere::address(base, path, query, secret))
+    }
+}
+
+/// The addresses of edges for those who come like this.
+fn base(connection: &Connection) -> Base {
+    match connection.is_secure() {
+        true => |advertise| advertise.rtsps.as_ref(),
+        false => |advertise| advertise.rtsp.as_ref(),
+    }
+}
+
+/// True if another edge has sent the client.
+fn is_marked(asked: &Asked) -> bool {
+    asked.query(elsewhere::MARK).is_some()
 }
 
 /// The camera that a client names: `/live/<camera>`, or only `/<camera>`. `None` for what cannot

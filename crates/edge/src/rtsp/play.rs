@@ -10,7 +10,7 @@ use headworks_rtsp::{
     message::frame_header,
     server::{Asked, Grant, Offer, Setup},
 };
-use headworks_types::{Action, ProblemCode, ViewProtocol};
+use headworks_types::{Action, CameraId, ProblemCode, ViewProtocol};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     access::Denied,
+    elsewhere::{self, Advice},
     hub::{
         self, Description, Format, Leave, NewViewer, NoPicture, Selection, Sink, Sound, Stream,
         UdpPeer, ViewerGuard,
@@ -105,12 +106,14 @@ async fn admit(rtsp: &Rtsp, connection: &Connection, asked: &Asked) -> Result<Wa
         address: connection.address().ip(),
         origin: None,
     };
+    direct(rtsp, connection, asked, camera, &client)?;
     let session = rtsp
         .0
+        .viewing
         .access
         .open(token.as_deref(), camera, Action::CameraViewLive, &client)
         .map_err(|denied| refusal(denied, asked))?;
-    let stream = rtsp.0.hub.stream(camera).ok_or_else(not_found)?;
+    let stream = rtsp.0.viewing.streams.find(camera).ok_or_else(not_found)?;
     let selection = Selection::of(&session);
     let guard = stream.add_viewer_for(selection.sound(Sound::Original));
     let start = start(rtsp, &stream).await?;
@@ -127,9 +130,36 @@ async fn admit(rtsp: &Rtsp, connection: &Connection, asked: &Asked) -> Result<Wa
     })
 }
 
+/// Fails if another edge should serve this viewer.
+fn direct(
+    rtsp: &Rtsp,
+    connection: &Connection,
+    asked: &Asked,
+    camera: CameraId,
+    client: &Client,
+) -> Result<(), Refusal> {
+    let token = asked.secret("token");
+    let viewer = elsewhere::Asked {
+        token: token.as_deref(),
+        camera,
+        client,
+        base: super::base(connection),
+        is_marked: super::is_marked(asked),
+    };
+    let advice = rtsp.0.viewing.direct(&viewer);
+    match advice.map_err(|denied| refusal(denied, asked))? {
+        Advice::Stay => Ok(()),
+        Advice::Go(base) => {
+            let secret = token.as_deref().map(|token| ("token", token));
+            Err(Refusal::go_to(&base, asked, secret))
+        }
+        Advice::Full(words) => Err(Refusal::Status(503, words.to_owned())),
+    }
+}
+
 /// Where a viewer starts that comes now.
 async fn start(rtsp: &Rtsp, stream: &Arc<Stream>) -> Result<hub::Start, Refusal> {
-    let limit = rtsp.0.hub.config().picture_wait;
+    let limit = rtsp.0.viewing.streams.hub().config().picture_wait;
     match stream.wait_for_picture(limit).await {
         Ok(()) => stream
             .start()
@@ -326,7 +356,7 @@ impl Watch {
             connection: None,
             session: Some(self.session.clone()),
         };
-        rtsp.0.hub.add_viewer(viewer).await;
+        rtsp.0.viewing.streams.hub().add_viewer(viewer).await;
         connection.set_viewer(handle, !is_udp);
     }
 

@@ -102,6 +102,17 @@ async fn admit(
         protocol,
         address: connection.address(),
     };
+    let ingests = &rtsp.0.ingests;
+    if let Some(camera) = super::camera(asked).filter(|_| !super::is_marked(asked))
+        && let Some(origin) = ingests.elsewhere(
+            camera,
+            &candidate,
+            &rtsp.0.viewing.elsewhere,
+            super::base(connection),
+        )
+    {
+        return Err(Refusal::go_to(&origin, asked, Some(("key", &key))));
+    }
     let admitted = rtsp
         .0
         .ingests

@@ -1,5 +1,6 @@
 //! Real encoders and players, judged by FFmpeg at the end of the whole media path.
 
+mod elsewhere;
 mod talk;
 mod world;
 

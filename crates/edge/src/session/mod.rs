@@ -230,6 +230,11 @@ impl Sessions {
         found.is_some_and(|shared| shared.why.get().is_none())
     }
 
+    /// True if as many watch as may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state().sessions.len() >= self.0.limit
+    }
+
     /// Enters a viewer, if no limit is reached; `camera_limit` is the camera's. One who is here
     /// already has the session that he has.
     pub(crate) fn enter(

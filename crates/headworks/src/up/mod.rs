@@ -78,6 +78,8 @@ fn complete(settings: &mut Settings, data: &Data) -> Result<(), Failure> {
     let edge_listen = &mut settings.controller.edge_listen;
     edge_listen.get_or_insert_with(|| "127.0.0.1:0".to_owned());
     settings.edge.data.get_or_insert_with(|| data.edge());
+    let relay_listen = &mut settings.edge.relay_listen;
+    relay_listen.get_or_insert_with(|| ([127, 0, 0, 1], 0).into());
     let mut checked = settings.clone();
     // These become known as the parts start.
     checked

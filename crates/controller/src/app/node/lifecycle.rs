@@ -26,7 +26,7 @@ pub(crate) enum Verb {
     Uncordon,
     /// It is emptied within so many seconds.
     Drain(u32),
-    /// It is not emptied any more, and is as it was before.
+    /// It is as it was before it was drained, also if it is empty by now.
     CancelDrain,
 }
 
@@ -100,7 +100,7 @@ async fn apply(
             };
             changes.push((EventKind::NodeDrainStarted, message));
         }
-        Verb::CancelDrain if wish.draining => {
+        Verb::CancelDrain if wish.draining || wish.drain_over => {
             node_cancel_drain(conn, id, wish.drain_opens).await?;
             changes.push(cancelled());
             changes.extend(wish.drain_opens.then(opened));

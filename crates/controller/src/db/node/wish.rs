@@ -112,8 +112,8 @@ pub(crate) async fn node_drain(
     capacity_close(conn, id, true).await
 }
 
-/// Ends the drain that is under way. The node is as it was before: `opens` says whether that is
-/// open.
+/// Ends the drain, or forgets the one that is over. The node is as it was before: `opens` says
+/// whether that is open.
 pub(crate) async fn node_cancel_drain(
     conn: &mut PgConnection,
     id: NodeId,
@@ -122,7 +122,8 @@ pub(crate) async fn node_cancel_drain(
     let result = sqlx::query!(
         "UPDATE node SET cordoned_at = CASE WHEN $2 THEN NULL ELSE cordoned_at END,
                 drain_started_at = NULL, drain_deadline_at = NULL, drain_slots = NULL,
-                drain_opens = NULL
+                drain_opens = NULL, drain_result = NULL, drain_message = NULL,
+                drain_ended_at = NULL
          WHERE id = $1",
         id.uuid(),
         opens

@@ -71,8 +71,9 @@ impl Memory {
     }
 }
 
-/// Takes note of which nodes are too busy, and takes what was noted as changed. Whoever takes it has to read it, or everything; `None` if `me`
-/// does not plan under this term any more, and nothing is taken from who does.
+/// Takes note of which nodes are too busy, and takes what was noted as changed. Whoever takes it has
+/// to read it, or everything; `None` if `me` does not plan under this term any more, and nothing is
+/// taken from who does.
 pub(crate) async fn take(
     state: &State,
     me: Uuid,

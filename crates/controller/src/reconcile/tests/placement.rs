@@ -150,7 +150,6 @@ async fn a_node_is_hot_after_a_minute_and_until_it_is_cool(pool: PgPool) {
     assert!(hot(66, false).await);
     assert!(!hot(65, true).await);
     assert!(!hot(80, true).await);
-    drop(conn.close().await);
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -57,7 +57,7 @@ impl World {
         let mut publisher = hub.publish(camera);
         publisher.start_session(tracks);
         let issuer = Issuer::new("k");
-        let state = PlaybackState::new(hub, issuer.access(clock.clone()));
+        let state = Viewing::testing(hub, issuer.access(clock.clone()));
         let mut world = Self {
             router: router(state),
             publisher,

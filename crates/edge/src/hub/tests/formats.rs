@@ -14,10 +14,10 @@ use super::*;
 
 /// What a parser finds of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    track: TrackKind,
+pub(super) struct Seen {
+    pub(super) track: TrackKind,
     /// In milliseconds, from anywhere.
-    time: i64,
+    pub(super) time: i64,
     key: bool,
     /// Where the next frame's numbers begin, if the format has them.
     numbers: Option<(u16, u16)>,
@@ -33,7 +33,7 @@ fn seen(track: TrackKind, time: u32, key: bool) -> Seen {
 }
 
 /// The frames in a viewer's bytes. Nothing may be left over or be out of place.
-fn parse(format: Format, bytes: &[u8]) -> Vec<Seen> {
+pub(super) fn parse(format: Format, bytes: &[u8]) -> Vec<Seen> {
     match format {
         Format::Flv => parse_flv(bytes),
         Format::FlvWebSocket => parse_flv(&messages(bytes)),
@@ -186,7 +186,7 @@ fn parse_rtp(mut bytes: &[u8]) -> Vec<Seen> {
 
 /// Starts with a key frame, time goes forward, whatever is left out is left out up to a key frame,
 /// and the last picture is there.
-fn is_valid(frames: &[Seen], pictures: usize) {
+pub(super) fn is_valid(frames: &[Seen], pictures: usize) {
     let video: Vec<_> = frames
         .iter()
         .filter(|frame| frame.track == TrackKind::Video)
@@ -208,9 +208,9 @@ fn is_valid(frames: &[Seen], pictures: usize) {
 }
 
 /// A viewer whose bytes are kept.
-struct Reader {
+pub(super) struct Reader {
     socket: UnixStream,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Reader {
@@ -227,20 +227,20 @@ impl Reader {
         self.bytes.len() - before
     }
 
-    async fn read_all(&mut self) {
+    pub(super) async fn read_all(&mut self) {
         while self.read(1 << 20) > 0 {
             settle().await;
         }
     }
 
-    async fn read_to_end(&mut self) {
+    pub(super) async fn read_to_end(&mut self) {
         let rest = self.socket.read_to_end(&mut self.bytes);
         timeout(LIMIT, rest).await.expect("in time").expect("reads");
     }
 }
 
 impl World {
-    async fn join(&self, format: Format) -> Reader {
+    pub(super) async fn join(&self, format: Format) -> Reader {
         self.join_with(format, Selection::All).await
     }
 
@@ -268,7 +268,7 @@ impl World {
 }
 
 /// Lets shards work.
-async fn settle() {
+pub(super) async fn settle() {
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }

@@ -17,6 +17,7 @@ use crate::{
     ingest::{self, Ingests},
     rtmp::Rtmp,
     socket::Incoming,
+    viewing::Viewing,
     visitors::{Place, Visitors},
 };
 
@@ -44,9 +45,8 @@ impl Edge {
             tasks.clone(),
         );
         let rtmp = Rtmp::new(
-            hub,
+            Viewing::testing(hub, Issuer::new("k").access(clock.clone())),
             ingests,
-            Issuer::new("k").access(clock.clone()),
             Visitors::new(1, proxies, clock.clone()),
             clock.clone(),
             tasks.clone(),

@@ -16,18 +16,21 @@ pub(super) use crate::testing::{
 use crate::{
     access::sign::Issuer,
     audit::Audit,
-    http::{self, PlaybackState},
+    directory::Directory,
+    http,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
     outbound,
     rtmp::Rtmp,
     testing::{self, acceptor},
+    viewing::Viewing,
     visitors::Visitors,
 };
 
 pub(super) struct World {
     pub(super) runtime: Runtime,
     pub(super) ingests: Ingests,
+    pub(super) directory: Directory,
     pub(super) tasks: Tasks,
     http: u16,
     pub(super) rtmp: u16,
@@ -84,12 +87,13 @@ impl World {
             (listener, port)
         };
         let (listener, http) = listen();
-        let state = PlaybackState::new(hub.clone(), access.clone());
+        let viewing = Viewing::testing(hub, access);
+        let directory = viewing.streams.directory().clone();
         let proxies = TrustedProxies::default();
         let visitors = Visitors::new(connections_per_address, proxies, clock.clone());
-        let server = http::Server::testing(http::router(state), visitors.clone());
+        let server = http::Server::testing(http::router(viewing.clone()), visitors.clone());
         server.serve(listener, None, &tasks);
-        let served = Rtmp::new(hub, ingests.clone(), access, visitors, clock, tasks.clone());
+        let served = Rtmp::new(viewing, ingests.clone(), visitors, clock, tasks.clone());
         let (listener, rtmp) = listen();
         served.serve(listener, None);
         let (listener, rtmps) = listen();
@@ -99,6 +103,7 @@ impl World {
         Self {
             runtime,
             ingests,
+            directory,
             tasks,
             http,
             rtmp,

@@ -10,7 +10,7 @@ use headworks_testkit::tool;
 use super::world::{AAC, H264, LIMIT, TCP, World, camera, publish};
 
 /// A client that says what it is told to.
-struct Client {
+pub(super) struct Client {
     socket: TcpStream,
     waiting: Vec<u8>,
     count: u32,
@@ -26,7 +26,7 @@ enum Came {
 }
 
 impl Client {
-    fn connect(world: &World) -> Self {
+    pub(super) fn connect(world: &World) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", world.port())).expect("connects");
         socket.set_read_timeout(Some(LIMIT)).expect("is set");
         Self {
@@ -38,10 +38,15 @@ impl Client {
     }
 
     /// Asks, and gives the answer; frames in between are passed over.
-    fn ask(&mut self, method: &str, url: &str, more: &str) -> String {
+    pub(super) fn ask(&mut self, method: &str, url: &str, more: &str) -> String {
+        self.send(method, url, more, "")
+    }
+
+    /// As [`Self::ask`], with a body.
+    pub(super) fn send(&mut self, method: &str, url: &str, more: &str, body: &str) -> String {
         self.count += 1;
         let (count, session) = (self.count, &self.session);
-        let text = format!("{method} {url} RTSP/1.0\r\nCSeq: {count}\r\n{session}{more}\r\n");
+        let text = format!("{method} {url} RTSP/1.0\r\nCSeq: {count}\r\n{session}{more}\r\n{body}");
         self.socket.write_all(text.as_bytes()).expect("writes");
         loop {
             match self.next() {

@@ -14,11 +14,13 @@ pub(super) use crate::testing::{AAC, H264, KEY, LIMIT, all, camera, last_words};
 use crate::{
     access::sign::{self, Issuer},
     audit::Audit,
+    directory::Directory,
     hub::{self, Hub},
     ingest::{self, Ingests, Job},
     outbound,
     rtsp::{Datagrams, Rtsp},
     testing::{self, acceptor, slot_key, stream_key},
+    viewing::Viewing,
     visitors::Visitors,
 };
 
@@ -37,6 +39,7 @@ pub(super) const UDP: &[&str] = &["-rtsp_transport", "udp"];
 pub(super) struct World {
     runtime: Runtime,
     ingests: Ingests,
+    pub(super) directory: Directory,
     tasks: Tasks,
     plain: u16,
     encrypted: u16,
@@ -68,10 +71,11 @@ impl World {
         let access = issuer.access(clock.clone());
         let any = ([127, 0, 0, 1], 0).into();
         let datagrams = runtime.block_on(Datagrams::bind(any, &tasks));
+        let viewing = Viewing::testing(hub, access);
+        let directory = viewing.streams.directory().clone();
         let rtsp = Rtsp::new(
-            hub,
+            viewing,
             ingests.clone(),
-            access,
             Visitors::new(2000, TrustedProxies::default(), clock.clone()),
             Some(datagrams.expect("binds")),
             clock,
@@ -92,6 +96,7 @@ impl World {
         let world = Self {
             runtime,
             ingests,
+            directory,
             tasks,
             plain,
             encrypted,
