@@ -47,14 +47,14 @@ fn the_hand_over_of_strict_slots() {
 
 #[test]
 fn the_margin_of_strict_slots() {
-    is_missed("STRICT_MARGIN", 4000, "I3: ", |keeps| {
+    is_missed("STRICT_MARGIN", 10_000, "I3: ", |keeps| {
         keeps.database.margin = 0;
     });
 }
 
 #[test]
 fn the_wait_for_strict_work_that_stops() {
-    is_missed("the wait for the end of pushes", 4000, "I3: ", |keeps| {
+    is_missed("the wait for the end of pushes", 10_000, "I3: ", |keeps| {
         keeps.edge.waits_for_strict = false;
     });
 }
@@ -68,7 +68,7 @@ fn the_fence() {
 
 #[test]
 fn epochs_that_were_seen() {
-    is_missed("the epochs that were seen", 4000, "I2: ", |keeps| {
+    is_missed("the epochs that were seen", 10_000, "I2: ", |keeps| {
         keeps.edge.keeps_epochs = false;
     });
 }
