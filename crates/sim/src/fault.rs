@@ -30,7 +30,7 @@ pub enum Partition {
 }
 
 /// Something that goes wrong, or a change that somebody makes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// The edge is killed, and started anew after so long.
     KillEdge(Target, Duration),
