@@ -21,6 +21,9 @@ pub struct Desired {
     /// All work.
     pub slots: Slots,
     epochs: BTreeMap<SlotKey, i64>,
+    /// Work that was refused and is not done, with the epochs that were seen of it. They are to be
+    /// reported: the controller cannot know them, and assigns the work anew above them.
+    pub overtaken: BTreeMap<SlotKey, i64>,
 }
 
 /// An assignment that is older than one that was seen.
@@ -46,10 +49,12 @@ impl Desired {
     pub fn snapshot(&mut self, revision: i64, slots: Vec<DesiredSlot>) -> Vec<Refused> {
         let before = std::mem::take(&mut self.slots);
         self.revision = revision;
+        self.overtaken.clear();
         let refused = self.upsert(slots);
         for refused in &refused {
             if let Some(slot) = before.get(&refused.key) {
                 self.slots.insert(slot.key, slot.clone());
+                self.overtaken.remove(&slot.key);
             }
         }
         refused
@@ -65,6 +70,7 @@ impl Desired {
         self.revision = revision;
         for key in remove {
             self.slots.remove(key);
+            self.overtaken.remove(key);
         }
         self.upsert(upsert)
     }
@@ -74,6 +80,9 @@ impl Desired {
         for slot in slots {
             let seen = self.epochs.entry(slot.key).or_insert(slot.epoch);
             if slot.epoch < *seen {
+                if !self.slots.contains_key(&slot.key) {
+                    self.overtaken.insert(slot.key, *seen);
+                }
                 refused.push(Refused {
                     key: slot.key,
                     epoch: slot.epoch,
@@ -81,6 +90,7 @@ impl Desired {
                 });
             } else {
                 *seen = slot.epoch;
+                self.overtaken.remove(&slot.key);
                 self.slots.insert(slot.key, slot);
             }
         }
@@ -111,6 +121,8 @@ struct Saved {
     revision: i64,
     slots: Vec<DesiredSlot>,
     epochs: Vec<SavedEpoch>,
+    #[serde(default)]
+    overtaken: Vec<SavedEpoch>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,27 +134,31 @@ struct SavedEpoch {
 
 impl From<Desired> for Saved {
     fn from(desired: Desired) -> Self {
-        let epochs = desired.epochs.into_iter();
+        let saved = |epochs: BTreeMap<SlotKey, i64>| {
+            let epochs = epochs.into_iter();
+            epochs
+                .map(|(key, epoch)| SavedEpoch { key, epoch })
+                .collect()
+        };
         Self {
             revision: desired.revision,
             slots: desired.slots.into_values().collect(),
-            epochs: epochs
-                .map(|(key, epoch)| SavedEpoch { key, epoch })
-                .collect(),
+            epochs: saved(desired.epochs),
+            overtaken: saved(desired.overtaken),
         }
     }
 }
 
 impl From<Saved> for Desired {
     fn from(saved: Saved) -> Self {
+        let loaded =
+            |epochs: Vec<SavedEpoch>| epochs.into_iter().map(|e| (e.key, e.epoch)).collect();
+        let slots = saved.slots.into_iter();
         Self {
             revision: saved.revision,
-            slots: saved
-                .slots
-                .into_iter()
-                .map(|slot| (slot.key, slot))
-                .collect(),
-            epochs: saved.epochs.into_iter().map(|e| (e.key, e.epoch)).collect(),
+            slots: slots.map(|slot| (slot.key, slot)).collect(),
+            epochs: loaded(saved.epochs),
+            overtaken: loaded(saved.overtaken),
         }
     }
 }
@@ -210,6 +226,7 @@ mod tests {
                 .to_string()
                 .ends_with("assignment 2 is older than 3, which was seen here")
         );
+        assert!(desired.overtaken.is_empty(), "what runs is reported anyway");
         let epochs: Vec<_> = desired.slots.values().map(|slot| slot.epoch).collect();
         assert_eq!(epochs, [3, 1], "what runs goes on, the rest is taken");
 
@@ -217,6 +234,10 @@ mod tests {
         let refused = desired.delta(8, vec![slot(1, 2)], &[]);
         assert_eq!(refused.len(), 1, "the epoch is kept when the slot is gone");
         assert_eq!(desired.slots.len(), 1);
+        let told: Vec<_> = desired.overtaken.values().copied().collect();
+        assert_eq!(told, [3], "the controller is to hear of it");
+        desired.delta(9, vec![slot(1, 4)], &[]);
+        assert!(desired.overtaken.is_empty());
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! What decides is the real code of `headworks_duty`: [`Desired`], [`diff`] and [`Fence`]. Here is
 //! only what calls it, in the order of the real loops.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use headworks_duty::{Change, Desired, Fence, Permit, Slots, diff};
 use headworks_types::{
@@ -33,7 +36,7 @@ pub struct EdgeRules {
     pub waits_for_strict: bool,
     /// Strict work asks the fence.
     pub fenced: bool,
-    /// The epochs that were seen are on disk.
+    /// The epochs that were seen count when it is told everything anew.
     pub keeps_epochs: bool,
     /// How often controllers tell it to renew.
     pub renew: Duration,
@@ -142,6 +145,7 @@ pub struct Edge {
     applying: Applying,
     next: Option<Box<Desired>>,
     running: Slots,
+    overtaken: BTreeMap<SlotKey, i64>,
     reported: i64,
     // Strict work.
     fence: Fence,
@@ -176,6 +180,7 @@ impl Edge {
             applying: Applying::Nothing,
             next: None,
             running: Slots::new(),
+            overtaken: desired.overtaken.clone(),
             reported: desired.revision,
             fence: Fence::default(),
             pushes: Vec::new(),
@@ -261,19 +266,10 @@ impl Edge {
                 desired = Box::default();
                 out.push(Effect::After(Duration::ZERO, Input::Saved));
             } else {
-                out.push(Effect::Save(self.on_disk(&desired)));
+                out.push(Effect::Save(desired.clone()));
             }
             self.next = Some(desired);
         }
-    }
-
-    fn on_disk(&self, desired: &Desired) -> Box<Desired> {
-        let mut kept = Box::new(desired.clone());
-        if !self.rules.keeps_epochs {
-            *kept = Desired::default();
-            kept.snapshot(desired.revision, desired.slots.values().cloned().collect());
-        }
-        kept
     }
 
     // Lease loop.
@@ -302,8 +298,8 @@ impl Edge {
     }
 
     fn reports(&self) -> Vec<Report> {
-        let slots = self.running.values();
-        slots.map(|slot| (slot.key, slot.epoch)).collect()
+        let slots = self.running.values().map(|slot| (slot.key, slot.epoch));
+        slots.chain(self.overtaken.clone()).collect()
     }
 
     fn is_awaited(&mut self, number: u64) -> Option<Instant> {
@@ -372,6 +368,9 @@ impl Edge {
         out.push(Effect::After(IDLE, Input::WatchIdle(number, self.lines)));
         let taken = match message {
             WatchMessage::Snapshot { revision, slots } => {
+                if !self.rules.keeps_epochs {
+                    self.target = Desired::default();
+                }
                 self.target.snapshot(revision, slots);
                 self.dirty = true;
                 self.stopped = false;
@@ -432,6 +431,7 @@ impl Edge {
         };
         self.fence.applying();
         self.apply(&desired.slots, out, Some(random));
+        self.overtaken.clone_from(&desired.overtaken);
         self.applying = Applying::Stopping(desired.revision);
     }
 

@@ -30,7 +30,7 @@ pub enum Partition {
 }
 
 /// Something that goes wrong, or a change that somebody makes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// The edge is killed, and started anew after so long.
     KillEdge(Target, Duration),
@@ -211,7 +211,15 @@ fn draw_failover(
     faults.push((replicated, Fault::Replicate));
     let camera = random.random_range(0..size.cameras);
     let restream = random.random_range(0..size.restreams);
-    match random.random_range(0..5) {
+    match random.random_range(0..6) {
+        // Several assignments are lost together.
+        5 => {
+            let mut at = replicated;
+            for turn in 0..4 {
+                at += Duration::from_millis(random.random_range(20..200));
+                faults.push((at, Fault::Enable(camera, turn % 2 == 1)));
+            }
+        }
         0 => faults.push((changed, Fault::Enable(camera, false))),
         1 => faults.push((changed, Fault::Enable(camera, true))),
         2 => faults.push((changed, Fault::Push(restream, random.random_bool(0.5)))),

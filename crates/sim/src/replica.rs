@@ -35,8 +35,6 @@ pub struct ReplicaRules {
     pub awaits_health: bool,
     /// After an outage all leases start anew.
     pub extends_leases: bool,
-    /// The watch compares with what it has sent, and not only with what is higher.
-    pub compares_other: bool,
     /// How long a lease runs.
     pub lease: Duration,
     /// The silence that makes a node suspect.
@@ -48,7 +46,6 @@ impl Default for ReplicaRules {
         Self {
             awaits_health: true,
             extends_leases: true,
-            compares_other: true,
             lease: Duration::from_secs(10),
             suspect: Duration::from_secs(6),
         }

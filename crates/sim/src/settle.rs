@@ -57,23 +57,45 @@ impl World {
             let is_open = |row: &NodeRow| row.used < row.alloc && row.intake == Intake::Open;
             is_ready(edge) && row.is_some_and(is_open)
         };
-        let leaves = |edge: &usize| {
-            let row = self.database.nodes.get(&node(*edge));
-            let is_emptied = row.is_some_and(|row| row.intake == Intake::Draining && row.used > 0);
-            is_emptied && is_ready(*edge)
+        let used = |edge: usize| {
+            self.database
+                .nodes
+                .get(&node(edge))
+                .map_or(0, |row| row.used)
+        };
+        let has_room_for = |edge: usize, units: i64| {
+            let row = self.database.nodes.get(&node(edge));
+            has_room(edge) && row.is_some_and(|row| row.used + units <= row.alloc)
+        };
+        let is_emptied = |edge: usize| {
+            let row = self.database.nodes.get(&node(edge));
+            let is_draining = row.is_some_and(|row| row.intake == Intake::Draining);
+            is_draining && is_ready(edge) && used(edge) > 0
         };
         let edges = 0..self.size.edges;
-        if let Some(edge) = edges.clone().find(leaves)
-            && let Some(other) = edges.clone().find(|other| has_room(*other))
+        if let Some(edge) = edges.clone().find(|edge| is_emptied(*edge))
+            && let Some(other) = edges.clone().find(|other| has_room_for(*other, used(edge)))
         {
             return Some(format!(
-                "edge-{edge} is not empty yet, although edge-{other} has room"
+                "edge-{edge} is not empty yet, although edge-{other} has room for all of it"
             ));
         }
         plan.refusals.iter().find_map(|refusal| {
             let key = refusal.slot;
+            // Who is where he was has no better place.
+            self.database
+                .slots
+                .get(&key)
+                .filter(|row| row.node_id.is_none())?;
+            // A camera goes where its restream has room, too.
+            let beside = headworks_types::edge::SlotKey {
+                role: Role::Restream,
+                ..key
+            };
+            let beside = self.database.slots.get(&beside);
+            let units = 1 + i64::from(beside.is_some_and(|row| row.wanted));
             let room = match key.role {
-                Role::Ingest => (0..self.size.edges).find(|edge| has_room(*edge)),
+                Role::Ingest => (0..self.size.edges).find(|edge| has_room_for(*edge, units)),
                 Role::Restream => {
                     let leader = headworks_types::edge::SlotKey {
                         role: Role::Ingest,

@@ -98,6 +98,7 @@ impl Applier {
         self.status.send_modify(|status| {
             status.ready = true;
             status.revision = revision;
+            status.overtaken.clone_from(&desired.overtaken);
             status.apply_error = apply_error;
         });
     }

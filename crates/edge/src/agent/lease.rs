@@ -7,7 +7,7 @@ use headworks_bootstrap::Clock;
 use headworks_client::{Client, Error};
 use headworks_types::{
     NodeLoad, ProblemCode,
-    edge::{LeaseGrant, LeaseRenewal},
+    edge::{LeaseGrant, LeaseRenewal, SlotKey, SlotReport, SlotState},
 };
 use tokio::{
     sync::watch::{Receiver, Sender},
@@ -45,6 +45,25 @@ pub(super) fn instance(now: DateTime<Utc>) -> Uuid {
     let seconds = now.timestamp().try_into().unwrap_or_default();
     let time = Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos());
     Uuid::new_v7(time)
+}
+
+/// The report of work that is not done, since it was seen under this higher epoch.
+fn overtaken((key, epoch): (&SlotKey, &i64), since: DateTime<Utc>) -> SlotReport {
+    SlotReport {
+        key: *key,
+        epoch: *epoch,
+        state: SlotState::Failed,
+        message: "was assigned here under a higher number before; waits for a new assignment"
+            .to_owned(),
+        since,
+        tracks: Vec::new(),
+        viewers: 0,
+        publisher: None,
+        refused: None,
+        published: Vec::new(),
+        restream: None,
+        usage: None,
+    }
 }
 
 impl Refused {
@@ -203,6 +222,8 @@ impl LeaseLoop {
         let status = self.status.borrow().clone();
         let mut slots = self.work.reports();
         self.usage.measure(now, &self.work.consumed(), &mut slots);
+        let since = self.clock.now();
+        slots.extend(status.overtaken.iter().map(|one| overtaken(one, since)));
         LeaseRenewal {
             instance: self.instance,
             revision: status.revision,

@@ -24,12 +24,14 @@ mod usage;
 mod watch;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context as _;
 use headworks_bootstrap::{Clock, Tasks};
+use headworks_types::edge::SlotKey;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -57,6 +59,8 @@ pub(crate) struct Status {
     pub(crate) ready: bool,
     /// The revision that is applied.
     pub(crate) revision: i64,
+    /// Work that is not done, since it was seen under these higher epochs.
+    pub(crate) overtaken: BTreeMap<SlotKey, i64>,
     /// The names of the keys that tokens are verified with, now and after a restart.
     pub(crate) signing_keys: Vec<String>,
     /// What could not be applied or saved.

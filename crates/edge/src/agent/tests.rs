@@ -485,3 +485,30 @@ async fn an_older_assignment_is_reported_not_applied() {
     assert!(renewal.slots.iter().any(|slot| slot.epoch == 3));
     stop(&tasks).await;
 }
+
+#[tokio::test]
+async fn what_was_refused_is_reported_under_the_epoch_that_was_seen() {
+    let tasks = Tasks::new();
+    let controller = Controller::start(&tasks).await;
+    controller.first(vec![snapshot(4, vec![slot(1, 3)])]);
+    let edge = Edge::new(&controller.0.url);
+    let (_status, _work) = edge.start(&tasks).await;
+    controller.renewal(|renewal| renewal.revision == 4).await;
+    let delta = |revision, upsert, remove| WatchMessage::Delta {
+        revision,
+        upsert,
+        remove,
+    };
+    controller
+        .say(delta(5, Vec::new(), vec![slot(1, 3).key]))
+        .await;
+    controller.renewal(|renewal| renewal.revision == 5).await;
+    // A database that lost its last commits assigns below what was seen here.
+    controller.say(delta(6, vec![slot(1, 2)], Vec::new())).await;
+    let renewal = controller.renewal(|renewal| renewal.revision == 6).await;
+    let [report] = &renewal.slots[..] else {
+        panic!("{:?}", renewal.slots);
+    };
+    assert_eq!((report.key, report.epoch), (slot(1, 2).key, 3));
+    stop(&tasks).await;
+}

@@ -79,6 +79,7 @@ impl WatchLoop {
         status.send_modify(|status| {
             status.ready = ready;
             status.revision = desired.revision;
+            status.overtaken.clone_from(&desired.overtaken);
             status.signing_keys = bundle::kids(&known);
         });
         let mut applier = Applier::new(state, work, access.clone(), Arc::clone(&status));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headworks_planner::Intake;
 use headworks_types::{
     NodeId,
-    edge::{Fencing, SlotKey},
+    edge::{Fencing, Role, SlotKey},
 };
 
 use super::{Database, Rules, Stamp};
@@ -111,7 +111,7 @@ impl Database {
                 return false;
             };
             let back = if holder == Some(to) { held } else { 0 };
-            let comes = holder != Some(to);
+            let comes = holder != Some(to) && step.slot.role != Role::Restream;
             let closed = matches!(account.intake, Intake::Cordoned | Intake::Draining);
             if closed && comes || account.used - back + step.cost > account.alloc {
                 return false;

@@ -146,11 +146,7 @@ impl Replica {
         }
         let announced = self.feed.announced.get(&watch.node).copied().unwrap_or(0);
         if std::mem::replace(&mut watch.heard, announced) != announced {
-            watch.changed |= if self.rules.compares_other {
-                announced != watch.revision
-            } else {
-                announced > watch.revision
-            };
+            watch.changed |= announced != watch.revision;
         }
         if watch.changed {
             watch.asking = true;

@@ -1,7 +1,7 @@
 //! Renews leases in batches.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -91,10 +91,13 @@ impl Replica {
         renewals.next = Some(now + PERIOD);
         let mut rest = BTreeMap::new();
         for ((node, instance), turn) in std::mem::take(&mut renewals.queue) {
-            if renewals.batch.contains_key(&node) {
-                rest.insert((node, instance), turn);
-            } else {
-                renewals.batch.insert(node, turn);
+            match renewals.batch.entry(node) {
+                Entry::Occupied(_) => {
+                    rest.insert((node, instance), turn);
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(turn);
+                }
             }
         }
         renewals.queue = rest;

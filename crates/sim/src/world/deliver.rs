@@ -33,7 +33,7 @@ impl World {
                         format!("{} {what} at revision {at}", self.edge_name(index))
                     });
                     let input = replica::Input::Renew((index, number), renewal, reports);
-                    self.to_controller(index, number, input);
+                    self.send_renewal(index, number, input);
                 }
                 edge::Effect::Watch(number, revision) => self.watch(index, number, revision),
                 edge::Effect::EndWatch(number) => self.hang_up((index, number)),
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// A renewal, to any controller; it may come twice.
-    fn to_controller(&mut self, index: usize, number: u64, input: replica::Input) {
+    fn send_renewal(&mut self, index: usize, number: u64, input: replica::Input) {
         let edge = Place::Edge(self.edges[index].place);
         let place = self.balance();
         let controller = Place::Controller(place);

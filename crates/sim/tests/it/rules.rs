@@ -47,14 +47,14 @@ fn the_hand_over_of_strict_slots() {
 
 #[test]
 fn the_margin_of_strict_slots() {
-    is_missed("STRICT_MARGIN", 4000, "I3: ", |keeps| {
+    is_missed("STRICT_MARGIN", 10_000, "I3: ", |keeps| {
         keeps.database.margin = 0;
     });
 }
 
 #[test]
 fn the_wait_for_strict_work_that_stops() {
-    is_missed("the wait for the end of pushes", 4000, "I3: ", |keeps| {
+    is_missed("the wait for the end of pushes", 10_000, "I3: ", |keeps| {
         keeps.edge.waits_for_strict = false;
     });
 }
@@ -67,8 +67,8 @@ fn the_fence() {
 }
 
 #[test]
-fn epochs_on_the_disk() {
-    is_missed("epochs on disk", 4000, "I2: ", |keeps| {
+fn epochs_that_were_seen() {
+    is_missed("the epochs that were seen", 10_000, "I2: ", |keeps| {
         keeps.edge.keeps_epochs = false;
     });
 }
@@ -87,13 +87,6 @@ fn new_leases_after_an_outage() {
     is_missed("health and new leases", 200, "declared dead", |keeps| {
         keeps.replica.awaits_health = false;
         keeps.replica.extends_leases = false;
-    });
-}
-
-#[test]
-fn watches_that_notice_a_lower_revision() {
-    is_missed("\"other\", not \"higher\"", 500, "runs", |keeps| {
-        keeps.replica.compares_other = false;
     });
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headworks_types::{NodeId, ProjectId, edge::SlotKey};
+use headworks_types::{
+    NodeId, ProjectId,
+    edge::{Role, SlotKey},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -161,7 +164,8 @@ impl Ledger {
             } else {
                 0
             };
-            let comes = slot.node_id != Some(to.uuid());
+            // A restream goes where its camera is, which is no new work for the node.
+            let comes = slot.node_id != Some(to.uuid()) && step.slot.role != Role::Restream;
             if account.closed && comes
                 || account.used + account.change - back + cost > account.alloc
             {
