@@ -424,7 +424,7 @@ async fn cluster(client: &Client, names: &mut Vec<&'static str>) {
         names,
         client.cluster_release_brake(&BrakeRelease { seconds: 300 })
     );
-    call!(names, client.slot_list().on_node(NodeId::from(ID)));
+    call!(names, client.slot_list());
     call!(names, client.move_list(CameraId::from(ID)));
     call!(names, client.camera_explain(CameraId::from(ID)));
     call!(names, client.join_token_list());
