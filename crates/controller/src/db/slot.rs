@@ -29,7 +29,7 @@ use uuid::Uuid;
 pub(crate) use assign::{Outcome, Step, slot_assign, slot_explain};
 pub(crate) use fleet::{FleetSlot, slot_fleet};
 pub(crate) use history::{move_list, move_sweep};
-pub(crate) use list::{SlotFilter, SlotSight, slot_list};
+pub(crate) use list::{SlotFilter, slot_list};
 pub(crate) use report::{Report, slot_report};
 pub(crate) use restream::{
     STOPPED, restream_cost, restream_of_slots, restream_slot, restream_slot_insert,
