@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use headworks_planner::{Fleet, Policy, Wanted, plan};
 use headworks_types::{Action, CameraId, CameraPlacement, NodeFit, NodeId, edge::Role};
 
-use super::{Caller, Result, caller::Scope, camera::require_managed};
+use super::{Caller, Result, Sight, caller::Scope, camera::require_managed};
 use crate::{
     db::{
         node::node_fleet,
-        slot::{SlotFilter, SlotSight, move_list, slot_fleet, slot_list},
+        slot::{SlotFilter, move_list, slot_fleet, slot_list},
     },
     state::State,
 };
@@ -19,13 +19,13 @@ const MOVES: i64 = 20;
 /// More slots than a camera has.
 const SLOTS: i64 = 1000;
 
-/// The slots that the caller may see: all of them with `node.manage` on the cluster, else those of
+/// The slots that the caller may see: all of them (`None`) with `node.manage` on the cluster, else those of
 /// the cameras on which it has `camera.manage`.
-pub(crate) fn slot_sight(caller: &Caller) -> Result<SlotSight> {
+pub(crate) fn slot_sight(caller: &Caller) -> Result<Option<Sight>> {
     if caller.may(Action::NodeManage, Scope::Cluster) {
-        return Ok(SlotSight::All);
+        return Ok(None);
     }
-    Ok(SlotSight::Of(caller.sight_of_managed()?))
+    caller.sight_of_managed().map(Some)
 }
 
 /// Why the camera is where it is, and what each node has to say to it. Needs `camera.manage` on it.
@@ -43,7 +43,7 @@ pub(crate) async fn camera_explain(
         camera: Some(camera),
         ..SlotFilter::default()
     };
-    let slots = slot_list(conn, &SlotSight::All, suspect, &filter, None, SLOTS).await?;
+    let slots = slot_list(conn, None, suspect, &filter, None, SLOTS).await?;
     let moves = move_list(conn, camera, None, MOVES).await?;
     let nodes = node_fleet(conn, suspect).await?;
     let fleet = slot_fleet(conn, None)
@@ -103,10 +103,7 @@ fn fit(
         nodes: vec![node],
         slots,
     };
-    let policy = Policy {
-        make_room: false,
-        ..Policy::default()
-    };
+    let policy = Policy { make_room: false };
     let plan = plan(&alone, &policy);
     let refusal = plan.refusals.into_iter().find(|one| one.slot == own.key);
     NodeFit {

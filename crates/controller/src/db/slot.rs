@@ -30,7 +30,7 @@ use uuid::Uuid;
 pub(crate) use assign::{Outcome, Step, slot_assign, slot_explain};
 pub(crate) use fleet::{FleetSlot, plan_change_take, slot_fleet, slot_near};
 pub(crate) use history::{move_list, move_sweep};
-pub(crate) use list::{SlotFilter, SlotSight, slot_list};
+pub(crate) use list::{SlotFilter, slot_list};
 pub(crate) use report::{Report, slot_report};
 pub(crate) use reprice::slot_reprice;
 pub(crate) use restream::{

@@ -70,7 +70,7 @@ pub(crate) async fn slot_list(
     let suspect = state.config.lease_suspect;
     let mut conn = state.pool.acquire().await?;
     let rows = i64::from(limit) + 1;
-    let slots = slot::slot_list(&mut conn, &sight, suspect, &filter, after, rows).await?;
+    let slots = slot::slot_list(&mut conn, sight.as_ref(), suspect, &filter, after, rows).await?;
     Ok(Json(page::truncate(slots, limit, |slot| encode(&slot.key))))
 }
 

@@ -59,7 +59,11 @@ async fn prepare(world: &mut World, admin: &Api, operation: &str) {
             let stop = format!("/v1/restreams/{}:stop", world.ids["restream_id"]);
             admin.post(&stop, json!({})).await.expect(200);
         }
-        "node_uncordon" | "node_cancel_drain" => {
+        "node_uncordon" => {
+            let cordon = format!("/v1/nodes/{}:cordon", world.ids["node_id"]);
+            admin.post(&cordon, json!({})).await.expect(200);
+        }
+        "node_cancel_drain" => {
             let drain = format!("/v1/nodes/{}:drain", world.ids["node_id"]);
             admin.post(&drain, json!({})).await.expect(200);
         }

@@ -182,7 +182,6 @@ async fn a_drained_node_is_empty_and_stays_closed(pool: PgPool) {
         EventKind::NodeDrainStarted,
         EventKind::NodeDrained,
         EventKind::NodeDrainCancelled,
-        EventKind::NodeUncordoned,
     ];
     events(&cluster, one.id, &told).await;
     cluster.stop().await;
@@ -229,8 +228,7 @@ async fn a_cancelled_drain_leaves_the_node_as_it_was(pool: PgPool) {
     let (started, cancelled) = (EventKind::NodeDrainStarted, EventKind::NodeDrainCancelled);
     let (cordoned, opened) = (EventKind::NodeCordoned, EventKind::NodeUncordoned);
     let told = [
-        started, started, cancelled, opened, cordoned, started, cancelled, started, cancelled,
-        opened,
+        started, started, cancelled, cordoned, started, cancelled, started, cancelled, opened,
     ];
     events(&cluster, edge.id, &told).await;
     let stays = admin.camera_view(camera.id).await.expect("views");

@@ -71,13 +71,9 @@ async fn apply(
     verb: Verb,
 ) -> sqlx::Result<Vec<(EventKind, String)>> {
     let name = &wish.name;
-    let cancelled = || {
-        let message = format!("{name} is not drained any more");
+    let cancelled = |then: &str| {
+        let message = format!("{name} is not drained any more: it {then}");
         (EventKind::NodeDrainCancelled, message)
-    };
-    let opened = || {
-        let message = format!("{name} was uncordoned: it takes new work");
-        (EventKind::NodeUncordoned, message)
     };
     let mut changes = Vec::new();
     match verb {
@@ -88,8 +84,9 @@ async fn apply(
         }
         Verb::Uncordon if wish.cordoned || wish.unsteady => {
             node_uncordon(conn, id).await?;
-            changes.extend(wish.draining.then(cancelled));
-            changes.push(opened());
+            changes.extend(wish.draining.then(|| cancelled("takes new work")));
+            let message = format!("{name} was uncordoned: it takes new work");
+            changes.push((EventKind::NodeUncordoned, message));
         }
         Verb::Drain(seconds) => {
             node_drain(conn, id, seconds).await?;
@@ -102,8 +99,11 @@ async fn apply(
         }
         Verb::CancelDrain if wish.draining || wish.drain_over => {
             node_cancel_drain(conn, id, wish.drain_opens).await?;
-            changes.push(cancelled());
-            changes.extend(wish.drain_opens.then(opened));
+            changes.push(cancelled(if wish.drain_opens {
+                "takes new work"
+            } else {
+                "stays cordoned"
+            }));
         }
         Verb::Cordon | Verb::Uncordon | Verb::CancelDrain => {}
     }

@@ -14,14 +14,6 @@ use uuid::Uuid;
 use super::{DISABLED, STOPPED, observed::Observed, slot_key};
 use crate::app::Sight;
 
-/// Whose slots the caller may see.
-pub(crate) enum SlotSight {
-    /// All of them.
-    All,
-    /// Those of these cameras.
-    Of(Sight),
-}
-
 /// What a list is narrowed to.
 #[derive(Debug, Default)]
 pub(crate) struct SlotFilter {
@@ -31,20 +23,16 @@ pub(crate) struct SlotFilter {
     pub(crate) state: Option<CameraState>,
 }
 
-/// The slots after `after`, in the order of their keys, where `suspect` is the silence that makes a
+/// The slots of the cameras in `of`, or all of them, after `after`, in the order of their keys, where `suspect` is the silence that makes a
 /// node suspect. Slots of restreams that are deleted are none any more.
 pub(crate) async fn slot_list(
     conn: &mut PgConnection,
-    sight: &SlotSight,
+    of: Option<&Sight>,
     suspect: Duration,
     filter: &SlotFilter,
     after: Option<SlotKey>,
     limit: i64,
 ) -> sqlx::Result<Vec<Slot>> {
-    let of = match sight {
-        SlotSight::All => None,
-        SlotSight::Of(sight) => Some(sight),
-    };
     let rows = sqlx::query_as!(
         Row,
         r#"WITH rights AS MATERIALIZED (
