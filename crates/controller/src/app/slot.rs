@@ -103,7 +103,10 @@ fn fit(
         nodes: vec![node],
         slots,
     };
-    let policy = Policy { make_room: false };
+    let policy = Policy {
+        make_room: false,
+        ..Policy::default()
+    };
     let plan = plan(&alone, &policy);
     let refusal = plan.refusals.into_iter().find(|one| one.slot == own.key);
     NodeFit {
