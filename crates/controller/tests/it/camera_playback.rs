@@ -220,14 +220,15 @@ async fn who_is_full_takes_nobody_until_it_is_clearly_not(pool: PgPool) {
     assert!(load(10, 0).await);
     let expected =
         "no edge has room for another viewer: edge-1 full (10 of 10 viewers), edge-2 dead";
-    eventually("nobody is let in", async || {
+    let code = eventually("nobody is let in", async || {
         let ask = CameraPlaybackRequest::default();
         match admin.camera_playback(gate.id, &ask).await {
             Ok(_) => None,
-            Err(error) => Some(assert_eq!(error.code(), Some(ProblemCode::Full))),
+            Err(error) => Some(error.code()),
         }
     })
     .await;
+    assert_eq!(code, Some(ProblemCode::Full));
     let told = refused(&cluster, &gate).await;
     assert_eq!((told.status, told.detail.as_deref()), (503, Some(expected)));
     let before = issued(&cluster).await;

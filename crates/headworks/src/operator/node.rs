@@ -195,7 +195,7 @@ impl Row for Node {
             takes(self),
             format!("{}/{}", self.used, self.capacity),
             format!("{:.2}", self.load.cpu_cores),
-            with_limit(self.load.viewers, self.limits.max_viewers, "/"),
+            with_limit(&self.load.viewers, self.limits.max_viewers, "/"),
             self.advertise.http.to_string(),
         ]
     }
@@ -215,7 +215,7 @@ fn takes(node: &Node) -> String {
 }
 
 /// `12/20000`
-fn with_limit(count: impl ToString, limit: Option<u32>, glue: &str) -> String {
+fn with_limit(count: &impl ToString, limit: Option<u32>, glue: &str) -> String {
     match limit {
         Some(limit) => format!("{}{glue}{limit}", count.to_string()),
         None => count.to_string(),
@@ -264,14 +264,14 @@ fn record(node: &Node) -> Vec<(&'static str, String)> {
         ("streams", node.load.streams.to_string()),
         (
             "viewers",
-            with_limit(node.load.viewers, node.limits.max_viewers, " of "),
+            with_limit(&node.load.viewers, node.limits.max_viewers, " of "),
         ),
         (
             "sends",
             format!(
                 "{} Mbit/s",
                 with_limit(
-                    node.load.sent_kbit / 1000,
+                    &(node.load.sent_kbit / 1000),
                     node.limits.max_egress_mbit,
                     " of "
                 )

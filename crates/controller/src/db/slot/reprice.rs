@@ -1,6 +1,6 @@
 //! What slots really take from their nodes: edges measure it, and what is booked follows.
 
-use headworks_types::edge::SlotUsage;
+use headworks_types::{NodeId, edge::SlotUsage};
 use sqlx::PgConnection;
 
 use super::{
@@ -85,7 +85,7 @@ pub(crate) async fn slot_reprice(conn: &mut PgConnection, steps: &[Step]) -> sql
     let mut nodes: Vec<_> = steps.iter().filter_map(|step| step.to).collect();
     nodes.sort_unstable();
     nodes.dedup();
-    let nodes = nodes.into_iter().map(|node| node.uuid()).collect();
+    let nodes = nodes.into_iter().map(NodeId::uuid).collect();
     let mut ledger = capacity_lock(conn, nodes).await?;
     let current = slot_lock(conn, steps).await?;
     let mut done: Vec<&Step> = Vec::new();
