@@ -15,6 +15,7 @@ mod parts;
 mod playback;
 mod pooled;
 mod publish;
+mod relay;
 mod restream;
 mod scene;
 mod secret;

@@ -109,7 +109,7 @@ mod tests {
             long.clone(): "10.5.0.0/16",
         }));
         let expected = [
-            "controller.zones.: must not be empty".to_owned(),
+            "controller.zones: must not be empty".to_owned(),
             "controller.zones.paris: 10.1.0.0/16 is in zone lyon already".to_owned(),
             format!("controller.zones.{long}: must have at most 63 characters"),
         ];

@@ -105,8 +105,9 @@ pub(crate) async fn role_view(
         }
         RoleRef::Custom(id) => id,
     };
-    let mut conn = state.pool.acquire().await?;
-    let found = db::role::role_get(&mut conn, &reach, id).await?;
+    // It takes a lock, which who only reads may not.
+    let mut tx = state.pool.begin().await?;
+    let found = db::role::role_get(&mut tx, &reach, id).await?;
     Ok(found.ok_or_else(|| Error::not_found(id))?)
 }
 

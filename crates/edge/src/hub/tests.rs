@@ -277,6 +277,7 @@ async fn sessions_end_at_their_time_and_with_their_stream() {
     let mut player = Player::start(world.watch(LIMIT).await).await;
     player.picture().await;
     let stream = world.stream();
+    world.stream().set_final(true);
     drop(world.publisher);
     while player.tag().await.is_some() {}
     assert!(world.hub.stream(stream.camera()).is_none());

@@ -172,6 +172,7 @@ async fn who_was_told_of_other_codecs_has_to_come_again() {
     world.publisher.start_session(testing::tracks_with_sound());
     world.pictures(3);
     assert_eq!(rtsp.left().await, Leave::Changed);
+    world.stream().set_final(true);
     drop(world.publisher);
     assert_eq!(flv.left().await, Leave::StreamEnded, "it could follow");
 }

@@ -327,6 +327,7 @@ async fn play(format: Format, gop: usize, late: usize, size: usize, reads: &[usi
         viewer.read_all().await;
         later.read_all().await;
     }
+    world.stream().set_final(true);
     drop(world.publisher);
     viewer.read_to_end().await;
     later.read_to_end().await;
@@ -427,6 +428,7 @@ async fn who_gets_no_sound_is_not_told_of_any_and_others_do_not_notice() {
                 with.read_all().await;
             }
         }
+        world.stream().set_final(true);
         drop(world.publisher);
         let mut with = with.expect("has joined");
         with.read_to_end().await;

@@ -67,6 +67,7 @@ async fn sound_between_two_pictures_is_in_one_packet() {
     // A hole that is no jitter.
     world.unit(14);
     let stream = world.stream();
+    world.stream().set_final(true);
     drop(world.publisher);
     let ring = stream.ring();
     let entries: Vec<_> = (0..ring.next())

@@ -27,6 +27,8 @@ pub(super) struct Known {
     stage: Stage,
     /// The last transaction that has changed something.
     newest: u64,
+    /// The last version that came with something which is forgotten by now.
+    forgotten: u64,
     peers: HashMap<NodeId, Entry<Peer>>,
     routes: HashMap<CameraId, Entry<Place>>,
     /// Whole groups of cameras have the same.
@@ -87,6 +89,7 @@ impl Known {
             horizon,
             stage: Stage { life, version: 1 },
             newest: 0,
+            forgotten: 0,
             peers: HashMap::with_capacity(changes.peers.len()),
             routes: HashMap::with_capacity(changes.routes.len()),
             views: HashSet::new(),
@@ -120,7 +123,7 @@ impl Known {
         let good = match from {
             From::Nothing => true,
             From::Claim(cursor) => self.horizon.reaches(cursor.line, cursor.xact),
-            From::Stage(stage) => stage.life == self.stage.life,
+            From::Stage(stage) => stage.life == self.stage.life && stage.version >= self.forgotten,
         };
         if good { from } else { From::Nothing }
     }
@@ -189,13 +192,13 @@ impl Known {
         }
     }
 
-    /// Nobody is told any more of what was removed so long ago.
+    /// Nobody is told any more of what was removed so long ago. Who has not heard of it by now has
+    /// to be told everything.
     fn forget(&mut self) {
         let floor = self.horizon.floor;
-        self.peers
-            .retain(|_, peer| peer.now.is_some() || peer.changed > floor);
-        self.routes
-            .retain(|_, place| place.now.is_some() || place.changed > floor);
+        let of_peers = forget(&mut self.peers, floor);
+        let of_routes = forget(&mut self.routes, floor);
+        self.forgotten = self.forgotten.max(of_peers).max(of_routes);
         self.views.retain(|view| Arc::strong_count(view) > 1);
     }
 
@@ -245,6 +248,15 @@ fn put<Id: Eq + Hash, T: PartialEq>(
     };
     entries.insert(id, entry);
     true
+}
+
+/// Forgets what was removed by this transaction or before; returns the last version that some of it
+/// came with.
+fn forget<Id: Eq + Hash, T>(entries: &mut HashMap<Id, Entry<T>>, floor: u64) -> u64 {
+    let old = entries.extract_if(|_, entry| entry.now.is_none() && entry.changed <= floor);
+    old.map(|(_, entry)| entry.version)
+        .max()
+        .unwrap_or_default()
 }
 
 /// Those of the entries that somebody has to be told.
