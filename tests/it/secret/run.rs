@@ -314,7 +314,7 @@ impl Run {
         let paths = openapi["paths"].as_object().expect("has paths");
         let mut count = 0;
         for (path, _) in paths.iter().filter(|(_, item)| item.get("get").is_some()) {
-            let mut path = path.clone();
+            let mut path = path.replace("{file}", "index.m3u8");
             for (name, id) in &self.ids {
                 path = path.replace(&format!("{{{name}}}"), id);
             }
