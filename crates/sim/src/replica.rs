@@ -1,9 +1,9 @@
 //! A controller: its loops as state machines, with a call to the database wherever the real loop
 //! waits for one.
 //!
-//! * [`renewal`]: `reconcile/renewal.rs`. * [`planning`]: `reconcile/planner.rs`, around the real
-//!   `headworks_planner::plan`. * [`death`]: `reconcile/node_death.rs`, around the real
-//!   `headworks_duty::{Census, Health}`. * [`feed`]: `reconcile/feed.rs` and `http/edge/watch.rs`.
+//! * `renewal`: `reconcile/renewal.rs`. * `planning`: `reconcile/planner.rs`, around the real
+//!   `headworks_planner::plan`. * `death`: `reconcile/node_death.rs`, around the real
+//!   `headworks_duty::{Census, Health}`. * `feed`: `reconcile/feed.rs` and `http/edge/watch.rs`.
 
 mod death;
 mod feed;

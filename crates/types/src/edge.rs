@@ -158,6 +158,8 @@ pub struct JoinResponse {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
+// The API has roles of people, too.
+#[schema(as = SlotRole)]
 pub enum Role {
     /// Bring the camera's media into the cluster.
     Ingest,

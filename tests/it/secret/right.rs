@@ -167,9 +167,23 @@ pub(super) fn viewers(run: &mut Run) -> Vec<Player> {
     // The ticket stands in no answer but the first.
     run.seen
         .record(&media.expect("answers"), "a media playlist");
+    led(run, text(&token["token"]));
     let urls = ["flv", "ts", "rtmp", "rtsp"].map(|name| text(&urls[name]).to_owned());
     let players = urls.iter().map(|url| Player::start(url).expect("starts"));
     players.collect()
+}
+
+/// The addresses that stay lead a viewer to an edge; where to is for him alone, as the token is.
+fn led(run: &Run, token: &str) {
+    let camera = run.id("camera_id");
+    for path in [
+        format!("/watch/{camera}"),
+        format!("/live/{camera}/index.m3u8"),
+    ] {
+        let url = run.api(&format!("{path}?token={token}"));
+        let answer = http::send("GET", &url, &[], b"").expect("answers");
+        assert_eq!(answer.status, 307, "{path}");
+    }
 }
 
 /// Publishers with a key that counts, and with one that does not.

@@ -11,8 +11,10 @@
 #[cfg(test)]
 mod tests;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use headworks_types::{CameraId, NodeId, NodeState, edge::Peer};
+use headworks_types::{
+    CameraId, NodeId, NodeState,
+    edge::{Peer, rendezvous},
+};
 
 /// How many of its own zone an edge asks before it asks the origin: who has none of those does not
 /// look long for others.
@@ -54,12 +56,8 @@ fn relays(peer: &Peer) -> bool {
     peer.relay.is_some() && peer.state != NodeState::Dead && !peer.draining
 }
 
-/// Where a node stands in the order of a camera. The same on all edges of all versions.
-fn place(camera: CameraId, node: NodeId) -> ([u8; 8], NodeId) {
-    let mut hash = Context::new(&SHA256);
-    hash.update(camera.uuid().as_bytes());
-    hash.update(node.uuid().as_bytes());
-    let hash = hash.finish();
-    let first = hash.as_ref().first_chunk();
-    (first.copied().unwrap_or_default(), node)
+/// Where a node stands in the order of a camera. Viewers are sent to nodes in the same order, so that
+/// most of them come to the one that has the copy.
+fn place(camera: CameraId, node: NodeId) -> (u64, NodeId) {
+    (rendezvous(camera, node), node)
 }

@@ -150,20 +150,6 @@ fn cameras_are_spread_over_the_edges_of_a_zone() {
     );
 }
 
-/// Edges of different versions have to agree.
-#[test]
-fn the_order_is_always_the_same() {
-    let order = |number| {
-        let mut all: Vec<_> = (1..=5)
-            .map(|node| (place(camera(number), id(node)), node))
-            .collect();
-        all.sort_unstable();
-        all.into_iter().map(|(_, node)| node).collect::<Vec<_>>()
-    };
-    assert_eq!(order(1), [3, 2, 1, 4, 5]);
-    assert_eq!(order(2), [1, 5, 4, 2, 3]);
-}
-
 #[test]
 fn whom_the_directory_does_not_know_asks_the_origin() {
     let peers = [peer(1, 0), peer(2, 0)];
