@@ -15,26 +15,6 @@ const BACK: Duration = Duration::from_secs(90);
 /// How long everything runs before something breaks, and afterwards.
 const CALM: Duration = Duration::from_secs(5);
 
-/// Where somebody watches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seat {
-    /// At the edge that has the camera.
-    Holder,
-    /// At another one of its site.
-    Near,
-    /// At one of the other site.
-    Far,
-}
-
-/// Who watches, and how.
-const SEATS: [(Seat, &str); 5] = [
-    (Seat::Holder, "flv"),
-    (Seat::Holder, "rtsp"),
-    (Seat::Near, "rtsp"),
-    (Seat::Far, "flv"),
-    (Seat::Far, "rtmp"),
-];
-
 /// A running installation with an audience.
 pub(super) struct Stage {
     pub(super) lab: Lab,
@@ -72,14 +52,7 @@ impl Stage {
         let audience = lab.push(&gate)?;
         let seeker = lab.seeker(&gate);
         let mut viewers = Vec::new();
-        for (seat, protocol) in SEATS {
-            let is_there = |at: &usize| match seat {
-                Seat::Holder => *at == holder,
-                Seat::Near => *at != holder && lab.edges[*at].site == gate.site,
-                Seat::Far => lab.edges[*at].site != gate.site,
-            };
-            let edge = (0..lab.edges.len()).find(is_there);
-            let edge = edge.with_context(|| format!("no edge for {seat:?}"))?;
+        for (edge, protocol) in [(holder, "flv"), (holder, "rtsp")] {
             viewers.push((edge, lab.viewer(&gate, edge, protocol)?));
         }
         let writer = lab.writer();
