@@ -38,6 +38,8 @@ use feeding::Feeding;
 
 /// How often it is looked whether there is somebody better.
 const LOOK: Duration = Duration::from_millis(500);
+/// For so long nobody can be asked before viewers are told.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -104,16 +106,26 @@ impl Worker {
     async fn relay(&mut self, feed: &mut Feed) {
         let pace = self.shared.config.pace;
         let mut backoff = Backoff::new(pace.retry_min, pace.retry_max);
+        let mut failing_since = None;
         feed.set_status(SlotState::Connecting, "asks other edges for the camera");
         loop {
             let is_well = match self.connect(feed.stream()).await {
                 Ok(link) => self.follow(link, feed).await,
                 Err(why) => {
-                    feed.set_status(SlotState::Failed, &why);
+                    let now = self.shared.clock.monotonic();
+                    let since = *failing_since.get_or_insert(now);
+                    // Viewers wait for one that connects. Edges that have just heard of each other
+                    // agree in a moment.
+                    let state = match now - since < PATIENCE {
+                        true => SlotState::Connecting,
+                        false => SlotState::Failed,
+                    };
+                    feed.set_status(state, &why);
                     false
                 }
             };
             if is_well {
+                failing_since = None;
                 backoff.reset();
             } else if !self.has_fresh() {
                 self.pause(backoff.next(backoff::random())).await;

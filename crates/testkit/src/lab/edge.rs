@@ -65,6 +65,7 @@ impl Edge {
             .env("HEADWORKS__EDGE__RTMP_LISTEN", "[::]:1935")
             .env("HEADWORKS__EDGE__RTSP_LISTEN", "[::]:8554")
             .env("HEADWORKS__EDGE__RTSP_UDP_LISTEN", "[::]:8000")
+            .env("HEADWORKS__EDGE__RELAY_LISTEN", "[::]:8445")
             .log(directory.join(format!("{name}.log")));
         let mut edge = Self {
             process: None,
