@@ -6,12 +6,16 @@ use chrono::{DateTime, Utc};
 use headworks_duty::Life;
 use headworks_types::{
     CameraId, CameraState, NodeId, Slot,
-    edge::{Role, SlotKey, SlotState},
+    edge::{Role, SlotKey},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DISABLED, STOPPED, observed::Observed, slot_key};
+use super::{
+    DISABLED, STOPPED,
+    observed::{Observed, camera_state},
+    slot_key,
+};
 use crate::app::Sight;
 
 /// What a list is narrowed to.
@@ -23,8 +27,8 @@ pub(crate) struct SlotFilter {
     pub(crate) state: Option<CameraState>,
 }
 
-/// The slots of the cameras in `of`, or all of them, after `after`, in the order of their keys, where `suspect` is the silence that makes a
-/// node suspect. Slots of restreams that are deleted are none any more.
+/// The slots of the cameras in `of`, or all of them, after `after`, in the order of their keys, where
+/// `suspect` is the silence that makes a node suspect. Slots of restreams that are deleted are none any more.
 pub(crate) async fn slot_list(
     conn: &mut PgConnection,
     of: Option<&Sight>,
@@ -184,13 +188,6 @@ impl Row {
             since: self.since,
         };
         let (state, message, since) = observed.words(suspect)?;
-        let state = match state {
-            None => CameraState::Unknown,
-            Some(SlotState::Idle) => CameraState::Idle,
-            Some(SlotState::Connecting) => CameraState::Connecting,
-            Some(SlotState::Live) => CameraState::Live,
-            Some(SlotState::Failed) => CameraState::Failed,
-        };
-        Ok((state, message, since))
+        Ok((camera_state(state), message, since))
     }
 }

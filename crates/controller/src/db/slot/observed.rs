@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use headworks_duty::Life;
-use headworks_types::{NodeState, edge::SlotState};
+use headworks_types::{CameraState, NodeState, edge::SlotState};
 
 /// A placed slot with what its node reported.
 pub(super) struct Observed<'a> {
@@ -42,5 +42,16 @@ impl Observed<'_> {
             ));
         };
         Ok((Some(state), message.to_owned(), since))
+    }
+}
+
+/// What a camera's record says of a slot that is observed so.
+pub(super) fn camera_state(observed: Option<SlotState>) -> CameraState {
+    match observed {
+        None => CameraState::Unknown,
+        Some(SlotState::Idle) => CameraState::Idle,
+        Some(SlotState::Connecting) => CameraState::Connecting,
+        Some(SlotState::Live) => CameraState::Live,
+        Some(SlotState::Failed) => CameraState::Failed,
     }
 }

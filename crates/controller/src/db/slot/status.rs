@@ -4,11 +4,14 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use headworks_duty::Life;
-use headworks_types::{CameraId, CameraState, CameraStatus, edge::SlotState};
+use headworks_types::{CameraId, CameraState, CameraStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DISABLED, observed::Observed};
+use super::{
+    DISABLED,
+    observed::{Observed, camera_state},
+};
 use crate::db::from_json;
 
 /// The status of these cameras, where `suspect` is the silence that makes a node suspect. A camera
@@ -121,13 +124,6 @@ impl Row {
             since: self.since,
         };
         let (state, message, since) = observed.words(suspect)?;
-        let state = match state {
-            None => CameraState::Unknown,
-            Some(SlotState::Idle) => CameraState::Idle,
-            Some(SlotState::Connecting) => CameraState::Connecting,
-            Some(SlotState::Live) => CameraState::Live,
-            Some(SlotState::Failed) => CameraState::Failed,
-        };
-        Ok((state, message, since))
+        Ok((camera_state(state), message, since))
     }
 }
