@@ -4,9 +4,10 @@
 //! Who was sent carries a [mark](MARK), and is not sent on: two edges that think each other free would
 //! play ball with him.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
-use headworks_types::{Action, Advertise, CameraId, NodeId, NodeState, edge::Peer};
+use headworks_types::{
+    Action, Advertise, CameraId, NodeState,
+    edge::{Peer, rendezvous},
+};
 use url::Url;
 
 use crate::{
@@ -133,20 +134,13 @@ impl Elsewhere {
                 peer.zone != own.zone,
                 peer.site != own.site,
                 Some(peer.id) != origin,
-                lot(camera, peer.id),
+                rendezvous(camera, peer.id),
             );
             Some((rank, url))
         });
         let best = found.min_by_key(|(rank, _)| *rank);
         best.map(|(_, url)| url.clone())
     }
-}
-
-/// A number that is another one for each camera and node.
-fn lot(camera: CameraId, node: NodeId) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (camera, node).hash(&mut hasher);
-    hasher.finish()
 }
 
 /// `path` below `base`, with the query that there was and the mark. `secret` is put into the query if

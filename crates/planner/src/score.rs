@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 
-use headworks_types::{NodeId, edge::SlotKey};
+use headworks_types::{
+    NodeId,
+    edge::{SlotKey, mix},
+};
 
 /// Nodes whose load differs by less than one in so many count as equally loaded.
 const BUCKETS: u64 = 20;
@@ -118,14 +121,6 @@ pub(crate) fn node_hash(node: NodeId) -> u64 {
 /// The same for the same pair in every build and on every machine.
 pub(crate) fn rendezvous(slot: u64, node: u64) -> u64 {
     mix(slot ^ node)
-}
-
-/// The finalizer of SplitMix64: every bit of the input moves every bit of the output.
-fn mix(word: u64) -> u64 {
-    let word = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

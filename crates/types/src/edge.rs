@@ -27,7 +27,7 @@ use crate::{
 
 pub use audit::{AUDIT_BATCH, AuditAction, AuditDelivery, AuditEntry};
 pub use directory::{DirectoryUpdate, Peer, Route};
-pub use rendezvous::rendezvous;
+pub use rendezvous::{mix, rendezvous};
 pub use view::{
     PlaybackKeyRule, Revocation, RevocationKind, SessionOpened, SessionReceipt, SessionReport,
     SessionSent, ViewPolicy,

@@ -14,8 +14,10 @@ pub fn rendezvous(camera: CameraId, node: NodeId) -> u64 {
         .fold(0, |state, word| mix(state ^ word))
 }
 
-/// The finalizer of SplitMix64: every bit of the input moves every bit of the output.
-fn mix(word: u64) -> u64 {
+/// The finalizer of SplitMix64: every bit of the input moves every bit of the output. What orders of
+/// nodes are made of.
+#[must_use]
+pub fn mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
